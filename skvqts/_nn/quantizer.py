@@ -1,0 +1,137 @@
+"""The vector quantiser: codes, their update and their losses."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..functional import codebook as cb
+
+
+class Quantized(NamedTuple):
+    """What the quantiser makes of latents ``(B, N, D)``."""
+
+    z: Tensor  # (B, N, D), the latents themselves
+    z_q: Tensor  # (B, N, D), the decoder's input, straight-through gradient
+    ids: Tensor  # (B, N) int64
+    vectors: Tensor  # (B, N, d), the latents in the space of the codes
+    codes: Tensor  # (B, N, d), the nearest codes
+
+
+class Quantizer(nn.Module):
+    """Nearest-code quantisation in float32 (van den Oord et al. 2017).
+
+    Parameters
+    ----------
+    dim : int
+        Dimension D of the latents.
+    codebook_size : int
+        Number of codes K.
+    code_dim : int or None
+        Dimension d of the codes; with a value, latents are mapped linearly to
+        the codes and back (Yu et al. 2022).
+    normalize_codes : bool
+        L2-normalise latents and codes, so that the nearest code is that of
+        highest cosine.
+    update : {"ema", "gradient"}
+        Codes as running means of their vectors, or by the gradient of the second term of eq. 21.
+    ema_decay : float
+    revival_threshold : float
+        Codes used less than this share of the average are revived; 0 for never.
+    orthogonal_weight : float
+        Weight of the orthogonal regularisation. A term of the loss where codes follow
+        the gradient; where they are running means, a gradient step on the running
+        means themselves, of the size ``1 - ema_decay`` that the means take.
+    """
+
+    def __init__(
+        self,
+        dim,
+        codebook_size,
+        *,
+        code_dim=None,
+        normalize_codes=False,
+        update="ema",
+        ema_decay=0.95,
+        revival_threshold=0.05,
+        orthogonal_weight=0.0,
+    ):
+        super().__init__()
+        self.normalize_codes = normalize_codes
+        self.update_rule = update
+        self.ema_decay = ema_decay
+        self.revival_threshold = revival_threshold
+        self.orthogonal_weight = orthogonal_weight
+        self.project = nn.Identity() if code_dim is None else nn.Linear(dim, code_dim)
+        self.expand = nn.Identity() if code_dim is None else nn.Linear(code_dim, dim)
+        codes = torch.empty(codebook_size, code_dim or dim)
+        if update == "gradient":
+            self.codebook = nn.Parameter(codes)
+        else:
+            self.register_buffer("codebook", codes)
+        self.register_buffer("cluster_size", torch.empty(codebook_size))
+
+    def initialise(self, generator):
+        """Standard normal codes, each counted once."""
+        with torch.no_grad():
+            self.codebook.normal_(generator=generator)
+            self.cluster_size.fill_(1.0)
+
+    @torch.no_grad()
+    def initialise_from(self, z, tokens_per_batch, generator):
+        """Codes at the k-means centres of latents ``(..., D)``."""
+        vectors = self.vectors(z).reshape(-1, self.codebook.shape[1])
+        codes, counts = cb.kmeans(vectors, len(self.codebook), generator)
+        self.codebook.copy_(codes)
+        self.cluster_size.copy_(counts * (tokens_per_batch / len(vectors)))
+
+    def forward(self, z):
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.float()
+            vectors, codebook = self.vectors(z), self.codes()
+            ids = cb.nearest_code(vectors.flatten(0, -2), codebook).view(vectors.shape[:-1])
+            codes = F.embedding(ids, codebook)
+            z_q = self.expand(cb.straight_through(vectors, codes))
+        return Quantized(z, z_q, ids, vectors, codes)
+
+    def vectors(self, z):
+        """Latents in the space of the codes."""
+        vectors = self.project(z)
+        return F.normalize(vectors, dim=-1) if self.normalize_codes else vectors
+
+    def codes(self):
+        """The codebook as it is compared with vectors, ``(K, d)``."""
+        return F.normalize(self.codebook, dim=1) if self.normalize_codes else self.codebook
+
+    def embed(self, ids):
+        """The decoder's input ``(B, N, D)`` for token ids ``(B, N)``."""
+        return self.expand(F.embedding(ids, self.codes()))
+
+    def losses(self, quantized):
+        """Unweighted terms of eq. 21 that concern the codes."""
+        terms = {"commitment": cb.commitment_loss(quantized.vectors, quantized.codes)}
+        if self.update_rule == "gradient":
+            terms["codebook"] = cb.codebook_loss(quantized.vectors, quantized.codes)
+            if self.orthogonal_weight:
+                terms["orthogonal"] = cb.orthogonal_penalty(self.codebook)
+        return terms
+
+    @torch.no_grad()
+    def update(self, quantized, generator):
+        """Update the codes (if running means) and revive dead ones, after a training batch."""
+        vectors, ids = quantized.vectors.flatten(0, -2).detach(), quantized.ids.flatten()
+        codes, size = cb.ema_update(self.codebook, self.cluster_size, vectors, ids, self.ema_decay)
+        if self.update_rule == "gradient":
+            codes = self.codebook
+        elif self.orthogonal_weight:
+            codes = self._less_correlated(codes)
+        codes, size = cb.revive_dead_codes(codes, size, vectors, self.revival_threshold, generator)
+        self.codebook.copy_(F.normalize(codes, dim=1) if self.normalize_codes else codes)
+        self.cluster_size.copy_(size)
+
+    def _less_correlated(self, codes):
+        with torch.enable_grad():
+            codes = codes.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(cb.orthogonal_penalty(codes), codes)
+        return codes.detach() - (1 - self.ema_decay) * self.orthogonal_weight * gradient

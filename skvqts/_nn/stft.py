@@ -1,0 +1,139 @@
+"""The published front end: STFT, 2-D convolutions, inverse STFT (NC-VQVAE, TimeVQVAE).
+
+Latents leave the encoder and enter the decoder as tokens ``(B, N, D)``, with
+``N = rows * columns`` in row-major order (frequency rows, then time).
+"""
+
+import math
+
+import torch.nn.functional as F
+from torch import nn
+
+from ..functional.spectral import istft, n_frames, stft
+from .layers import BatchNorm2d
+
+N_FFT = 8
+MIN_TIMEPOINTS = N_FFT // 2 + 1  # what the window needs to be reflected at the edges
+
+
+def n_halvings(n_timepoints, downsampled_width):
+    """Number of stride-2 blocks for about `downsampled_width` columns."""
+    if n_timepoints < downsampled_width:
+        return 1
+    rate = round(n_timepoints / (math.log2(N_FFT) - 1) / downsampled_width)
+    longest = int(math.log2(n_frames(max(n_timepoints, MIN_TIMEPOINTS), N_FFT)))
+    return min(max(1, int(math.log2(max(rate, 1)))), longest)
+
+
+class _Down(nn.Sequential):
+    """``(B, C, H, W) -> (B, D, H, W // 2)``."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__(
+            nn.Conv2d(
+                in_channels,
+                out_channels,
+                kernel_size=(3, 4),
+                stride=(1, 2),
+                padding=(1, 1),
+                padding_mode="replicate",
+            ),
+            BatchNorm2d(out_channels),
+            nn.LeakyReLU(),
+        )
+
+
+class _Up(nn.ConvTranspose2d):
+    """``(B, C, H, W) -> (B, D, H, 2 W)``."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__(
+            in_channels, out_channels, kernel_size=(3, 4), stride=(1, 2), padding=(1, 1)
+        )
+
+
+class _Residual(nn.Module):
+    """``x + f(x)``, then batch normalisation; the encoder's `f` has one of its own."""
+
+    def __init__(self, dim, inner_norm):
+        super().__init__()
+        self.f = nn.Sequential(
+            nn.LeakyReLU(),
+            nn.Conv2d(dim, dim, kernel_size=3, padding=1),
+            BatchNorm2d(dim) if inner_norm else nn.Identity(),
+            nn.LeakyReLU(),
+            nn.Conv2d(dim, dim, kernel_size=1),
+        )
+        self.norm = BatchNorm2d(dim)
+
+    def forward(self, x):
+        return self.norm(x + self.f(x))
+
+
+class STFTEncoder(nn.Module):
+    """Series ``(B, C, T)`` to latents ``(B, 5 W', D)``.
+
+    Series shorter than 5 points are repeated at their last value up to 5, where
+    the window of 8 can be reflected.
+    """
+
+    def __init__(self, n_channels, n_timepoints, *, dim=64, n_blocks=4, downsampled_width=8):
+        super().__init__()
+        self.padding = max(0, MIN_TIMEPOINTS - n_timepoints)
+        halvings = n_halvings(n_timepoints, downsampled_width)
+        columns = n_frames(n_timepoints + self.padding, N_FFT) // 2**halvings
+        self.grid = (N_FFT // 2 + 1, columns)
+        self.down = nn.Sequential(
+            _Down(2 * n_channels, dim), *(_Down(dim, dim) for _ in range(halvings - 1))
+        )
+        self.blocks = nn.Sequential(*(_Residual(dim, inner_norm=True) for _ in range(n_blocks)))
+
+    def forward(self, x):
+        return self.encode_spectrum(spectrum(x, self.padding))
+
+    def encode_spectrum(self, u):
+        """Latents of an STFT ``(B, 2 C, 5, W)``."""
+        return self.blocks(self.down(u)).flatten(2).transpose(1, 2)
+
+
+class STFTDecoder(nn.Module):
+    """Tokens ``(B, 5 W', D)`` to series ``(B, C, T)`` of exactly the fitted length."""
+
+    def __init__(self, n_channels, n_timepoints, grid, *, dim=64, n_blocks=4, downsampled_width=8):
+        super().__init__()
+        self.n_timepoints = n_timepoints
+        self.padding = max(0, MIN_TIMEPOINTS - n_timepoints)
+        self.grid = grid
+        self.size = (grid[0], n_frames(n_timepoints + self.padding, N_FFT))
+        halvings = n_halvings(n_timepoints, downsampled_width)
+        layers = [_Residual(dim, inner_norm=False) for _ in range(n_blocks)]
+        for _ in range(halvings - 1):
+            layers += [_Up(dim, dim), BatchNorm2d(dim), nn.LeakyReLU()]
+        layers += [_Up(dim, 2 * n_channels), _Up(2 * n_channels, 2 * n_channels)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z):
+        return self.series(self.decode_spectrum(z))
+
+    def decode_spectrum(self, z):
+        """STFT ``(B, 2 C, 5, W)`` of tokens."""
+        u = self.layers(z.transpose(1, 2).unflatten(2, self.grid))
+        return F.interpolate(u, self.size, mode="bilinear", align_corners=True)
+
+    def series(self, u):
+        """Series of exactly the fitted length from an STFT."""
+        x = istft(u.float(), self.n_timepoints + self.padding, N_FFT)
+        return x[..., : self.n_timepoints]
+
+    def losses(self, x, z):
+        """Squared error in time and in time-frequency, equally weighted as published."""
+        u = self.decode_spectrum(z)
+        return {
+            "reconstruction": F.mse_loss(self.series(u), x),
+            "spectral": F.mse_loss(u.float(), spectrum(x, self.padding)),
+        }
+
+
+def spectrum(x, padding):
+    """STFT of series, repeated at their last value by `padding` points."""
+    return stft(F.pad(x, (0, padding), mode="replicate") if padding else x, N_FFT)

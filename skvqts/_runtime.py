@@ -1,0 +1,100 @@
+"""What surrounds a computation: threads, gradient mode, precision; inference in chunks."""
+
+import os
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+_SMALL_WORK = 2**23  # values seen in a training that one thread finishes as fast as two
+_CHUNK_POINTS = 2**13  # values of one inference chunk on the CPU
+_MAX_CHUNK = 64
+
+
+def default_n_threads(n_values):
+    """Threads for a training that sees `n_values` numbers in all.
+
+    Depends on the size of the work only, never on the process it runs in: small
+    work is fastest on one thread and, being so everywhere, gives the same bits
+    in the main process and in joblib's workers.
+    """
+    return 1 if n_values < _SMALL_WORK else min(4, os.cpu_count() or 1)
+
+
+class _ThreadPin:
+    """Sets torch's global thread count while any computation of ours runs, then restores it."""
+
+    def __init__(self):
+        self._lock, self._depth, self._before = threading.Lock(), 0, None
+
+    @contextmanager
+    def __call__(self, n_threads):
+        with self._lock:
+            if self._depth == 0:
+                self._before = torch.get_num_threads()
+            self._depth += 1
+            _set_threads(n_threads)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._depth -= 1
+                if self._depth == 0:
+                    _set_threads(self._before)
+
+
+def _set_threads(n_threads):
+    if torch.get_num_threads() != n_threads:
+        torch.set_num_threads(n_threads)
+
+
+_pinned_threads = _ThreadPin()
+
+
+@contextmanager
+def computing(device, n_threads, *, training=False):
+    """Run with our own threads, gradient mode and precision; the user's are restored."""
+    with (
+        _pinned_threads(n_threads),
+        torch.inference_mode(not training),
+        torch.set_grad_enabled(training),
+        torch.autocast(device.type, enabled=False),
+    ):
+        yield
+
+
+def chunk_size(n_values_per_row):
+    """Rows of an inference chunk: depends on the row's size only."""
+    fitting = max(1, _CHUNK_POINTS // n_values_per_row)
+    return min(_MAX_CHUNK, 2 ** (fitting.bit_length() - 1))
+
+
+def in_chunks(function, X, rows):
+    """Apply `function` to chunks of exactly `rows` rows, the last one padded with zeros.
+
+    Convolution and matrix kernels round by the shape of the batch; with one
+    shape, the result of a row does not depend on the rows beside it.
+
+    Parameters
+    ----------
+    function : callable
+        From an array of `rows` rows to an array, or a tuple of arrays, of as many rows.
+    X : ndarray
+    rows : int
+
+    Returns
+    -------
+    ndarray or tuple of ndarray
+    """
+    parts = []
+    for start in range(0, len(X), rows):
+        chunk = np.asarray(X[start : start + rows])
+        missing = rows - len(chunk)
+        if missing:
+            chunk = np.concatenate([chunk, np.zeros((missing, *X.shape[1:]), chunk.dtype)])
+        out = function(chunk)
+        outs = out if isinstance(out, tuple) else (out,)
+        parts.append([np.array(o[: rows - missing]) for o in outs])
+    joined = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    return joined if len(joined) > 1 else joined[0]

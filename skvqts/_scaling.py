@@ -1,0 +1,72 @@
+"""Scaling of series before they reach a network."""
+
+import numpy as np
+
+_EPS = np.finfo(np.float64).eps
+
+
+class SeriesScaler:
+    """Standardise series; statistics in float64, results in float32.
+
+    Parameters
+    ----------
+    per_series : bool
+        False: mean and standard deviation per channel over the training set.
+        True: of each series and channel; level and scale are then lost, and
+        `inverse` gives back the average level and scale of the training set.
+    """
+
+    def __init__(self, per_series=False):
+        self.per_series = per_series
+
+    def fit(self, X):
+        """Learn from series ``(n, c, t)``."""
+        if self.per_series:
+            mean, scale = _moments(X, axis=2)
+            self.mean_, self.scale_ = mean.mean(0, keepdims=True), scale.mean(0, keepdims=True)
+        else:
+            self.mean_, self.scale_ = _moments(X, axis=(0, 2))
+        return self
+
+    def transform(self, X):
+        """Standardised float32 series ``(n, c, t)``."""
+        mean, scale = _moments(X, axis=2) if self.per_series else (self.mean_, self.scale_)
+        return ((X - mean) / scale).astype(np.float32)
+
+    def inverse(self, X):
+        """Series in the units of the training set, float32."""
+        return (X * self.scale_ + self.mean_).astype(np.float32)
+
+
+def _moments(X, axis):
+    """Mean and standard deviation; 1 where the values do not vary beyond rounding."""
+    mean = X.mean(axis, keepdims=True, dtype=np.float64)
+    scale = X.std(axis, keepdims=True, dtype=np.float64)
+    return mean, np.where(scale <= 10 * _EPS * np.abs(mean), 1.0, scale)
+
+
+class BlockScaler:
+    """Standardise columns, then give blocks of columns the same weight.
+
+    Each column gets mean 0 and the variance that makes the blocks equal in total
+    variance and the columns 1 on average.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Number of columns of each block.
+    """
+
+    def __init__(self, widths):
+        self.widths = widths
+
+    def fit(self, X):
+        """Learn from the features of the training set ``(n, d)``."""
+        self.mean_, scale = _moments(X, axis=0)
+        share = sum(self.widths) / len(self.widths)
+        self.scale_ = scale / np.repeat(np.sqrt([share / w for w in self.widths]), self.widths)
+        return self
+
+    def transform(self, X):
+        """Scaled features, float32."""
+        return ((X - self.mean_) / self.scale_).astype(np.float32)

@@ -1,0 +1,665 @@
+"""VQTokenizer: series to discrete tokens and back, and features made of both."""
+
+from copy import deepcopy
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ._nn.initialise import build
+from ._nn.vqvae import make_vqvae
+from ._progress import CallbackSupportMixin, Progress, with_callbacks
+from ._runtime import chunk_size, computing, default_n_threads, in_chunks
+from ._scaling import BlockScaler, SeriesScaler
+from ._state import TorchStateMixin, unchanged_on_failure
+from ._training import TrainingPlan, train
+from ._validation import (
+    Decimal,
+    Whole,
+    generator_from,
+    resolve_device,
+    validate_one_hot,
+    validate_read_out,
+    validate_series,
+    validate_tokens,
+)
+from .exceptions import NotInvertibleError
+from .functional import codebook as cb
+from .functional import readout
+
+_AUTO_STEPS, _AUTO_EPOCHS = 400, 8  # max_epochs="auto" makes at least so many of both
+_KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
+_POOLING = {"statistics": ("mean", "max"), "levels": (1, 2, 4)}
+_INVERTIBLE = ("tokens", "one_hot", "quantized")
+
+
+class VQTokenizer(
+    TorchStateMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
+    """Vector-quantised autoencoder (VQ-VAE) of time series.
+
+    An encoder turns each series into a short sequence of latent vectors, each is
+    replaced by the nearest of `codebook_size` learned codes, and a decoder makes the
+    series from the codes. The ids of the codes are the tokens of the series [1]_.
+
+    Parameters
+    ----------
+    codebook_size : int, default=32
+        Number of codes K.
+
+    output : str, default="features"
+        What `transform` returns, always as a 2-D array, for n series of N tokens
+        with latents of dimension D:
+
+        - "features": pooled continuous latents beside the bag of codes, each column
+          centred and the two parts on one scale, float32; meant for a
+          classifier right after it.
+        - "tokens": ids of the codes, int64, (n, N).
+        - "one_hot": a 1 at the code of each token, (n, N * K).
+        - "bag_of_codes": share of each code among the tokens, (n, K).
+        - "quantized", "quantized_pooled": latents after quantisation, flattened
+          (n, N * D) or pooled.
+        - "continuous", "continuous_pooled": latents before quantisation.
+
+        It can be changed after `fit`.
+
+    frontend : {"conv", "stft"}, default="conv"
+        "conv": one-dimensional convolutions at the resolution of the tokens.
+        "stft": the published architecture, two-dimensional convolutions on a short-time Fourier
+        transform of window 8 [2]_ [3]_; about ten times the work. Series of
+        fewer than 5 points are repeated at their last value to 5 there; what comes
+        back always has the fitted length.
+
+    latent_dim : int, default=64
+        Dimension D of the latents and number of channels of the convolutions.
+
+    n_blocks : int, default=4
+        Number of residual blocks of the encoder and of the decoder.
+
+    downsampled_width : int or "auto", default="auto"
+        About how many tokens there are along time; the exact number follows from the
+        length, see `token_shape_`. "auto" is 32 for "conv", and 8 for "stft", which
+        has five rows of tokens.
+
+    code_dim : int or None, default=None
+        Dimension of the codes; latents are mapped linearly to it and back. None: `latent_dim`.
+
+    normalize_codes : bool, default=False
+        Compare latents and codes by cosine, both L2-normalised.
+
+    codebook_update : {"ema", "gradient"}, default="ema"
+        Codes follow the exponential moving average of their latents, or the gradient
+        of the codebook term of [1]_.
+
+    codebook_init : {"kmeans", "normal"}, default="kmeans"
+        Codes start at k-means centres of the first latents, or at random.
+
+    ema_decay : float, default=0.95
+        Decay of the moving averages of codes and of their use.
+
+    revival_threshold : float, default=0.05
+        Codes used less than this share of the average are moved onto latents of the
+        current batch. 0 never moves one.
+
+    commitment_weight : float, default=0.25
+        Weight of the term that keeps latents near their codes.
+
+    orthogonal_weight : float, default=0.0
+        Weight of the regularisation that makes codes orthogonal. With `codebook_update="ema"` it
+        acts on the moving averages, so that the next update does not undo it.
+
+    scaling : {"train", "series"}, default="train"
+        Standardise each channel by the mean and standard deviation of the training set, or of each
+        series; then level and scale of a series are lost, and decoded series have those of the
+        training set on average.
+
+    batch_size : int, default=64
+        Series per training step.
+
+    max_epochs : int or "auto", default="auto"
+        Passes over the training set. "auto": as many as make 400 steps, and 8 at least.
+
+    learning_rate : float, default=0.002
+        Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
+
+    weight_decay : float, default=0.01
+        AdamW's, on the weights of convolutions.
+
+    early_stopping : bool, default=False
+        Hold `validation_fraction` of the series out, stop when the loss on them
+        has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch.
+
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=10
+    tol : float, default=1e-4
+
+    warm_start : bool, default=False
+        Continue from the weights, codes and scaling of the previous `fit`.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the network's matrix products in training; quantiser, losses and
+        inference are always float32. "auto" is float32.
+
+    device : str or torch.device, default="auto"
+        "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
+
+    n_threads : int or None, default=None
+        CPU threads of `fit` and of what follows it. None: one for small work, up to four
+        for more than 8 million values seen in training. The same number gives the same bits.
+
+    verbose : int, default=0
+        1 prints about ten lines a fit, higher numbers print more.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, sample order and code revival.
+
+    Attributes
+    ----------
+    codebook_ : ndarray of shape (codebook_size, code_dim)
+        The codes.
+    codebook_usage_ : ndarray of shape (codebook_size,)
+        Share of each code among the tokens of the training set.
+    perplexity_ : float
+        Of `codebook_usage_`: from 1 (one code) to `codebook_size` (all alike).
+    loss_curve_ : dict of str to ndarray of shape (n_iter_,)
+        Mean of each loss term per epoch, unweighted: "reconstruction", "commitment", ...; their
+        weighted sum "loss"; with early stopping, "validation", that of held-out series.
+    n_iter_ : int
+        Number of epochs run.
+    interrupted_ : bool
+        Whether Ctrl-C ended the training; the weights are those of the last finished epoch.
+    token_shape_ : tuple of (int, int)
+        Rows and columns of the tokens of each band: ``((1, N),)`` for "conv", with time as
+        column. Tokens are in row-major order.
+    n_channels_in_, n_timepoints_in_ : int
+        Shape of a series seen in `fit`.
+    n_features_in_ : int
+        Number of time points for 2-D `X`, of channels for 3-D `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if `X` had them.
+    device_ : str
+        Where the network is.
+    n_threads_ : int
+        CPU threads used.
+    module_ : torch.nn.Module
+        The network, in evaluation mode.
+
+    References
+    ----------
+    .. [1] van den Oord, Vinyals, Kavukcuoglu. "Neural discrete representation
+       learning", 2017.
+    .. [2] Lee, Malacarne, Aune. "Vector quantized time series generation with a bidirectional
+       prior model" (TimeVQVAE), 2023.
+    .. [3] Mathisen et al. "Closing the gap between generative and self-supervised
+       time series modelling" (NC-VQVAE), 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvqts import VQTokenizer
+    >>> X = np.sin(np.linspace(0, 6, 40) + np.arange(20)[:, None])
+    >>> tokenizer = VQTokenizer(codebook_size=8, max_epochs=20, random_state=0).fit(X)
+    >>> tokens = tokenizer.encode(X)
+    >>> tokens.shape, tokenizer.decode(tokens).shape
+    ((20, 40), (20, 40))
+    """
+
+    _parameter_constraints = {
+        "codebook_size": [Whole(1)],
+        "output": [
+            StrOptions(
+                {
+                    "features",
+                    "tokens",
+                    "one_hot",
+                    "bag_of_codes",
+                    "quantized",
+                    "quantized_pooled",
+                    "continuous",
+                    "continuous_pooled",
+                }
+            )
+        ],
+        "frontend": [StrOptions({"conv", "stft"})],
+        "latent_dim": [Whole(1)],
+        "n_blocks": [Whole(0)],
+        "downsampled_width": [Whole(1), StrOptions({"auto"})],
+        "code_dim": [Whole(1), None],
+        "normalize_codes": ["boolean"],
+        "codebook_update": [StrOptions({"ema", "gradient"})],
+        "codebook_init": [StrOptions({"kmeans", "normal"})],
+        "ema_decay": [Decimal(0, 1, closed="both")],
+        "revival_threshold": [Decimal(0, 1)],
+        "commitment_weight": [Decimal(0)],
+        "orthogonal_weight": [Decimal(0)],
+        "scaling": [StrOptions({"train", "series"})],
+        "batch_size": [Whole(1)],
+        "max_epochs": [Whole(1), StrOptions({"auto"})],
+        "learning_rate": [Decimal(0, closed="neither")],
+        "weight_decay": [Decimal(0)],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Decimal(0, 1, closed="neither")],
+        "n_iter_no_change": [Whole(1)],
+        "tol": [Decimal(0)],
+        "warm_start": ["boolean"],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str, torch.device],
+        "n_threads": [Whole(1), None],
+        "verbose": [Whole(0), "boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        codebook_size=32,
+        *,
+        output="features",
+        frontend="conv",
+        latent_dim=64,
+        n_blocks=4,
+        downsampled_width="auto",
+        code_dim=None,
+        normalize_codes=False,
+        codebook_update="ema",
+        codebook_init="kmeans",
+        ema_decay=0.95,
+        revival_threshold=0.05,
+        commitment_weight=0.25,
+        orthogonal_weight=0.0,
+        scaling="train",
+        batch_size=64,
+        max_epochs="auto",
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        precision="auto",
+        device="auto",
+        n_threads=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.codebook_size = codebook_size
+        self.output = output
+        self.frontend = frontend
+        self.latent_dim = latent_dim
+        self.n_blocks = n_blocks
+        self.downsampled_width = downsampled_width
+        self.code_dim = code_dim
+        self.normalize_codes = normalize_codes
+        self.codebook_update = codebook_update
+        self.codebook_init = codebook_init
+        self.ema_decay = ema_decay
+        self.revival_threshold = revival_threshold
+        self.commitment_weight = commitment_weight
+        self.orthogonal_weight = orthogonal_weight
+        self.scaling = scaling
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.precision = precision
+        self.device = device
+        self.n_threads = n_threads
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn encoder, codebook and decoder.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : ignored
+
+        Returns
+        -------
+        self : VQTokenizer
+
+        Raises
+        ------
+        ValueError
+            If `X` or a parameter is not valid, or `device` is not present.
+        TypeError
+            If `X` is sparse or not numeric.
+        DivergedError
+            If the loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch the estimator is fitted all the same.
+        """
+        with unchanged_on_failure(self):
+            record = self._fit(X, y)
+        if record.interrupt is not None:
+            raise record.interrupt
+        return self
+
+    @with_callbacks
+    def _fit(self, X, y):
+        warm = self.warm_start and hasattr(self, "module_")
+        series = validate_series(self, X, reset=not warm, min_samples=2)
+        device, generator = resolve_device(self.device), generator_from(self.random_state)
+        plan = self._plan(len(series))
+        n_threads = self.n_threads or default_n_threads(plan.n_epochs * series.size)
+        if not warm:
+            self._set_architecture()
+            self._scaler = SeriesScaler(self.scaling == "series").fit(series)
+        with (
+            computing(device, n_threads, training=True),
+            Progress(self, plan.n_epochs, X, y) as progress,
+        ):
+            network = self._network(warm, generator).to(device)
+            data, held_out = self._split(series, device, generator)
+            if not warm and self.codebook_init == "kmeans":
+                _initialise_codebooks(network, data, plan.batch_size, generator)
+            record = train(
+                network,
+                (data,),
+                partial(_losses, network, generator),
+                self._loss_weights(),
+                plan,
+                generator,
+                validation=held_out,
+                on_epoch_end=progress.epoch,
+            )
+        self.module_, self.device_, self.n_threads_ = network, str(device), n_threads
+        self.n_iter_, self.interrupted_ = record.n_epochs, record.interrupt is not None
+        self.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
+        self._describe(series)
+        return record
+
+    def transform(self, X):
+        """Read-out of series, as `output` says.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Series of the fitted shape.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features_out)
+            float32, or int64 for ``output="tokens"``.
+        """
+        series = self._validated(X)
+        if self.output == "features":
+            return self._feature_scaler.transform(self._read(series, "features"))
+        return self._read(series, self.output)
+
+    @property
+    def inverse_transform(self):
+        """Series of what `transform` returned, for outputs "tokens", "one_hot" and "quantized".
+
+        A method, ``inverse_transform(X)``, that other outputs do not have.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features_out)
+
+        Returns
+        -------
+        ndarray of shape (n, t) or (n, c, t), as in `fit`
+            float32, of exactly the fitted length, in the units of the training set.
+
+        Raises
+        ------
+        NotInvertibleError
+            If `output` cannot be inverted; a ValueError and an AttributeError.
+        ValueError
+            If `X` is not of the form of `output`.
+        """
+        if self.output not in _INVERTIBLE:
+            raise NotInvertibleError(
+                f"output={self.output!r} cannot be inverted; VQTokenizer inverts output="
+                "'tokens', 'one_hot' and 'quantized'."
+            )
+        return self._inverse_transform
+
+    def _inverse_transform(self, X):
+        check_is_fitted(self)
+        n_tokens = self._n_tokens
+        if self.output == "tokens":
+            return self.decode(X)
+        if self.output == "one_hot":
+            return self._decoded_ids(validate_one_hot(self, X, n_tokens, len(self.codebook_)))
+        X = validate_read_out(self, X, n_tokens * self._latent_dim)
+        return self._decoded(X.reshape(len(X), n_tokens, -1))
+
+    def encode(self, X):
+        """Token ids of series, whatever `output` is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        tokens : int64 ndarray of shape (n, n_tokens)
+        """
+        return self._read(self._validated(X), "tokens")
+
+    def decode(self, tokens):
+        """Series of token ids.
+
+        Parameters
+        ----------
+        tokens : array-like of shape (n, n_tokens)
+            Whole numbers in ``[0, codebook_size)``.
+
+        Returns
+        -------
+        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
+        """
+        check_is_fitted(self)
+        return self._decoded_ids(validate_tokens(self, tokens, self._n_tokens, len(self.codebook_)))
+
+    def score(self, X, y=None):
+        """Negative mean squared reconstruction error, in units of the scaled series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+        y : ignored
+
+        Returns
+        -------
+        score : float
+            At most 0; about -1 for reconstructions no better than the mean.
+        """
+        return -float(self._read(self._validated(X), "error").mean(dtype=np.float64))
+
+    @property
+    def _n_features_out(self):
+        n_tokens, dim, n_codes = self._n_tokens, self._latent_dim, len(self.codebook_)
+        pooled = readout.n_pooled(n_tokens, **_POOLING) * dim
+        return {
+            "features": pooled + n_codes,
+            "tokens": n_tokens,
+            "one_hot": n_tokens * n_codes,
+            "bag_of_codes": n_codes,
+            "quantized": n_tokens * dim,
+            "quantized_pooled": pooled,
+            "continuous": n_tokens * dim,
+            "continuous_pooled": pooled,
+        }[self.output]
+
+    @property
+    def _n_tokens(self):
+        return sum(rows * columns for rows, columns in self.token_shape_)
+
+    @property
+    def _latent_dim(self):
+        return self._architecture["latent_dim"]
+
+    def _module_constructor(self):
+        return partial(make_vqvae, **self._architecture)
+
+    def _plan(self, n_series):
+        n_train = n_series - _n_held_out(n_series, self)
+        n_batches = -(-n_train // self.batch_size)
+        n_epochs = self.max_epochs
+        if n_epochs == "auto":
+            n_epochs = max(_AUTO_EPOCHS, -(-_AUTO_STEPS // n_batches))
+        return TrainingPlan(
+            n_epochs=n_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            bfloat16=self.precision == "bfloat16",
+        )
+
+    def _loss_weights(self):
+        return {"commitment": self.commitment_weight, "orthogonal": self.orthogonal_weight}
+
+    def _set_architecture(self):
+        """Remember the arguments of the network, to build an equal one when unpickled."""
+        self._architecture = {
+            "n_channels": self.n_channels_in_,
+            "n_timepoints": self.n_timepoints_in_,
+            "frontend": self.frontend,
+            "latent_dim": self.latent_dim,
+            "n_blocks": self.n_blocks,
+            "downsampled_width": self.downsampled_width,
+            "codebook_size": self.codebook_size,
+            "code_dim": self.code_dim,
+            "normalize_codes": self.normalize_codes,
+            "update": self.codebook_update,
+            "ema_decay": self.ema_decay,
+            "revival_threshold": self.revival_threshold,
+            "orthogonal_weight": self.orthogonal_weight,
+        }
+
+    def _network(self, warm, generator):
+        return deepcopy(self.module_) if warm else build(self._module_constructor(), generator)
+
+    def _split(self, series, device, generator):
+        """Scaled training series on the device, and held-out ones for early stopping."""
+        data = torch.from_numpy(self._scaler.transform(series)).to(device)
+        n_held_out = _n_held_out(len(data), self)
+        if not n_held_out:
+            return data, None
+        order = torch.randperm(len(data), generator=generator).to(device)
+        return data[order[n_held_out:]], (data[order[:n_held_out]],)
+
+    def _describe(self, series):
+        """Fitted attributes that the trained network gives on the training set."""
+        self.token_shape_ = self.module_.grid
+        self.codebook_ = self.module_.codebook().detach().cpu().numpy().copy()
+        tokens, features = self._read(series, "tokens"), self._read(series, "features")
+        shares = cb.usage(torch.from_numpy(tokens), len(self.codebook_))
+        self.codebook_usage_, self.perplexity_ = shares.numpy(), float(cb.perplexity(shares))
+        n_codes = len(self.codebook_)
+        self._feature_scaler = BlockScaler((features.shape[1] - n_codes, n_codes)).fit(features)
+
+    def _validated(self, X):
+        check_is_fitted(self)
+        return validate_series(self, X)
+
+    def _read(self, series, kind):
+        """Encode series chunk by chunk and read `kind` out of what the network makes of them."""
+        n_codes = len(self.codebook_)
+
+        def read_chunk(chunk):
+            x = torch.from_numpy(self._scaler.transform(chunk)).to(self.device_)
+            quantized = self.module_.encode(x)
+            return _read_out(kind, self.module_, x, quantized, n_codes).cpu().numpy()
+
+        return self._chunked(read_chunk, series)
+
+    def _decoded_ids(self, ids):
+        def embed(chunk):
+            return self.module_.embed(torch.from_numpy(chunk).to(self.device_)).cpu().numpy()
+
+        return self._decoded(self._chunked(embed, ids))
+
+    def _decoded(self, z):
+        """Series in the user's units and shape from decoder input ``(n, N, D)``."""
+
+        def decode_chunk(chunk):
+            x = self.module_.decode(torch.from_numpy(chunk).to(self.device_))
+            return self._scaler.inverse(x.cpu().numpy())
+
+        return self._chunked(decode_chunk, z).reshape(len(z), *self._series_shape)
+
+    def _chunked(self, function, rows):
+        size = chunk_size(self.n_channels_in_ * self.n_timepoints_in_)
+        with computing(torch.device(self.device_), self.n_threads_):
+            return in_chunks(function, rows, size)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = [] if self.output == "tokens" else ["float32"]
+        return tags
+
+
+def _losses(network, generator, x):
+    """Terms of eq. 21 for a batch; in training the codebook follows it."""
+    quantized = network.encode(x)
+    terms = network.losses(x, quantized)
+    if network.training:
+        network.update(quantized, generator)
+    return terms
+
+
+def _n_held_out(n_series, tokenizer):
+    if not tokenizer.early_stopping:
+        return 0
+    return min(n_series - 1, max(1, round(tokenizer.validation_fraction * n_series)))
+
+
+def _initialise_codebooks(network, data, batch_size, generator):
+    """Codes at the k-means centres of the latents of randomly drawn series."""
+    network.train()
+    with torch.no_grad():
+        for band, rows_columns in zip(network.bands, network.grid, strict=True):
+            n_tokens = rows_columns[0] * rows_columns[1]
+            n_codes = len(band.quantizer.codebook)
+            n_series = min(len(data), max(2, -(-_KMEANS_VECTORS * n_codes // n_tokens)))
+            picks = torch.randperm(len(data), generator=generator)[:n_series].to(data.device)
+            z = torch.cat([band.encoder(x) for x in data[picks].split(batch_size)])
+            band.quantizer.initialise_from(z, min(batch_size, len(data)) * n_tokens, generator)
+
+
+def _read_out(kind, network, x, quantized, n_codes):
+    if kind == "tokens":
+        return network.tokens(quantized)
+    if kind == "one_hot":
+        return readout.one_hot(network.tokens(quantized), n_codes)
+    if kind == "bag_of_codes":
+        return readout.bag_of_codes(network.tokens(quantized), n_codes)
+    if kind == "features":
+        bag = readout.bag_of_codes(network.tokens(quantized), n_codes)
+        return torch.cat([readout.pool(network.latents(quantized), **_POOLING), bag.sqrt()], dim=1)
+    if kind == "error":
+        return (network.decode(network.quantized_latents(quantized)) - x).square().flatten(1)
+    which, _, pooled = kind.partition("_")
+    z = (
+        network.latents(quantized)
+        if which == "continuous"
+        else network.quantized_latents(quantized)
+    )
+    return readout.pool(z, **_POOLING) if pooled else z.flatten(1)

@@ -1,0 +1,223 @@
+"""The only module that judges user input: series, tokens, parameters, seeds, devices."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import _check_feature_names, validate_data
+
+_FLOATS = (np.float32, np.float64)
+
+
+class Whole(Interval):
+    """Whole numbers of an interval; unlike `Interval`, True and False are not numbers."""
+
+    def __init__(self, low, high=None, *, closed="left"):
+        super().__init__(Integral, low, high, closed=closed)
+
+    def is_satisfied_by(self, value):
+        return not isinstance(value, (bool, np.bool_)) and super().is_satisfied_by(value)
+
+
+class Decimal(Interval):
+    """Real numbers of an interval; unlike `Interval`, True and False are not numbers."""
+
+    def __init__(self, low, high=None, *, closed="left"):
+        super().__init__(Real, low, high, closed=closed)
+
+    def is_satisfied_by(self, value):
+        return not isinstance(value, (bool, np.bool_)) and super().is_satisfied_by(value)
+
+
+def validate_series(estimator, X, *, reset=False, min_samples=1):
+    """Series as a finite ``(n, c, t)`` array of float32 or float64, not copied without need.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like of shape (n, t) or (n, c, t)
+    reset : bool
+        True: the estimator takes on the shape of `X`, as ``n_channels_in_``, ``n_timepoints_in_``,
+        ``n_features_in_`` and ``feature_names_in_``. False: `X` must have that shape.
+    min_samples : int
+
+    Raises
+    ------
+    ValueError
+        If `X` is not 2-D or 3-D, empty, not finite in float32, or of another shape.
+    TypeError
+        If `X` is sparse or not numeric.
+    """
+    X = _as_array_like(X, type(estimator).__name__)
+    is_panel = len(X.shape) == 3
+    if is_panel:
+        X = _validate_panel(estimator, X, reset, min_samples)
+    else:
+        X = _validate_table(estimator, X, reset, min_samples)[:, None, :]
+    _check_float32_range(X, estimator)
+    if reset:
+        _, estimator.n_channels_in_, estimator.n_timepoints_in_ = X.shape
+        estimator._series_shape = X.shape[1:] if is_panel else X.shape[2:]
+    else:
+        _check_same_shape(estimator, X)
+    return X
+
+
+def _validate_table(estimator, X, reset, min_samples):
+    if reset or len(estimator._series_shape) == 1:
+        return validate_data(
+            estimator, X, reset=reset, dtype=_FLOATS, ensure_min_samples=min_samples
+        )
+    return _check(estimator, X, ensure_min_samples=min_samples)
+
+
+def _validate_panel(estimator, X, reset, min_samples):
+    X = _check(estimator, X, allow_nd=True, ensure_min_samples=min_samples)
+    if 0 in X.shape:
+        raise ValueError(
+            f"Found array with {X.shape[1]} channel(s) and {X.shape[2]} time point(s) "
+            f"(shape={X.shape}) while a minimum of 1 is required by {type(estimator).__name__}."
+        )
+    if reset:
+        _check_feature_names(estimator, X, reset=True)
+        estimator.n_features_in_ = X.shape[1]
+    return X
+
+
+def _check(estimator, X, **options):
+    return check_array(X, dtype=_FLOATS, estimator=estimator, input_name="X", **options)
+
+
+def _as_array_like(X, name):
+    """Something with a shape; what scikit-learn would misread is refused."""
+    if isinstance(X, torch.Tensor):
+        return X.detach().cpu().numpy()
+    if isinstance(X, (list, tuple)) and _is_ragged(X):
+        raise ValueError(
+            f"X holds series of unequal length, which {name} does not accept: "
+            "pad or resample them to one length."
+        )
+    if np.ma.is_masked(X):
+        raise ValueError(
+            f"X is a masked array with masked values, which {name} does not accept: "
+            "fill them before (X.filled(...))."
+        )
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    if len(X.shape) > 3:
+        raise ValueError(
+            f"Found array with dim {len(X.shape)}, while dim <= 3 is required by {name}."
+        )
+    return X
+
+
+def _is_ragged(X):
+    rows = [np.shape(row) for row in X if isinstance(row, (list, tuple, np.ndarray))]
+    return len({shape[-1] for shape in rows if shape}) > 1
+
+
+def _check_same_shape(estimator, X):
+    name = type(estimator).__name__
+    channels, timepoints = X.shape[1:]
+    if channels != estimator.n_channels_in_:
+        raise ValueError(
+            f"X has {channels} channels, but {name} is expecting "
+            f"{estimator.n_channels_in_} channels as input."
+        )
+    if timepoints != estimator.n_timepoints_in_:
+        raise ValueError(
+            f"X has {timepoints} time points, but {name} is expecting "
+            f"{estimator.n_timepoints_in_} time points as input."
+        )
+
+
+def _check_float32_range(X, estimator):
+    limit = np.finfo(np.float32).max
+    if X.dtype == np.float64 and max(-X.min(), X.max()) > limit:
+        raise ValueError(
+            "Input X contains infinity or a value too large for dtype('float32'), "
+            f"the precision of {type(estimator).__name__}."
+        )
+
+
+def random_seed(random_state):
+    """One integer from a scikit-learn `random_state`, for all generators of a call."""
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def generator_from(random_state):
+    """A CPU generator seeded from a scikit-learn `random_state`."""
+    return torch.Generator().manual_seed(random_seed(random_state))
+
+
+def resolve_device(device):
+    """The torch device that ``device="auto" | "cpu" | "cuda" | "cuda:1" | "mps"`` means here.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or this machine has no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError):
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(
+            "device must be 'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or a torch.device "
+            f"of these. Got {device!r} instead."
+        )
+    if resolved.type != "cpu" and not _is_present(resolved):
+        raise ValueError(
+            f"device={device!r} requested but torch reports no such device; "
+            "use device='cpu' or 'auto'."
+        )
+    return resolved
+
+
+def _is_present(device):
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+
+
+def validate_tokens(estimator, ids, n_tokens, n_codes):
+    """Token ids as an int64 ``(n, n_tokens)`` array with values in ``[0, n_codes)``."""
+    name = type(estimator).__name__
+    if issparse(ids):
+        raise TypeError(f"Sparse token ids are not supported by {name}.")
+    ids = check_array(
+        ids, dtype=None, ensure_all_finite=True, estimator=estimator, input_name="token ids"
+    )
+    if ids.shape[1] != n_tokens:
+        raise ValueError(
+            f"X has {ids.shape[1]} tokens per series, but {name} is expecting {n_tokens}."
+        )
+    whole = ids.astype(np.int64)
+    if not np.array_equal(whole, ids) or whole.min() < 0 or whole.max() >= n_codes:
+        raise ValueError(f"token ids must be whole numbers in [0, {n_codes}).")
+    return whole
+
+
+def validate_read_out(estimator, X, n_columns):
+    """A float ``(n, n_columns)`` read-out to be inverted."""
+    X = check_array(X, dtype=np.float32, estimator=estimator, input_name="X")
+    if X.shape[1] != n_columns:
+        raise ValueError(
+            f"X has {X.shape[1]} columns, but inverse_transform of "
+            f"{type(estimator).__name__}(output={estimator.output!r}) is expecting {n_columns}."
+        )
+    return X
+
+
+def validate_one_hot(estimator, X, n_tokens, n_codes):
+    """Ids ``(n, n_tokens)`` of a one-hot ``(n, n_tokens * n_codes)`` matrix."""
+    cells = validate_read_out(estimator, X, n_tokens * n_codes).reshape(len(X), n_tokens, n_codes)
+    ids = cells.argmax(2)
+    if not np.array_equal(cells, np.arange(n_codes) == ids[..., None]):
+        raise ValueError("X must hold exactly one 1 per token and 0 elsewhere.")
+    return ids

@@ -1,0 +1,1 @@
+"""Pure functions of tensors: the arithmetic of the papers, one idea per module."""

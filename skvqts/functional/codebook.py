@@ -1,0 +1,159 @@
+"""Vector quantisation (van den Oord et al. 2017): nearest code, codebook updates, losses.
+
+Vectors are rows: ``z`` is ``(n, d)``, a codebook is ``(K, d)``, ids are ``(n,)`` int64.
+"""
+
+import torch
+import torch.nn.functional as F
+
+_BLOCK_BYTES = 2**20  # distances computed at a time; a block that stays in the cache
+_ROUNDING = 4 * torch.finfo(torch.float32).eps
+
+
+def nearest_code(z, codebook):
+    """Index of the nearest code in Euclidean distance (eq. 18).
+
+    Expands ``|z - e|^2`` into one matrix product per block of rows, after moving
+    the origin to the mean of the codebook: without that the float32 expansion
+    cancels and picks wrong codes when vectors lie far from zero. Rows whose best
+    two codes are closer than the rounding error are decided in float64.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, d)
+    codebook : Tensor of shape (K, d)
+
+    Returns
+    -------
+    ids : int64 Tensor of shape (n,)
+        Ties go to the lowest index.
+    """
+    z, codebook = z.detach(), codebook.detach()
+    origin = codebook.double().mean(0)
+    z, codebook = (z - origin).float(), (codebook - origin).float()
+    norms = codebook.square().sum(1)
+    largest = norms.max()
+    ids = torch.empty(len(z), dtype=torch.int64, device=z.device)
+    rows = max(1, _BLOCK_BYTES // (4 * len(codebook)))
+    for start in range(0, len(z), rows):
+        block = z[start : start + rows]
+        scores = torch.addmm(norms, block, codebook.T, alpha=-2)  # |z - e|^2 - |z|^2
+        best, chosen = scores.min(1, keepdim=True)
+        rounding = _ROUNDING * (largest + block.square().sum(1, keepdim=True))
+        unsure = (scores <= best + rounding).sum(1) > 1
+        chosen = chosen[:, 0]
+        if unsure.any():
+            chosen[unsure] = _nearest_in_float64(block[unsure], codebook)
+        ids[start : start + rows] = chosen
+    return ids
+
+
+def _nearest_in_float64(z, codebook):
+    z, codebook = z.double(), codebook.double()
+    return torch.addmm(codebook.square().sum(1), z, codebook.T, alpha=-2).argmin(1)
+
+
+def straight_through(z, z_q):
+    """`z_q` going forward, identity to `z` going backward (the gradient of eq. 21)."""
+    return z + (z_q - z).detach()
+
+
+def commitment_loss(z, z_q):
+    """Mean of ``(z - sg(z_q))^2``: keeps the encoder near its codes (eq. 21, third term)."""
+    return F.mse_loss(z, z_q.detach())
+
+
+def codebook_loss(z, z_q):
+    """Mean of ``(sg(z) - z_q)^2``: moves the codes to the encoder (eq. 21, second term)."""
+    return F.mse_loss(z_q, z.detach())
+
+
+def orthogonal_penalty(codebook):
+    """``|E E' - I|_F^2 / K^2`` on the L2-normalised rows ``E`` of the codebook.
+
+    Shin et al. 2021, eq. 2: zero when all codes are pairwise orthogonal.
+    """
+    rows = F.normalize(codebook, dim=1)
+    gram = rows @ rows.T
+    return (gram - torch.eye(len(rows), device=gram.device, dtype=gram.dtype)).square().mean()
+
+
+def code_sums(z, ids, n_codes):
+    """Number and sum of the vectors assigned to each code: ``(K,)`` and ``(K, d)``."""
+    counts = torch.bincount(ids, minlength=n_codes).to(z.dtype)
+    sums = torch.zeros(n_codes, z.shape[1], dtype=z.dtype, device=z.device)
+    return counts, sums.index_add_(0, ids, z)
+
+
+def ema_update(codebook, cluster_size, z, ids, decay):
+    """One exponential-moving-average step of the codebook (van den Oord et al. 2017, app. A).
+
+    ``N_k <- decay N_k + (1 - decay) n_k`` and the code is the running sum over ``N_k``,
+    so a code that attracts nothing stays where it is.
+
+    Returns
+    -------
+    codebook : Tensor of shape (K, d)
+    cluster_size : Tensor of shape (K,)
+    """
+    counts, sums = code_sums(z, ids, len(codebook))
+    size = decay * cluster_size + (1 - decay) * counts
+    total = decay * cluster_size[:, None] * codebook + (1 - decay) * sums
+    return torch.where(size[:, None] > 0, total / size[:, None], codebook), size
+
+
+def revive_dead_codes(codebook, cluster_size, z, threshold, generator):
+    """Move codes used less than `threshold` times the average onto vectors of `z`.
+
+    A revived code starts with the average cluster size, so that it has time to
+    find its vectors before it is judged again (Dhariwal et al. 2020, random restarts).
+
+    Parameters
+    ----------
+    cluster_size : Tensor of shape (K,)
+        Running number of vectors per batch.
+    threshold : float
+        Share of the average number of vectors per code; 0 revives none.
+    generator : torch.Generator
+        A CPU generator; the draw is the same on every device.
+    """
+    average = len(z) / len(codebook)
+    dead = cluster_size < threshold * average
+    picks = torch.randint(len(z), (len(codebook),), generator=generator).to(z.device)
+    return (
+        torch.where(dead[:, None], z[picks], codebook),
+        torch.where(dead, torch.full_like(cluster_size, average), cluster_size),
+    )
+
+
+def kmeans(z, n_codes, generator, n_iterations=10):
+    """Lloyd's algorithm from randomly drawn vectors; empty clusters are drawn again.
+
+    With fewer vectors than codes, the surplus codes are copies: ties go to the first,
+    and they are revived in training as soon as more vectors are seen.
+
+    Returns
+    -------
+    codebook : Tensor of shape (n_codes, d)
+    cluster_size : Tensor of shape (n_codes,)
+        Number of vectors of `z` per code.
+    """
+    draws = torch.randperm(len(z), generator=generator).to(z.device)
+    codebook = z[draws[torch.arange(n_codes, device=z.device) % len(z)]].clone()
+    for _ in range(n_iterations):
+        counts, sums = code_sums(z, nearest_code(z, codebook), n_codes)
+        picks = torch.randint(len(z), (n_codes,), generator=generator).to(z.device)
+        means = sums / counts.clamp(min=1)[:, None]
+        codebook = torch.where(counts[:, None] > 0, means, z[picks])
+    counts, _ = code_sums(z, nearest_code(z, codebook), n_codes)
+    return codebook, counts
+
+
+def usage(ids, n_codes):
+    """Share of each code among `ids`: ``(K,)`` float64, summing to 1."""
+    return torch.bincount(ids.flatten(), minlength=n_codes).double() / ids.numel()
+
+
+def perplexity(shares):
+    """``exp H`` of a distribution over codes (eqs. 1 and 4), from 1 to K."""
+    return torch.special.entr(shares).sum().exp()

@@ -1,0 +1,49 @@
+"""From tokens and latents to fixed-length feature vectors.
+
+Latents are ``(B, N, D)``: N tokens of D dimensions; ids are ``(B, N)`` int64.
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def one_hot(ids, n_codes):
+    """``(B, N * K)`` float32: a 1 at the code of each token."""
+    return F.one_hot(ids, n_codes).flatten(1).float()
+
+
+def bag_of_codes(ids, n_codes):
+    """``(B, K)`` float32: the share of each code among the tokens of a series."""
+    counts = torch.zeros(len(ids), n_codes, device=ids.device)
+    return counts.scatter_add_(1, ids, torch.ones_like(ids, dtype=counts.dtype)) / ids.shape[1]
+
+
+def pool(z, statistics, levels):
+    """Statistics of the latents over equal parts of the time axis.
+
+    Parameters
+    ----------
+    z : Tensor of shape (B, N, D)
+    statistics : sequence of {"mean", "max", "std"}
+    levels : sequence of int
+        For each level, the axis is cut into so many parts (as many as there are tokens, if
+        fewer), and each statistic is taken of each part.
+
+    Returns
+    -------
+    Tensor of shape (B, sum(levels) * len(statistics) * D), at most.
+    """
+    parts = [part for level in levels for part in z.tensor_split(min(level, z.shape[1]), dim=1)]
+    return torch.cat([_STATISTICS[name](part) for part in parts for name in statistics], dim=1)
+
+
+_STATISTICS = {
+    "mean": lambda z: z.mean(1),
+    "max": lambda z: z.amax(1),
+    "std": lambda z: z.std(1, correction=0),
+}
+
+
+def n_pooled(n_tokens, statistics, levels):
+    """Number of statistics that :func:`pool` returns per latent dimension."""
+    return len(statistics) * sum(min(level, n_tokens) for level in levels)

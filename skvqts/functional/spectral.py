@@ -1,0 +1,55 @@
+"""Short-time Fourier transform of batches of series, with the published settings.
+
+Periodic Hann window of `n_fft` points, hop ``n_fft // 4``, centred with reflection,
+one-sided, not normalised (NC-VQVAE, TimeVQVAE).
+"""
+
+import torch
+
+
+def n_frames(n_timepoints, n_fft):
+    """Number of STFT frames of a series of `n_timepoints` points."""
+    return 1 + n_timepoints // (n_fft // 4)
+
+
+def stft(x, n_fft):
+    """Real and imaginary parts of the STFT as channels.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, C, T)
+        ``T`` must exceed ``n_fft // 2``.
+
+    Returns
+    -------
+    u : Tensor of shape (B, 2 C, n_fft // 2 + 1, W)
+        Channel ``2 c`` is the real, ``2 c + 1`` the imaginary part of channel ``c``.
+    """
+    batch, channels, length = x.shape
+    u = torch.stft(
+        x.reshape(batch * channels, length),
+        n_fft,
+        hop_length=n_fft // 4,
+        window=_window(n_fft, x),
+        return_complex=True,
+    )
+    u = torch.view_as_real(u).permute(0, 3, 1, 2)
+    return u.reshape(batch, 2 * channels, *u.shape[2:])
+
+
+def istft(u, n_timepoints, n_fft):
+    """Series of exactly `n_timepoints` points from the layout of :func:`stft`."""
+    batch, channels, rows, width = u.shape
+    u = u.reshape(batch * channels // 2, 2, rows, width).permute(0, 2, 3, 1)
+    x = torch.istft(
+        torch.view_as_complex(u.contiguous()),
+        n_fft,
+        hop_length=n_fft // 4,
+        window=_window(n_fft, u),
+        length=n_timepoints,
+    )
+    return x.reshape(batch, channels // 2, n_timepoints)
+
+
+def _window(n_fft, like):
+    return torch.hann_window(n_fft, dtype=like.dtype, device=like.device)

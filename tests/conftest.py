@@ -1,0 +1,42 @@
+"""One torch thread; array API on before scipy is imported; small series for all tests."""
+
+import os
+
+os.environ["SCIPY_ARRAY_API"] = "1"
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("default")
+torch.set_num_threads(1)
+
+
+def two_shapes(n, t=32, *, seed=0, noise=0.1):
+    """Sines and sawtooth waves of random phase: series (n, t) and labels."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    phase = np.linspace(0, 2, t) + rng.uniform(0, 1, (n, 1))
+    X = np.where(y[:, None] == 0, np.sin(2 * np.pi * phase), 2 * (phase % 1) - 1)
+    return X + noise * rng.normal(size=X.shape), y
+
+
+@pytest.fixture(scope="session")
+def series():
+    return two_shapes(24)[0]
+
+
+@pytest.fixture(scope="session")
+def panel():
+    rng = np.random.default_rng(1)
+    return np.cumsum(rng.normal(size=(12, 3, 20)), axis=2)
+
+
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        skip = pytest.mark.skip(reason="no CUDA device here")
+        for item in items:
+            if "cuda" in item.keywords:
+                item.add_marker(skip)

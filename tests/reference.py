@@ -1,0 +1,42 @@
+"""Slow, obvious versions of what the library computes fast."""
+
+import numpy as np
+
+
+def nearest_code(z, codebook):
+    """Index and all squared distances, directly in float64."""
+    z, codebook = np.asarray(z, np.float64), np.asarray(codebook, np.float64)
+    distances = ((z[:, None, :] - codebook[None, :, :]) ** 2).sum(-1)
+    return distances.argmin(1), distances
+
+
+def ema_update(codebook, sizes, z, ids, decay):
+    """One code at a time."""
+    codebook, sizes = codebook.copy(), sizes.copy()
+    for k in range(len(codebook)):
+        mine = z[ids == k]
+        size = decay * sizes[k] + (1 - decay) * len(mine)
+        total = decay * sizes[k] * codebook[k] + (1 - decay) * mine.sum(0)
+        codebook[k], sizes[k] = (total / size if size > 0 else codebook[k]), size
+    return codebook, sizes
+
+
+def stft(x, n_fft):
+    """Real and imaginary STFT of one series, frame by frame, bin by bin."""
+    hop, half = n_fft // 4, n_fft // 2
+    padded = np.pad(np.asarray(x, np.float64), half, mode="reflect")
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    frames = range(0, len(padded) - n_fft + 1, hop)
+    bins = np.arange(half + 1)[:, None] * np.arange(n_fft)[None, :]
+    waves = np.exp(-2j * np.pi * bins / n_fft)
+    spectrum = np.stack([waves @ (window * padded[s : s + n_fft]) for s in frames], axis=1)
+    return np.stack([spectrum.real, spectrum.imag])
+
+
+def perplexity(ids, n_codes):
+    shares = np.bincount(ids, minlength=n_codes) / len(ids)
+    return np.exp(-sum(p * np.log(p) for p in shares if p > 0))
+
+
+def bag_of_codes(ids, n_codes):
+    return np.array([[np.mean(row == k) for k in range(n_codes)] for row in ids])

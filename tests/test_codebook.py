@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skvqts.functional import codebook as cb
+
+from . import reference
+
+
+def _vectors(n, d, seed=0, scale=1.0, offset=0.0):
+    rng = np.random.default_rng(seed)
+    return torch.tensor(rng.normal(size=(n, d)) * scale + offset, dtype=torch.float32)
+
+
+def _generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e2, 1e3, 1e4, 1e5])
+@pytest.mark.parametrize(("n_codes", "dim"), [(32, 64), (512, 8)])
+def test_nearest_code_is_right_far_from_the_origin(offset, n_codes, dim):
+    z, codebook = _vectors(2000, dim, 0, offset=offset), _vectors(n_codes, dim, 1, offset=offset)
+    ids = cb.nearest_code(z, codebook).numpy()
+    _, distances = reference.nearest_code(z, codebook)
+    chosen, best = distances[np.arange(len(z)), ids], distances.min(1)
+    assert (chosen <= best * (1 + 1e-6)).all()
+
+
+@given(
+    n=st.integers(1, 40),
+    k=st.integers(1, 30),
+    d=st.integers(1, 9),
+    seed=st.integers(0, 10_000),
+    scale=st.sampled_from([1e-20, 1e-3, 1.0, 1e6]),
+)
+def test_nearest_code_property(n, k, d, seed, scale):
+    z, codebook = _vectors(n, d, seed, scale), _vectors(k, d, seed + 1, scale)
+    ids = cb.nearest_code(z, codebook).numpy()
+    _, distances = reference.nearest_code(z, codebook)
+    assert (distances[np.arange(n), ids] <= distances.min(1) * (1 + 1e-5)).all()
+
+
+@given(k=st.integers(1, 50), d=st.integers(1, 9), seed=st.integers(0, 10_000))
+def test_codes_are_their_own_nearest_and_permute(k, d, seed):
+    codebook = _vectors(k, d, seed)
+    assert torch.equal(cb.nearest_code(codebook, codebook), torch.arange(k))
+    order = torch.randperm(k, generator=_generator(seed))
+    z = _vectors(30, d, seed + 1)
+    assert torch.equal(order[cb.nearest_code(z, codebook[order])], cb.nearest_code(z, codebook))
+
+
+def test_nearest_code_ties_go_to_the_lowest_index():
+    codebook = torch.tensor([[1.0], [-1.0], [1.0]])
+    assert cb.nearest_code(torch.tensor([[0.0], [2.0], [-3.0]]), codebook).tolist() == [0, 0, 1]
+
+
+def test_straight_through_value_and_gradient():
+    z = _vectors(5, 3).requires_grad_()
+    z_q = _vectors(5, 3, 1).requires_grad_()
+    out = cb.straight_through(z, z_q)
+    torch.testing.assert_close(out, z_q)
+    out.backward(torch.full_like(out, 2.0))
+    assert torch.equal(z.grad, torch.full_like(z, 2.0))
+    assert z_q.grad is None
+
+
+def test_losses_have_their_gradient_on_one_side():
+    z, z_q = _vectors(5, 3).requires_grad_(), _vectors(5, 3, 1).requires_grad_()
+    commitment, codes = cb.commitment_loss(z, z_q), cb.codebook_loss(z, z_q)
+    expected = ((z - z_q) ** 2).mean().item()
+    assert commitment.item() == pytest.approx(expected)
+    assert codes.item() == pytest.approx(expected)
+    commitment.backward()
+    assert z_q.grad is None
+    torch.testing.assert_close(z.grad, (2 * (z - z_q) / z.numel()).detach())
+    z.grad = None
+    codes.backward()
+    assert z.grad is None
+    torch.testing.assert_close(z_q.grad, (2 * (z_q - z) / z.numel()).detach())
+
+
+def test_orthogonal_penalty_by_hand():
+    assert cb.orthogonal_penalty(2 * torch.eye(4)).item() == pytest.approx(0.0)
+    # two equal codes: the Gram matrix is all ones, two off-diagonal ones of four cells
+    assert cb.orthogonal_penalty(torch.ones(2, 3)).item() == pytest.approx(0.5)
+
+
+@given(seed=st.integers(0, 10_000), decay=st.floats(0, 1), k=st.integers(1, 8))
+def test_ema_update_matches_reference(seed, decay, k):
+    rng = np.random.default_rng(seed)
+    codebook, sizes = rng.normal(size=(k, 3)), rng.uniform(0, 5, k) * rng.integers(0, 2, k)
+    z, ids = rng.normal(size=(20, 3)), rng.integers(0, k, 20)
+    got = cb.ema_update(*map(torch.tensor, (codebook, sizes, z, ids)), decay)
+    for mine, expected in zip(
+        got, reference.ema_update(codebook, sizes, z, ids, decay), strict=True
+    ):
+        np.testing.assert_allclose(mine.numpy(), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_ema_update_without_memory_is_the_mean_and_conserves_counts():
+    z, ids = _vectors(30, 4), torch.arange(30) % 3
+    codebook, sizes = cb.ema_update(torch.zeros(5, 4), torch.ones(5), z, ids, 0.0)
+    for k in range(3):
+        torch.testing.assert_close(codebook[k], z[ids == k].mean(0))
+    assert torch.equal(codebook[3:], torch.zeros(2, 4))  # empty: they stay, never NaN
+    assert sizes.sum() == 30
+
+
+def test_revival_moves_only_dead_codes_onto_vectors():
+    codebook, sizes = torch.full((4, 2), 9.0), torch.tensor([5.0, 0.0, 5.0, 0.4])
+    z = _vectors(40, 2)
+    revived, new_sizes = cb.revive_dead_codes(codebook, sizes, z, 0.05, _generator())
+    assert torch.equal(revived[[0, 2]], codebook[[0, 2]])
+    for k in (1, 3):  # below 0.05 * 40 / 4
+        assert (revived[k] == z).all(1).any()
+        assert new_sizes[k] == 10
+    untouched, _ = cb.revive_dead_codes(codebook, sizes, z, 0.0, _generator())
+    assert torch.equal(untouched, codebook)
+
+
+def test_kmeans_finds_separated_clusters():
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    z = centres.repeat(50, 1) + 0.1 * _vectors(150, 2)
+    found = []
+    for seed in range(5):  # random starts: some seed finds all three
+        codebook, counts = cb.kmeans(z, 3, _generator(seed))
+        assert counts.sum() == 150
+        found.append(torch.cdist(centres, codebook).amin(1).max().item())
+    assert min(found) < 0.1
+
+
+def test_kmeans_with_fewer_vectors_than_codes_is_finite():
+    z = _vectors(3, 2)
+    codebook, counts = cb.kmeans(z, 8, _generator())
+    assert torch.isfinite(codebook).all()
+    assert counts.sum() == 3
+    assert torch.equal(codebook[cb.nearest_code(z, codebook)], z)
+
+
+@given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=50))
+def test_usage_and_perplexity(ids):
+    shares = cb.usage(torch.tensor(ids), 7)
+    assert shares.sum().item() == pytest.approx(1)
+    value = cb.perplexity(shares).item()
+    assert value == pytest.approx(reference.perplexity(np.array(ids), 7))
+    assert 1 - 1e-12 <= value <= 7 + 1e-12
+
+
+def test_perplexity_of_uniform_and_constant():
+    assert cb.perplexity(torch.full((32,), 1 / 32, dtype=torch.float64)).item() == pytest.approx(32)
+    assert cb.perplexity(torch.eye(32, dtype=torch.float64)[0]).item() == 1

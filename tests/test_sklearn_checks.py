@@ -1,0 +1,51 @@
+"""scikit-learn's own checks, and the eleven more that it runs on its own estimators."""
+
+import pytest
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skvqts import VQTokenizer
+
+OUTPUTS = [
+    "features",
+    "tokens",
+    "one_hot",
+    "bag_of_codes",
+    "quantized",
+    "quantized_pooled",
+    "continuous",
+    "continuous_pooled",
+]
+
+
+def tiny(**parameters):
+    small = {"codebook_size": 4, "latent_dim": 4, "n_blocks": 1, "max_epochs": 1}
+    return VQTokenizer(**small | parameters)
+
+
+ESTIMATORS = [tiny(output=output) for output in OUTPUTS] + [tiny(frontend="stft")]
+
+MORE_CHECKS = [
+    "check_dataframe_column_names_consistency",
+    "check_param_validation",
+    "check_inplace_ensure_writeable",
+    "check_get_feature_names_out_error",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("check", MORE_CHECKS)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_further_check(estimator, check):
+    getattr(estimator_checks, check)(type(estimator).__name__, estimator)
