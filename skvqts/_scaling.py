@@ -38,35 +38,21 @@ class SeriesScaler:
         return (X * self.scale_ + self.mean_).astype(np.float32)
 
 
-def _moments(X, axis):
-    """Mean and standard deviation; 1 where the values do not vary beyond rounding."""
-    mean = X.mean(axis, keepdims=True, dtype=np.float64)
-    scale = X.std(axis, keepdims=True, dtype=np.float64)
-    return mean, np.where(scale <= 10 * _EPS * np.abs(mean), 1.0, scale)
-
-
-class BlockScaler:
-    """Standardise columns, then give blocks of columns the same weight.
-
-    Each column gets mean 0 and the variance that makes the blocks equal in total
-    variance and the columns 1 on average.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        Number of columns of each block.
-    """
-
-    def __init__(self, widths):
-        self.widths = widths
+class ColumnScaler:
+    """Standardise the columns of a float32 feature matrix; constant columns become 0."""
 
     def fit(self, X):
         """Learn from the features of the training set ``(n, d)``."""
-        self.mean_, scale = _moments(X, axis=0)
-        share = sum(self.widths) / len(self.widths)
-        self.scale_ = scale / np.repeat(np.sqrt([share / w for w in self.widths]), self.widths)
+        self.mean_, self.scale_ = _moments(X, axis=0, eps=np.finfo(np.float32).eps)
         return self
 
     def transform(self, X):
         """Scaled features, float32."""
         return ((X - self.mean_) / self.scale_).astype(np.float32)
+
+
+def _moments(X, axis, eps=_EPS):
+    """Mean and standard deviation; 1 where the values do not vary beyond rounding."""
+    mean = X.mean(axis, keepdims=True, dtype=np.float64)
+    scale = X.std(axis, keepdims=True, dtype=np.float64)
+    return mean, np.where(scale <= 10 * eps * np.abs(mean), 1.0, scale)

@@ -18,7 +18,7 @@ from ._nn.initialise import build
 from ._nn.vqvae import make_vqvae
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._runtime import chunk_size, computing, default_n_threads, in_chunks
-from ._scaling import BlockScaler, SeriesScaler
+from ._scaling import ColumnScaler, SeriesScaler
 from ._state import TorchStateMixin, unchanged_on_failure
 from ._training import TrainingPlan, train
 from ._validation import (
@@ -37,7 +37,7 @@ from .functional import readout
 
 _AUTO_STEPS, _AUTO_EPOCHS = 400, 8  # max_epochs="auto" makes at least so many of both
 _KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
-_POOLING = {"statistics": ("mean", "max"), "levels": (1, 2, 4)}
+_POOLING = {"statistics": ("mean", "max", "std", "variation"), "levels": (1, 2, 4)}
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
 
 
@@ -63,9 +63,9 @@ class VQTokenizer(
         What `transform` returns, always as a 2-D array, for n series of N tokens
         with latents of dimension D:
 
-        - "features": pooled continuous latents beside the bag of codes, each column
-          centred and the two parts on one scale, float32; meant for a
-          classifier right after it.
+        - "features": pooled continuous latents beside the (square root of the) bag
+          of codes, each column with mean 0 and variance 1 over the training set;
+          meant for a classifier right after it.
         - "tokens": ids of the codes, int64, (n, N).
         - "one_hot": a 1 at the code of each token, (n, N * K).
         - "bag_of_codes": share of each code among the tokens, (n, K).
@@ -571,8 +571,7 @@ class VQTokenizer(
         tokens, features = self._read(series, "tokens"), self._read(series, "features")
         shares = cb.usage(torch.from_numpy(tokens), len(self.codebook_))
         self.codebook_usage_, self.perplexity_ = shares.numpy(), float(cb.perplexity(shares))
-        n_codes = len(self.codebook_)
-        self._feature_scaler = BlockScaler((features.shape[1] - n_codes, n_codes)).fit(features)
+        self._feature_scaler = ColumnScaler().fit(features)
 
     def _validated(self, X):
         check_is_fitted(self)

@@ -24,7 +24,8 @@ def pool(z, statistics, levels):
     Parameters
     ----------
     z : Tensor of shape (B, N, D)
-    statistics : sequence of {"mean", "max", "std"}
+    statistics : sequence of {"mean", "max", "std", "variation"}
+        "variation" is the mean absolute difference of neighbouring tokens, 0 for one.
     levels : sequence of int
         For each level, the axis is cut into so many parts (as many as there are tokens, if
         fewer), and each statistic is taken of each part.
@@ -41,6 +42,7 @@ _STATISTICS = {
     "mean": lambda z: z.mean(1),
     "max": lambda z: z.amax(1),
     "std": lambda z: z.std(1, correction=0),
+    "variation": lambda z: z.diff(dim=1).abs().sum(1) / max(1, z.shape[1] - 1),
 }
 
 

@@ -1,0 +1,7 @@
+"""``python -m skvqts``: fit a tokenizer on a bundled set or the user's file."""
+
+import sys
+
+from ._cli import main
+
+sys.exit(main())

@@ -1,0 +1,109 @@
+"""The command line: tokenize a set of series, judge the features, draw a picture."""
+
+import argparse
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+
+from ._files import BUNDLED, load
+from ._tokenizer import VQTokenizer
+
+
+def main(arguments=None):
+    """Run the command line; the exit status is 0, or 2 after an error told in one line."""
+    options = _parser().parse_args(arguments)
+    try:
+        data = load(options.data or _default_data(), options.label)
+        _run(data, options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m skvqts",
+        description="Fit a VQTokenizer on time series, show what it learned, draw a picture.",
+    )
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="NAME_OR_FILE",
+        help=f"a bundled set ({', '.join(BUNDLED)}), 'made', or a file: .ts, .tsv (label first), "
+        ".csv, .npz (X, y or X_train, ...), .npy; default: GunPoint",
+    )
+    parser.add_argument("--label", metavar="COLUMN", help="label column of a .csv, name or index")
+    parser.add_argument("--out", default=".", metavar="FOLDER", help="where the picture goes")
+    parser.add_argument("--codes", type=int, default=32, help="codebook size (default: 32)")
+    parser.add_argument("--seed", type=int, default=0, help="random_state (default: 0)")
+    return parser
+
+
+def _default_data():
+    if find_spec("aeon"):
+        return "GunPoint"
+    print("aeon is not installed (pip install 'skvqts[data]'): using a made set, not a real one.")
+    return "made"
+
+
+def _run(data, options):
+    print(f"{data.name}: {len(data.X_train)} training and {len(data.X_test)} test series,", end=" ")
+    print(f"shape {np.shape(data.X_train)[1:]}")
+    tokenizer = VQTokenizer(codebook_size=options.codes, random_state=options.seed)
+    start = time.perf_counter()
+    _show_progress(tokenizer).fit(data.X_train)
+    print(f"fitted in {time.perf_counter() - start:.1f} s, {tokenizer.n_iter_} epochs")
+    _print_quality(tokenizer, data)
+    if data.y_train is not None:
+        _print_accuracy(tokenizer, data)
+    _draw(tokenizer, data, Path(options.out))
+
+
+def _show_progress(tokenizer):
+    """A progress bar where scikit-learn and rich have one, printed lines otherwise."""
+    if find_spec("rich") and find_spec("sklearn.callback"):
+        from sklearn.callback import ProgressBar
+
+        return tokenizer.set_callbacks(ProgressBar())
+    return tokenizer.set_params(verbose=1)
+
+
+def _print_quality(tokenizer, data):
+    tokens, codes = sum(r * c for r, c in tokenizer.token_shape_), len(tokenizer.codebook_)
+    print(f"{tokens} tokens a series, {codes} codes, perplexity {tokenizer.perplexity_:.1f}")
+    print("reconstruction error (1 = no better than the mean):", end=" ")
+    train, test = -tokenizer.score(data.X_train), -tokenizer.score(data.X_test)
+    print(f"training {train:.4f}, test {test:.4f}")
+
+
+def _print_accuracy(tokenizer, data):
+    parts = [data.X_train, data.X_test]
+    features = [tokenizer.transform(X) for X in parts]
+    raw = [np.reshape(X, (len(X), -1)) for X in parts]
+    rows = {
+        "SVC on tokenizer features": (SVC(C=10), features),
+        "5-NN on tokenizer features": (KNeighborsClassifier(min(5, len(raw[0]))), features),
+        "1-NN on the raw series": (KNeighborsClassifier(1), raw),
+    }
+    print("test accuracy:")
+    for name, (classifier, (train, test)) in rows.items():
+        accuracy = classifier.fit(train, data.y_train).score(test, data.y_test)
+        print(f"  {name:<28}{accuracy:.3f}")
+
+
+def _draw(tokenizer, data, folder):
+    if not find_spec("matplotlib"):
+        print("matplotlib is not installed (pip install 'skvqts[plot]'): no picture.")
+        return
+    from ._figures import draw_tokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"skvqts_{data.name}.png"
+    draw_tokenizer(tokenizer, data.X_test, title=data.name).savefig(path, dpi=150)
+    print(f"picture: {path}")

@@ -1,0 +1,74 @@
+"""Pictures of fitted estimators; needs matplotlib (``pip install 'skvqts[plot]'``)."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+_BLUE, _ORANGE, _GREY = "#1f77b4", "#d95f02", "#999999"
+
+
+def draw_tokenizer(tokenizer, X, title="", n_series=3):
+    """Series with their reconstructions and tokens, the use of the codes, the losses.
+
+    Parameters
+    ----------
+    tokenizer : fitted VQTokenizer
+    X : array-like of shape (n, t) or (n, c, t)
+        Series that were not trained on; the first channel of a few is drawn.
+    title : str
+    n_series : int
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure.suptitle(f"VQTokenizer on {title}" if title else "VQTokenizer")
+    left, right = figure.subfigures(1, 2, width_ratios=(3, 2))
+    picks = np.linspace(0, len(X) - 1, min(n_series, len(X))).astype(int)
+    _draw_reconstructions(left, tokenizer, np.asarray(X)[picks])
+    usage, losses = right.subplots(2, 1)
+    _draw_usage(usage, tokenizer)
+    _draw_losses(losses, tokenizer)
+    return figure
+
+
+def _draw_reconstructions(figure, tokenizer, X):
+    tokens = tokenizer.encode(X)
+    original, decoded = (_first_channel(series) for series in (X, tokenizer.decode(tokens)))
+    axes = figure.subplots(len(X), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, series, again, ids in zip(axes, original, decoded, tokens, strict=True):
+        axis.plot(series, color=_GREY, linewidth=2, label="series")
+        axis.plot(again, color=_ORANGE, linewidth=1.2, label="from its tokens")
+        axis.set_title("tokens " + _shortened(ids), fontsize=7, loc="left", family="monospace")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, fontsize=8, loc="upper right")
+    axes[-1].set_xlabel("time point")
+
+
+def _first_channel(series):
+    return series[:, 0] if series.ndim == 3 else series
+
+
+def _shortened(ids, n_shown=24):
+    return " ".join(map(str, ids[:n_shown])) + (" ..." if len(ids) > n_shown else "")
+
+
+def _draw_usage(axis, tokenizer):
+    axis.bar(
+        np.arange(len(tokenizer.codebook_)), np.sort(tokenizer.codebook_usage_)[::-1], color=_BLUE
+    )
+    axis.set_title(f"use of the codes, perplexity {tokenizer.perplexity_:.1f}", fontsize=10)
+    axis.set_xlabel("codes, most used first")
+    axis.set_ylabel("share of tokens")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_losses(axis, tokenizer):
+    for name, values in tokenizer.loss_curve_.items():
+        if name != "loss":
+            axis.plot(np.arange(1, len(values) + 1), values, label=name)
+    axis.set_yscale("log")
+    axis.set_title("loss terms", fontsize=10)
+    axis.set_xlabel("epoch")
+    axis.legend(frameon=False, fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,51 @@
+"""Imports point one way: estimators -> validation, training, networks, functions."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import skvqts
+
+PACKAGE = Path(skvqts.__file__).parent
+
+
+def _imports(path):
+    """Dotted names imported by a module; those of the package start with a dot."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def _roots(path):
+    return {name.split(".")[0] for name in _imports(path) if not name.startswith(".")}
+
+
+def test_functions_import_torch_only_and_nothing_of_ours():
+    for path in (PACKAGE / "functional").glob("*.py"):
+        assert _roots(path) <= {"torch", "math"}, path
+        assert not [name for name in _imports(path) if name.startswith("..")], path
+
+
+def test_networks_import_functions_only():
+    for path in (PACKAGE / "_nn").glob("*.py"):
+        assert _roots(path) <= {"torch", "math", "collections", "typing"}, path
+        ours = [name for name in _imports(path) if name.startswith("..")]
+        assert all(name.startswith("..functional") for name in ours), path
+
+
+def test_the_loop_knows_no_model_and_no_estimator():
+    ours = [name for name in _imports(PACKAGE / "_training.py") if name.startswith(".")]
+    assert ours == [".exceptions"]
+    assert "sklearn" not in _roots(PACKAGE / "_training.py")
+
+
+def test_only_core_dependencies_are_imported_with_the_package():
+    code = (
+        "import sys, skvqts; "
+        "print([m for m in ('aeon', 'matplotlib', 'hypothesis') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,188 @@
+"""The loop, driven by three-line models."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from skvqts._training import TrainingPlan, learning_rate_factor, train
+from skvqts.exceptions import DivergedError
+
+
+def plan(**changes):
+    return TrainingPlan(**({"n_epochs": 5, "batch_size": 4, "learning_rate": 0.05} | changes))
+
+
+def regression(n=22, seed=0):
+    """A linear model, data it can fit and its squared error."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 3, generator=generator)
+    y = x @ torch.tensor([1.0, -2.0, 0.5])
+    model = nn.Linear(3, 1, bias=False)
+    with torch.no_grad():
+        model.weight.zero_()
+    return model, (x, y), lambda x, y: {"error": (model(x)[:, 0] - y).square().mean()}
+
+
+def run(model, data, losses, changes=None, weights=None, **options):
+    return train(
+        model,
+        data,
+        losses,
+        weights or {},
+        changes or plan(),
+        torch.Generator().manual_seed(1),
+        **options,
+    )
+
+
+def test_it_minimises():
+    model, data, losses = regression()
+    record = run(model, data, losses, plan(n_epochs=100))
+    assert record.n_epochs == 100
+    assert record.losses["error"][-1] < 1e-3 < record.losses["error"][0]
+    torch.testing.assert_close(model.weight[0], torch.tensor([1.0, -2.0, 0.5]), atol=0.05, rtol=0)
+    assert not model.training
+
+
+def test_every_sample_once_per_epoch_in_batches_of_nearly_equal_size():
+    model, (x, _), _ = regression(22)
+    seen = []
+
+    def losses(index):
+        seen.append(index)
+        return {"error": model(x[index]).square().mean()}
+
+    run(model, (torch.arange(22),), losses, plan(n_epochs=2))
+    assert sorted(torch.cat(seen[:6]).tolist()) == list(range(22))
+    assert {len(batch) for batch in seen} == {3, 4}
+    assert not torch.equal(torch.cat(seen[:6]), torch.cat(seen[6:]))
+
+
+def test_terms_are_weighed_and_recorded_unweighted():
+    model, data, _ = regression()
+    terms = {"a": 2.0, "b": 3.0}
+
+    def losses(x, y):
+        return {name: value + 0 * model.weight.sum() for name, value in terms.items()}
+
+    record = run(model, data, losses, weights={"b": 10.0})
+    assert record.losses["a"] == [2.0] * 5
+    assert record.losses["loss"] == pytest.approx([32.0] * 5)
+
+
+def test_schedule():
+    factors = [learning_rate_factor(step, 100) for step in range(100)]
+    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert factors[5] == pytest.approx(1.0)
+    assert sorted(factors[5:], reverse=True) == factors[5:]
+    middle = 5 + 95 / 2
+    assert learning_rate_factor(middle, 100) == pytest.approx(0.02 + 0.98 / 2)
+    assert factors[-1] == pytest.approx(0.02, abs=1e-3)
+
+
+def test_gradients_are_clipped_before_the_step():
+    """AdamW is invariant to the scale of a gradient: look at the gradients themselves."""
+    model, data, losses = regression()
+    norms = []
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, *_: norms.append(
+            optimizer.param_groups[0]["params"][0].grad.norm().item()
+        )
+    )
+    try:
+        run(model, data, lambda x, y: {"e": 1e4 * losses(x, y)["error"]}, plan(max_grad_norm=0.5))
+    finally:
+        hook.remove()
+    assert norms
+    assert max(norms) <= 0.5 + 1e-5
+
+
+def test_early_stopping_keeps_the_best_weights():
+    model, data, losses = regression()
+    values = iter([3.0, 1.0, 2.0, 2.5, 2.2, 9.0])
+    seen = []
+
+    def scripted(*batch):
+        if model.training:
+            return losses(*batch)
+        seen.append(model.weight.detach().clone())
+        return {"error": torch.tensor(next(values))}
+
+    record = run(
+        model,
+        data,
+        scripted,
+        plan(n_epochs=50, n_iter_no_change=3),
+        validation=[t[:2] for t in data],
+    )
+    assert record.losses["validation"] == pytest.approx([3.0, 1.0, 2.0, 2.5, 2.2])
+    assert torch.equal(model.weight, seen[1])
+
+
+def test_weight_decay_spares_biases_and_norms():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1.0)
+    zero = lambda x: {"error": 0.0 * sum(p.sum() for p in model.parameters())}  # noqa: E731
+    run(model, (torch.randn(8, 3),), zero, plan(weight_decay=0.5))
+    assert (model[0].weight < 1).all()
+    assert (model[0].bias == 1).all()
+    assert (model[1].weight == 1).all()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
+def test_divergence_is_an_error(bad):
+    model, data, losses = regression()
+    factor = iter([1.0] * 6 + [bad] * 100)
+    with pytest.raises(DivergedError, match=r"epoch 2 .*learning_rate"):
+        run(model, data, lambda x, y: {"error": next(factor) * (1 + losses(x, y)["error"])})
+
+
+def test_a_callback_stops_the_training():
+    model, data, losses = regression()
+    record = run(model, data, losses, on_epoch_end=lambda epoch, terms: epoch == 1)
+    assert record.n_epochs == 2
+    assert record.interrupt is None
+
+
+def test_ctrl_c_keeps_the_last_finished_epoch():
+    model, data, losses = regression()
+    finished, calls = [], iter(range(1000))
+
+    def interrupted(x, y):
+        if next(calls) == 15:  # in the third epoch of six batches
+            raise KeyboardInterrupt
+        return losses(x, y)
+
+    record = run(
+        model,
+        data,
+        interrupted,
+        on_epoch_end=lambda *_: finished.append(model.weight.detach().clone()),
+    )
+    assert isinstance(record.interrupt, KeyboardInterrupt)
+    assert record.n_epochs == 2
+    assert torch.equal(model.weight, finished[-1])
+
+
+def test_ctrl_c_in_the_first_epoch_goes_through():
+    model, data, _ = regression()
+
+    def interrupted(x, y):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(model, data, interrupted)
+
+
+def test_the_seed_decides():
+    weights = []
+    for _ in range(2):
+        model, data, losses = regression()
+        run(model, data, losses)
+        weights.append(model.weight.detach().clone())
+    assert torch.equal(*weights)
