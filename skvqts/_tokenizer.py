@@ -373,13 +373,15 @@ class VQTokenizer(
             data, held_out = self._split(series, device, generator)
             if not warm and self.codebook_init == "kmeans":
                 _initialise_codebooks(network, data, plan.batch_size, generator)
+            objective = _Objective(network, generator)
             record = train(
                 network,
                 (data,),
-                partial(_losses, network, generator),
+                objective.losses,
                 self._loss_weights(),
                 plan,
                 generator,
+                after_step=objective.after_step,
                 validation=held_out,
                 on_epoch_end=progress.epoch,
             )
@@ -615,13 +617,18 @@ class VQTokenizer(
         return tags
 
 
-def _losses(network, generator, x):
-    """Terms of eq. 21 for a batch; in training the codebook follows it."""
-    quantized = network.encode(x)
-    terms = network.losses(x, quantized)
-    if network.training:
-        network.update(quantized, generator)
-    return terms
+class _Objective:
+    """Eq. 21 on a batch of series; after the optimiser's step the codebook follows the batch."""
+
+    def __init__(self, network, generator):
+        self.network, self.generator, self.quantized = network, generator, None
+
+    def losses(self, x):
+        self.quantized = self.network.encode(x)
+        return self.network.losses(x, self.quantized)
+
+    def after_step(self):
+        self.network.update(self.quantized, self.generator)
 
 
 def _n_held_out(n_series, tokenizer):

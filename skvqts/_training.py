@@ -61,7 +61,16 @@ class TrainingRecord:
 
 
 def train(
-    module, data, step_losses, weights, plan, generator, *, validation=None, on_epoch_end=None
+    module,
+    data,
+    step_losses,
+    weights,
+    plan,
+    generator,
+    *,
+    after_step=None,
+    validation=None,
+    on_epoch_end=None,
 ):
     """Minimise a weighted sum of loss terms by AdamW.
 
@@ -79,6 +88,9 @@ def train(
         Weight of each term; 1 where a term is not named.
     generator : torch.Generator
         On the CPU; the order of the samples is drawn from it.
+    after_step : callable or None
+        ``after_step()`` is called after each optimiser step, for what is learned
+        without gradients.
     validation : tuple of Tensors or None
     on_epoch_end : callable or None
         ``on_epoch_end(epoch, terms)`` is called after each epoch; the training
@@ -96,7 +108,7 @@ def train(
         If the mean loss of an epoch is not finite or 10,000 times that of the first batch.
     """
     record, best = TrainingRecord(), _Best(plan)
-    step = _Step(module, step_losses, weights, plan, len(data[0]))
+    step = _Step(module, step_losses, weights, plan, len(data[0]), after_step)
     finished = None
     try:
         for epoch in range(plan.n_epochs):
@@ -123,9 +135,9 @@ def train(
 class _Step:
     """Optimiser, schedule and precision of one training."""
 
-    def __init__(self, module, step_losses, weights, plan, n_samples):
+    def __init__(self, module, step_losses, weights, plan, n_samples, after_step):
         self.module, self.step_losses, self.weights = module, step_losses, weights
-        self.plan = plan
+        self.plan, self.after_step = plan, after_step or (lambda: None)
         self.n_batches = math.ceil(n_samples / plan.batch_size)
         self.n_steps, self.taken, self.first_loss = plan.n_epochs * self.n_batches, 0, None
         self.device = next(module.parameters()).device
@@ -169,6 +181,7 @@ class _Step:
         loss.backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), self.plan.max_grad_norm)
         self.optimizer.step()
+        self.after_step()
         self.taken += 1
 
     def _precision(self):

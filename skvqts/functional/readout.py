@@ -14,7 +14,7 @@ def one_hot(ids, n_codes):
 
 def bag_of_codes(ids, n_codes):
     """``(B, K)`` float32: the share of each code among the tokens of a series."""
-    counts = torch.zeros(len(ids), n_codes, device=ids.device)
+    counts = torch.zeros(len(ids), n_codes, dtype=torch.float32, device=ids.device)
     return counts.scatter_add_(1, ids, torch.ones_like(ids, dtype=counts.dtype)) / ids.shape[1]
 
 

@@ -1,0 +1,445 @@
+"""What VQTokenizer promises, one promise a test."""
+
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from skvqts import DivergedError, NotInvertibleError, VQTokenizer
+
+from . import reference
+from .conftest import two_shapes
+
+OUTPUT_WIDTHS = {
+    "features": 7 * 4 * 8 + 6,
+    "tokens": 32,
+    "one_hot": 32 * 6,
+    "bag_of_codes": 6,
+    "quantized": 32 * 8,
+    "quantized_pooled": 7 * 4 * 8,
+    "continuous": 32 * 8,
+    "continuous_pooled": 7 * 4 * 8,
+}
+INVERTIBLE = ("tokens", "one_hot", "quantized")
+
+
+def make(**parameters):
+    small = {"codebook_size": 6, "latent_dim": 8, "n_blocks": 2, "max_epochs": 4, "random_state": 0}
+    return VQTokenizer(**small | parameters)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return make(max_epochs=60).fit(two_shapes(24)[0])
+
+
+# ---- outputs and their inverses
+
+
+@pytest.mark.parametrize("output", OUTPUT_WIDTHS)
+def test_shape_and_dtype_of_outputs(fitted, series, output):
+    tokenizer = pickle.loads(pickle.dumps(fitted)).set_params(output=output)
+    out = tokenizer.transform(series)
+    assert out.shape == (24, OUTPUT_WIDTHS[output])
+    assert out.dtype == (np.int64 if output == "tokens" else np.float32)
+    assert len(tokenizer.get_feature_names_out()) == out.shape[1]
+
+
+def test_outputs_agree_with_the_tokens(fitted, series):
+    tokens = fitted.encode(series)
+    read = {o: clone_fitted(fitted, output=o).transform(series) for o in OUTPUT_WIDTHS}
+    assert np.array_equal(read["tokens"], tokens)
+    assert np.array_equal(read["one_hot"].reshape(24, 32, 6).argmax(2), tokens)
+    np.testing.assert_allclose(read["bag_of_codes"], reference.bag_of_codes(tokens, 6), rtol=1e-6)
+    np.testing.assert_allclose(
+        read["quantized"].reshape(24, 32, 8), fitted.codebook_[tokens], rtol=1e-5
+    )
+    z = read["continuous"].reshape(-1, 8)
+    _, distances = reference.nearest_code(z, fitted.codebook_)
+    chosen = distances[np.arange(len(z)), tokens.ravel()]
+    assert (chosen <= distances.min(1) * (1 + 1e-5)).all()
+
+
+def clone_fitted(tokenizer, **parameters):
+    return pickle.loads(pickle.dumps(tokenizer)).set_params(**parameters)
+
+
+def test_default_features_are_standardised_and_hold_the_bag(fitted, series):
+    features = fitted.transform(series).astype(float)
+    spread = features.std(0)
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(spread[spread > 0], 1, atol=1e-3)
+    bag = np.sqrt(clone_fitted(fitted, output="bag_of_codes").transform(series))
+    scale = np.where(bag.std(0) == 0, 1, bag.std(0))
+    np.testing.assert_allclose(features[:, -6:], (bag - bag.mean(0)) / scale, atol=1e-3)
+
+
+def test_default_features_change_with_the_codebook_size(series):
+    small, large = (make(codebook_size=k).fit_transform(series) for k in (4, 16))
+    assert large.shape[1] - small.shape[1] == 12
+
+
+@pytest.mark.parametrize("output", INVERTIBLE)
+@pytest.mark.parametrize("frontend", ["conv", "stft"])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 7, 24, 101])
+def test_inverse_gives_the_fitted_length_back(frontend, output, length):
+    X = two_shapes(6, length)[0]
+    tokenizer = make(frontend=frontend, output=output, max_epochs=1).fit(X)
+    again = tokenizer.inverse_transform(tokenizer.transform(X))
+    assert again.shape == X.shape
+    assert again.dtype == np.float32
+    np.testing.assert_allclose(again, tokenizer.decode(tokenizer.encode(X)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("output", sorted(set(OUTPUT_WIDTHS) - set(INVERTIBLE)))
+def test_other_outputs_refuse_to_be_inverted(fitted, series, output):
+    tokenizer = clone_fitted(fitted, output=output)
+    assert not hasattr(tokenizer, "inverse_transform")
+    with pytest.raises(NotInvertibleError, match="'tokens', 'one_hot' and 'quantized'") as error:
+        tokenizer.inverse_transform(tokenizer.transform(series))
+    assert isinstance(error.value, ValueError)
+
+
+def test_short_stft_series_are_padded_to_five_points():
+    for length, grid in ((1, (5, 1)), (4, (5, 1)), (5, (5, 1)), (6, (5, 2))):
+        tokenizer = make(frontend="stft", max_epochs=1).fit(two_shapes(6, length)[0])
+        assert tokenizer.token_shape_ == (grid,)
+
+
+# ---- what fit learns
+
+
+def test_it_learns_the_series():
+    X, _ = two_shapes(60, noise=0.0)
+    tokenizer = make(codebook_size=32, latent_dim=32, max_epochs=150).fit(X)
+    assert tokenizer.score(X) > -0.02
+    decoded = tokenizer.decode(tokenizer.encode(X))
+    error = np.mean((decoded - X) ** 2) / X.var()
+    assert error == pytest.approx(-tokenizer.score(X), rel=1e-3)
+
+
+def test_stft_learns_the_series():
+    X, _ = two_shapes(60, noise=0.0)
+    tokenizer = make(frontend="stft", codebook_size=32, latent_dim=32, max_epochs=100).fit(X)
+    assert set(tokenizer.loss_curve_) == {"loss", "reconstruction", "spectral", "commitment"}
+    assert tokenizer.score(X) > -0.1
+
+
+def test_fitted_attributes(fitted, series):
+    assert fitted.codebook_.shape == (6, 8)
+    assert fitted.token_shape_ == ((1, 32),)
+    assert (fitted.n_channels_in_, fitted.n_timepoints_in_, fitted.n_features_in_) == (1, 32, 32)
+    assert fitted.n_iter_ == 60
+    assert set(fitted.loss_curve_) == {"loss", "reconstruction", "commitment"}
+    assert all(len(values) == 60 for values in fitted.loss_curve_.values())
+    weighted = fitted.loss_curve_["reconstruction"] + 0.25 * fitted.loss_curve_["commitment"]
+    np.testing.assert_allclose(fitted.loss_curve_["loss"], weighted, rtol=1e-5)
+    ids = fitted.encode(series).ravel()
+    np.testing.assert_allclose(fitted.codebook_usage_, np.bincount(ids, minlength=6) / len(ids))
+    assert fitted.perplexity_ == pytest.approx(reference.perplexity(ids, 6))
+    assert fitted.device_ == "cpu"
+    assert not fitted.module_.training
+    assert fitted.interrupted_ is False
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"codebook_update": "gradient"},
+        {"codebook_update": "gradient", "orthogonal_weight": 1.0},
+        {"orthogonal_weight": 1.0},
+        {"code_dim": 3, "normalize_codes": True},
+        {"code_dim": 3, "codebook_update": "gradient", "normalize_codes": True},
+        {"codebook_init": "normal", "revival_threshold": 0.0},
+        {"scaling": "series"},
+        {"downsampled_width": 8},
+        {"precision": "bfloat16"},
+        {"codebook_size": 1},
+        {"batch_size": 1, "max_epochs": 1},
+        {"n_blocks": 0},
+    ],
+    ids=str,
+)
+def test_options_learn_something(parameters, series):
+    tokenizer = make(**{"max_epochs": 30} | parameters).fit(series)
+    curve = tokenizer.loss_curve_["reconstruction"]
+    assert np.isfinite(curve).all()
+    if len(curve) > 1:
+        assert curve[-1] < curve[0]
+    assert np.isfinite(tokenizer.codebook_).all()
+    assert tokenizer.codebook_.shape[1] == (parameters.get("code_dim") or 8)
+
+
+def test_revival_brings_codes_into_use():
+    X = two_shapes(60)[0]
+    used = [
+        (
+            make(codebook_size=64, codebook_init="normal", revival_threshold=t, max_epochs=40).fit(
+                X
+            )
+        ).perplexity_
+        for t in (0.0, 0.05)
+    ]
+    assert used[1] > 1.2 * used[0]
+
+
+def test_more_codes_than_vectors_is_finite():
+    X = two_shapes(3, 4)[0]
+    tokenizer = make(codebook_size=50).fit(X)
+    assert np.isfinite(tokenizer.codebook_).all()
+    assert tokenizer.perplexity_ <= 12
+
+
+def test_per_series_scaling_ignores_level_and_scale(series):
+    tokenizer = make(scaling="series").fit(series)
+    assert np.array_equal(tokenizer.encode(series), tokenizer.encode(4 * series + 8))
+
+
+def test_early_stopping_holds_series_out():
+    X = two_shapes(40, noise=1.0)[0]
+    tokenizer = make(
+        early_stopping=True, max_epochs=400, n_iter_no_change=3, learning_rate=0.01
+    ).fit(X)
+    assert tokenizer.n_iter_ < 400
+    assert len(tokenizer.loss_curve_["validation"]) == tokenizer.n_iter_
+
+
+def test_early_stopping_with_two_series():
+    assert make(early_stopping=True).fit(two_shapes(2)[0]).n_iter_ == 4
+
+
+def test_warm_start_continues(series):
+    tokenizer = make(warm_start=True, max_epochs=40).fit(series)
+    before = -tokenizer.score(series)
+    tokenizer.fit(series)
+    assert tokenizer.loss_curve_["reconstruction"][0] < 3 * before
+    assert -tokenizer.score(series) < before
+    with pytest.raises(ValueError, match="16 features"):
+        tokenizer.fit(series[:, :16])
+
+
+def test_automatic_budget(series):
+    assert make(max_epochs="auto")._plan(20).n_epochs == 400
+    assert make(max_epochs="auto")._plan(9000).n_epochs == 8
+
+
+def test_divergence_is_an_error(series):
+    with pytest.raises(DivergedError, match="learning_rate"):
+        make(learning_rate=1e12, max_epochs=30).fit(series)
+
+
+# ---- data of any form
+
+
+def test_flat_and_panel_univariate_agree(fitted, series):
+    panel = series[:, None, :]
+    assert np.array_equal(fitted.transform(panel), fitted.transform(series))
+    other = make(max_epochs=60).fit(panel)
+    assert np.array_equal(other.transform(series), fitted.transform(series))
+    assert other.decode(other.encode(series)).shape == (24, 1, 32)
+
+
+def test_multivariate(panel):
+    for frontend in ("conv", "stft"):
+        tokenizer = make(frontend=frontend).fit(panel)
+        assert tokenizer.n_features_in_ == 3
+        assert tokenizer.decode(tokenizer.encode(panel)).shape == panel.shape
+
+
+def test_refused_series(fitted, series):
+    nan = series.copy()
+    nan[0, 0] = np.nan
+    cases = [
+        (nan, "contains NaN"),
+        (series[:, :16], "X has 16 features, but VQTokenizer is expecting 32 features"),
+        (np.zeros((3, 2, 32)), "X has 2 channels, but VQTokenizer is expecting 1"),
+        (np.zeros((3, 1, 31)), "X has 31 time points"),
+        (series[0], "Expected 2D array, got 1D"),
+        (np.zeros((2, 2, 2, 2)), "dim 4"),
+        ([[1.0, 2.0], [1.0]], "unequal length"),
+        (np.full((2, 32), 1e300), "too large for dtype"),
+        (np.ma.masked_greater(series, 0), "masked"),
+    ]
+    for X, message in cases:
+        with pytest.raises(ValueError, match=message):
+            fitted.transform(X)
+
+
+def test_refused_tokens(fitted):
+    good = np.zeros((2, 32), int)
+    assert fitted.decode(good.astype(float)).shape == (2, 32)
+    for bad in (good - 1, good + 6, good + 0.5):
+        with pytest.raises(ValueError, match=r"whole numbers in \[0, 6\)"):
+            fitted.decode(bad)
+    with pytest.raises(ValueError, match="31 tokens per series"):
+        fitted.decode(good[:, :31])
+    with pytest.raises(ValueError, match="exactly one 1 per token"):
+        clone_fitted(fitted, output="one_hot").inverse_transform(np.zeros((2, 192)))
+    with pytest.raises(ValueError, match="5 columns"):
+        clone_fitted(fitted, output="quantized").inverse_transform(np.zeros((2, 5)))
+
+
+@pytest.mark.parametrize("method", ["transform", "encode", "decode", "score"])
+def test_unfitted(method, series):
+    with pytest.raises(NotFittedError, match="VQTokenizer"):
+        getattr(make(), method)(series)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("cuda:99", "no such device"), ("gpu", "must be"), ("meta", "must be")]
+)
+def test_refused_devices(device, message, series):
+    with pytest.raises(ValueError, match=message):
+        make(device=device).fit(series)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_cuda_is_one_sentence(series):
+    with pytest.raises(ValueError, match="use device='cpu' or 'auto'"):
+        make(device="cuda").fit(series)
+
+
+def test_a_failed_refit_leaves_the_old_fit(fitted, series):
+    tokenizer = clone_fitted(fitted)
+    before = tokenizer.transform(series)
+    for bad in (np.full((4, 9), np.nan), np.zeros((1, 9))):
+        with pytest.raises(ValueError, match=r"NaN|n_samples=1|1 sample"):
+            tokenizer.fit(bad)
+        assert np.array_equal(tokenizer.transform(series), before)
+    with pytest.raises(DivergedError):
+        tokenizer.set_params(learning_rate=1e12, max_epochs=30).fit(series[:, :9])
+    assert np.array_equal(tokenizer.transform(series), before)
+
+
+# ---- determinism and state
+
+
+def test_same_seed_same_bits_and_global_state_untouched(series):
+    states = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    surroundings = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+    first, second = (make().fit(series) for _ in range(2))
+    assert np.array_equal(first.transform(series), second.transform(series))
+    assert not np.array_equal(first.codebook_, make(random_state=1).fit(series).codebook_)
+    assert torch.equal(states[0], torch.random.get_rng_state())
+    assert np.array_equal(states[1], np.random.get_state()[1])  # noqa: NPY002
+    now = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+    assert now == surroundings
+
+
+def test_user_settings_do_not_matter(fitted, series):
+    expected = fitted.transform(series)
+    with torch.inference_mode():
+        again = make(max_epochs=60).fit(series)
+    assert np.array_equal(again.transform(series), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        again = make(max_epochs=60).fit(series)
+        assert np.array_equal(again.transform(series), expected)
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = make(max_epochs=60).fit(series)
+        assert np.array_equal(again.transform(series), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_rows_do_not_depend_on_their_company(fitted):
+    X = two_shapes(150, seed=5)[0]
+    whole = fitted.transform(X)
+    assert np.array_equal(np.concatenate([fitted.transform(x[None]) for x in X]), whole)
+    order = np.random.default_rng(0).permutation(150)
+    assert np.array_equal(fitted.transform(X[order]), whole[order])
+
+
+def test_threads_are_pinned_and_restored(series):
+    torch.set_num_threads(2)
+    try:
+        tokenizer = make(n_threads=1).fit(series)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert np.array_equal(tokenizer.codebook_, make(n_threads=1).fit(series).codebook_)
+
+
+def test_concurrent_use(fitted, series):
+    expected, fits = fitted.transform(series), make().fit(series).codebook_
+    found = []
+    threads = [
+        threading.Thread(
+            target=lambda: found.append((fitted.transform(series), make().fit(series).codebook_))
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(np.array_equal(f, expected) and np.array_equal(c, fits) for f, c in found)
+    assert torch.get_num_threads() == 1
+
+
+def test_pickle_opens_in_a_new_process(fitted, series, tmp_path):
+    (tmp_path / "tokenizer.pkl").write_bytes(pickle.dumps(fitted))
+    np.save(tmp_path / "X.npy", series)
+    code = (
+        "import pickle, sys, numpy as np\n"
+        "tok = pickle.load(open(sys.argv[1] + '/tokenizer.pkl', 'rb'))\n"
+        "np.save(sys.argv[1] + '/out.npy', tok.transform(np.load(sys.argv[1] + '/X.npy')))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert np.array_equal(np.load(tmp_path / "out.npy"), fitted.transform(series))
+
+
+def test_pickle_holds_no_tensor(fitted):
+    assert b"torch" not in pickle.dumps(fitted)
+
+
+def test_a_model_from_a_missing_device_opens_on_the_cpu(fitted, series):
+    other = clone_fitted(fitted)
+    other.device_ = "cuda:7"
+    with pytest.warns(UserWarning, match="continues on the CPU"):
+        opened = pickle.loads(pickle.dumps(other))
+    assert np.array_equal(opened.transform(series), fitted.transform(series))
+
+
+def test_ctrl_c_leaves_a_usable_tokenizer(series):
+    tokenizer = make(max_epochs=10**6)
+    timer = threading.Timer(1.0, signal.raise_signal, (signal.SIGINT,))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        tokenizer.fit(series)
+    timer.join()
+    assert tokenizer.interrupted_
+    assert 0 < tokenizer.n_iter_ == len(tokenizer.loss_curve_["loss"]) < 10**6
+    assert np.isfinite(tokenizer.transform(series)).all()
+
+
+def test_verbose_and_silent(capsys, series):
+    make().fit(series)
+    assert capsys.readouterr() == ("", "")
+    make(verbose=1).fit(series)
+    assert "[VQTokenizer] epoch 4/4  loss" in capsys.readouterr().out
+
+
+@pytest.mark.cuda
+def test_cuda_agrees_with_the_cpu_and_its_pickle_opens_there(series):
+    tokenizer = make(device="cuda").fit(series)
+    assert tokenizer.device_.startswith("cuda")
+    gpu = tokenizer.encode(series)
+    state = tokenizer.__getstate__()
+    state["device_"] = "cpu"
+    opened = VQTokenizer()
+    opened.__setstate__(state)
+    z = clone_fitted(opened, output="continuous").transform(series).reshape(-1, 8)
+    _, distances = reference.nearest_code(z, opened.codebook_)
+    chosen = distances[np.arange(len(z)), gpu.ravel()]
+    assert (chosen <= distances.min(1) * (1 + 1e-3)).all()
+    unfitted = clone(tokenizer)
+    assert unfitted.get_params() == tokenizer.get_params()
