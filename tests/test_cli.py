@@ -1,0 +1,127 @@
+"""The command line and the files it reads."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from skvqts import _cli
+from skvqts._files import load
+
+from .conftest import two_shapes
+
+X, Y = two_shapes(20, 16)
+NAMES = np.where(Y == 0, "sine", "saw")
+
+
+def _write(path, cells):
+    separator = "\t" if path.suffix == ".tsv" else ","
+    path.write_text("\n".join(separator.join(map(str, row)) for row in cells) + "\n")
+    return str(path)
+
+
+def _labelled(first=True):
+    parts = (NAMES[:, None], X) if first else (X, NAMES[:, None])
+    return [list(row) for row in np.concatenate([p.astype(object) for p in parts], axis=1)]
+
+
+def _assert_same_data(data):
+    assert data.X_train.shape[-1] == 16
+    assert len(data.X_train) == 14
+    assert len(data.X_test) == 6
+    assert set(data.y_train) == set(data.y_test) == {"sine", "saw"}
+    both = np.concatenate([data.X_train, data.X_test]).reshape(20, 16).astype(float)
+    labels = np.concatenate([data.y_train, data.y_test])
+    key = {round(row[0], 6): name for row, name in zip(X, NAMES, strict=True)}
+    assert all(key[round(row[0], 6)] == name for row, name in zip(both, labels, strict=True))
+
+
+def test_tsv(tmp_path):
+    _assert_same_data(load(_write(tmp_path / "a.tsv", _labelled())))
+
+
+def test_csv_with_and_without_header(tmp_path):
+    names = [f"t{i}" for i in range(16)]
+    _assert_same_data(load(_write(tmp_path / "a.csv", _labelled()), "0"))
+    _assert_same_data(load(_write(tmp_path / "a.csv", [["kind", *names], *_labelled()]), "kind"))
+    _assert_same_data(load(_write(tmp_path / "a.csv", [["kind", *names], *_labelled()]), "0"))
+    _assert_same_data(load(_write(tmp_path / "a.csv", [[*names, "kind"], *_labelled(False)]), "-1"))
+    unlabelled = load(_write(tmp_path / "b.csv", [names, *X.tolist()]))
+    assert unlabelled.y_train is None
+    assert unlabelled.X_train.shape == (14, 16)
+
+
+def test_npz_and_npy(tmp_path):
+    np.savez(tmp_path / "a.npz", X=X, y=NAMES)
+    _assert_same_data(load(str(tmp_path / "a.npz")))
+    np.savez(tmp_path / "b.npz", X_train=X[:5], y_train=Y[:5], X_test=X[5:], y_test=Y[5:])
+    given = load(str(tmp_path / "b.npz"))
+    assert np.array_equal(given.X_train, X[:5])
+    assert np.array_equal(given.y_test, Y[5:])
+    np.save(tmp_path / "c.npy", X)
+    assert load(str(tmp_path / "c.npy")).y_train is None
+
+
+def test_ts_and_its_test_part(tmp_path):
+    header = (
+        "@problemName a\n@timestamps false\n@univariate true\n@classLabel true sine saw\n@data\n"
+    )
+    rows = [",".join(map(str, x)) + ":" + name for x, name in zip(X, NAMES, strict=True)]
+    for part, lines in (("TRAIN", rows[:14]), ("TEST", rows[14:])):
+        (tmp_path / f"a_{part}.ts").write_text(header + "\n".join(lines) + "\n")
+    _assert_same_data(load(str(tmp_path / "a_TRAIN.ts")))
+
+
+def test_bundled_set():
+    data = load("ItalyPowerDemand")
+    assert data.X_train.shape == (67, 1, 24)
+    assert len(data.y_test) == 1029
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "1,2\n3\n", "same number of cells"),
+        ("a.csv", "1,2\n3,x\n", "is not a number"),
+        ("a.xyz", "", "neither a bundled set"),
+        ("a.tsv", "a\t1\t2\n", "at least 3"),
+    ],
+)
+def test_bad_files_are_told_in_one_line(tmp_path, capsys, name, content, message):
+    (tmp_path / name).write_text(content)
+    assert _cli.main([str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_missing_file_and_missing_label(tmp_path, capsys):
+    assert _cli.main(["nowhere.csv"]) == 2
+    assert "There is no file" in capsys.readouterr().err
+    path = _write(tmp_path / "a.csv", [["a", "b"], [1, 2]])
+    assert _cli.main([path, "--label", "c"]) == 2
+    assert "no column 'c'" in capsys.readouterr().err
+
+
+def test_missing_values_are_told_in_one_sentence(tmp_path, capsys):
+    bad = X.copy()
+    bad[3, 3] = np.nan
+    np.save(tmp_path / "bad.npy", bad)
+    assert _cli.main([str(tmp_path / "bad.npy")]) == 2
+    assert "contains NaN" in capsys.readouterr().err
+
+
+def test_the_main_job(tmp_path):
+    """In a process of its own, as a user runs it, on a small labelled file."""
+    path = _write(tmp_path / "waves.tsv", _labelled())
+    command = [sys.executable, "-m", "skvqts", path, "--out", str(tmp_path / "out"), "--codes", "8"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    for text in (
+        "14 training and 6 test series",
+        "8 codes, perplexity",
+        "SVC on tokenizer",
+        "1-NN",
+    ):
+        assert text in done.stdout
+    assert (tmp_path / "out" / "skvqts_waves.png").stat().st_size > 10_000
