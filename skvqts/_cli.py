@@ -21,7 +21,7 @@ def main(arguments=None):
         data = load(options.data or _default_data(), options.label)
         _run(data, options)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     return 0
 

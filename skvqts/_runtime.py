@@ -7,19 +7,19 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-_SMALL_WORK = 2**23  # values seen in a training that one thread finishes as fast as two
+_SMALL_WORK = 2**22  # time points seen in a training that need only one thread
 _CHUNK_POINTS = 2**13  # values of one inference chunk on the CPU
 _MAX_CHUNK = 64
 
 
-def default_n_threads(n_values):
-    """Threads for a training that sees `n_values` numbers in all.
+def default_n_threads(n_points):
+    """Threads for a training that sees `n_points` time points in all.
 
     Depends on the size of the work only, never on the process it runs in: small
     work is fastest on one thread and, being so everywhere, gives the same bits
     in the main process and in joblib's workers.
     """
-    return 1 if n_values < _SMALL_WORK else min(4, os.cpu_count() or 1)
+    return 1 if n_points < _SMALL_WORK else min(4, os.cpu_count() or 1)
 
 
 class _ThreadPin:

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._nn.initialise import build
-from ._nn.vqvae import make_vqvae
+from ._nn.vqvae import front_end_size, make_vqvae
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._runtime import chunk_size, computing, default_n_threads, in_chunks
 from ._scaling import ColumnScaler, SeriesScaler
@@ -82,8 +82,11 @@ class VQTokenizer(
         fewer than 5 points are repeated at their last value to 5 there; what comes
         back always has the fitted length.
 
-    latent_dim : int, default=64
-        Dimension D of the latents and number of channels of the convolutions.
+    width : int, default=64
+        Number of channels of the convolutions.
+
+    latent_dim : int or "auto", default="auto"
+        Dimension D of the latents. "auto" is 128 for "conv" and 64 for "stft", as published.
 
     n_blocks : int, default=4
         Number of residual blocks of the encoder and of the decoder.
@@ -156,8 +159,9 @@ class VQTokenizer(
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
 
     n_threads : int or None, default=None
-        CPU threads of `fit` and of what follows it. None: one for small work, up to four
-        for more than 8 million values seen in training. The same number gives the same bits.
+        CPU threads of `fit` and of what follows it. None: one, or up to four where training
+        sees more than 4 million time points (epochs x series x length). The same number gives
+        the same bits.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more.
@@ -233,7 +237,8 @@ class VQTokenizer(
             )
         ],
         "frontend": [StrOptions({"conv", "stft"})],
-        "latent_dim": [Whole(1)],
+        "width": [Whole(1)],
+        "latent_dim": [Whole(1), StrOptions({"auto"})],
         "n_blocks": [Whole(0)],
         "downsampled_width": [Whole(1), StrOptions({"auto"})],
         "code_dim": [Whole(1), None],
@@ -267,7 +272,8 @@ class VQTokenizer(
         *,
         output="features",
         frontend="conv",
-        latent_dim=64,
+        width=64,
+        latent_dim="auto",
         n_blocks=4,
         downsampled_width="auto",
         code_dim=None,
@@ -297,6 +303,7 @@ class VQTokenizer(
         self.codebook_size = codebook_size
         self.output = output
         self.frontend = frontend
+        self.width = width
         self.latent_dim = latent_dim
         self.n_blocks = n_blocks
         self.downsampled_width = downsampled_width
@@ -361,7 +368,8 @@ class VQTokenizer(
         series = validate_series(self, X, reset=not warm, min_samples=2)
         device, generator = resolve_device(self.device), generator_from(self.random_state)
         plan = self._plan(len(series))
-        n_threads = self.n_threads or default_n_threads(plan.n_epochs * series.size)
+        n_points = plan.n_epochs * len(series) * series.shape[2]
+        n_threads = self.n_threads or default_n_threads(n_points)
         if not warm:
             self._set_architecture()
             self._scaler = SeriesScaler(self.scaling == "series").fit(series)
@@ -512,7 +520,7 @@ class VQTokenizer(
 
     @property
     def _latent_dim(self):
-        return self._architecture["latent_dim"]
+        return self._architecture["size"]["latent_dim"]
 
     def _module_constructor(self):
         return partial(make_vqvae, **self._architecture)
@@ -542,16 +550,22 @@ class VQTokenizer(
             "n_channels": self.n_channels_in_,
             "n_timepoints": self.n_timepoints_in_,
             "frontend": self.frontend,
-            "latent_dim": self.latent_dim,
-            "n_blocks": self.n_blocks,
-            "downsampled_width": self.downsampled_width,
-            "codebook_size": self.codebook_size,
-            "code_dim": self.code_dim,
-            "normalize_codes": self.normalize_codes,
-            "update": self.codebook_update,
-            "ema_decay": self.ema_decay,
-            "revival_threshold": self.revival_threshold,
-            "orthogonal_weight": self.orthogonal_weight,
+            "size": front_end_size(
+                self.frontend,
+                width=self.width,
+                latent_dim=self.latent_dim,
+                n_blocks=self.n_blocks,
+                downsampled_width=self.downsampled_width,
+            ),
+            "quantizer": {
+                "codebook_size": self.codebook_size,
+                "code_dim": self.code_dim,
+                "normalize_codes": self.normalize_codes,
+                "update": self.codebook_update,
+                "ema_decay": self.ema_decay,
+                "revival_threshold": self.revival_threshold,
+                "orthogonal_weight": self.orthogonal_weight,
+            },
         }
 
     def _network(self, warm, generator):

@@ -19,7 +19,7 @@ SETS = ["GunPoint", "ItalyPowerDemand", "ArrowHead", "BasicMotions"]
 
 
 def pipeline(**parameters):
-    small = {"max_epochs": 3, "latent_dim": 16, "n_blocks": 2, "random_state": 0}
+    small = {"max_epochs": 3, "width": 16, "latent_dim": 16, "n_blocks": 2, "random_state": 0}
     return Pipeline([("tok", VQTokenizer(**small | parameters)), ("clf", SVC())])
 
 

@@ -19,7 +19,7 @@ OUTPUTS = [
 
 
 def tiny(**parameters):
-    small = {"codebook_size": 4, "latent_dim": 4, "n_blocks": 1, "max_epochs": 1}
+    small = {"codebook_size": 4, "width": 4, "latent_dim": 4, "n_blocks": 1, "max_epochs": 1}
     return VQTokenizer(**small | parameters)
 
 

@@ -31,7 +31,14 @@ INVERTIBLE = ("tokens", "one_hot", "quantized")
 
 
 def make(**parameters):
-    small = {"codebook_size": 6, "latent_dim": 8, "n_blocks": 2, "max_epochs": 4, "random_state": 0}
+    small = {
+        "codebook_size": 6,
+        "width": 8,
+        "latent_dim": 8,
+        "n_blocks": 2,
+        "max_epochs": 4,
+        "random_state": 0,
+    }
     return VQTokenizer(**small | parameters)
 
 
@@ -118,7 +125,7 @@ def test_short_stft_series_are_padded_to_five_points():
 
 def test_it_learns_the_series():
     X, _ = two_shapes(60, noise=0.0)
-    tokenizer = make(codebook_size=32, latent_dim=32, max_epochs=150).fit(X)
+    tokenizer = make(codebook_size=32, width=32, latent_dim=32, max_epochs=150).fit(X)
     assert tokenizer.score(X) > -0.02
     decoded = tokenizer.decode(tokenizer.encode(X))
     error = np.mean((decoded - X) ** 2) / X.var()
@@ -127,7 +134,9 @@ def test_it_learns_the_series():
 
 def test_stft_learns_the_series():
     X, _ = two_shapes(60, noise=0.0)
-    tokenizer = make(frontend="stft", codebook_size=32, latent_dim=32, max_epochs=100).fit(X)
+    tokenizer = make(
+        frontend="stft", codebook_size=32, width=32, latent_dim=32, max_epochs=100
+    ).fit(X)
     assert set(tokenizer.loss_curve_) == {"loss", "reconstruction", "spectral", "commitment"}
     assert tokenizer.score(X) > -0.1
 

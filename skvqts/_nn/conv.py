@@ -23,29 +23,29 @@ def total_stride(n_timepoints, downsampled_width):
 class _Residual(nn.Module):
     """``x + f(x)`` with a dilated and a pointwise convolution, pre-activation (He et al. 2016)."""
 
-    def __init__(self, dim, dilation=1):
+    def __init__(self, width, dilation=1):
         super().__init__()
         self.f = nn.Sequential(
-            BatchNorm1d(dim),
+            BatchNorm1d(width),
             nn.GELU(),
-            nn.Conv1d(dim, dim, kernel_size=3, padding=dilation, dilation=dilation),
-            BatchNorm1d(dim),
+            nn.Conv1d(width, width, kernel_size=3, padding=dilation, dilation=dilation),
+            BatchNorm1d(width),
             nn.GELU(),
-            nn.Conv1d(dim, dim, kernel_size=1),
+            nn.Conv1d(width, width, kernel_size=1),
         )
 
     def forward(self, x):
         return x + self.f(x)
 
 
-def _activated(dim):
-    return [BatchNorm1d(dim), nn.GELU()]
+def _activated(width):
+    return [BatchNorm1d(width), nn.GELU()]
 
 
-def _stem(n_channels, dim, stride):
+def _stem(n_channels, width, stride):
     """A convolution over three neighbouring patches of `stride` points, or five points."""
     kernel, padding = (5, 2) if stride == 1 else (3 * stride, stride)
-    return nn.Conv1d(n_channels, dim, kernel, stride=stride, padding=padding)
+    return nn.Conv1d(n_channels, width, kernel, stride=stride, padding=padding)
 
 
 class ConvEncoder(nn.Module):
@@ -55,19 +55,28 @@ class ConvEncoder(nn.Module):
     number of strides.
     """
 
-    def __init__(self, n_channels, n_timepoints, *, dim=64, n_blocks=4, downsampled_width=32):
+    def __init__(
+        self,
+        n_channels,
+        n_timepoints,
+        *,
+        width=64,
+        latent_dim=128,
+        n_blocks=4,
+        downsampled_width=32,
+    ):
         super().__init__()
         stride = total_stride(n_timepoints, downsampled_width)
         self.padding = -n_timepoints % stride
         self.grid = (1, (n_timepoints + self.padding) // stride)
         stem = min(stride, _STEM_STRIDE)
-        layers = [_stem(n_channels, dim, stem)]
+        layers = [_stem(n_channels, width, stem)]
         for _ in range(int(math.log2(stride // stem))):
-            layers += [_Residual(dim), *_activated(dim)]
-            layers += [nn.Conv1d(dim, dim, kernel_size=4, stride=2, padding=1)]
-        layers += [_Residual(dim, _DILATIONS[i % len(_DILATIONS)]) for i in range(n_blocks)]
-        layers += [*_activated(dim), nn.Conv1d(dim, dim, kernel_size=1)]
-        self.layers = nn.Sequential(*layers, BatchNorm1d(dim, affine=False))
+            layers += [_Residual(width), *_activated(width)]
+            layers += [nn.Conv1d(width, width, kernel_size=4, stride=2, padding=1)]
+        layers += [_Residual(width, _DILATIONS[i % len(_DILATIONS)]) for i in range(n_blocks)]
+        layers += [*_activated(width), nn.Conv1d(width, latent_dim, kernel_size=1)]
+        self.layers = nn.Sequential(*layers, BatchNorm1d(latent_dim, affine=False))
 
     def forward(self, x):
         if self.padding:
@@ -78,17 +87,27 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """Tokens ``(B, N, D)`` to series ``(B, C, T)`` of exactly the fitted length."""
 
-    def __init__(self, n_channels, n_timepoints, grid, *, dim=64, n_blocks=4, downsampled_width=32):
+    def __init__(
+        self,
+        n_channels,
+        n_timepoints,
+        grid,
+        *,
+        width=64,
+        latent_dim=128,
+        n_blocks=4,
+        downsampled_width=32,
+    ):
         super().__init__()
         self.n_timepoints = n_timepoints
         stride = total_stride(n_timepoints, downsampled_width)
         stem = min(stride, _STEM_STRIDE)
-        layers = [nn.Conv1d(dim, dim, kernel_size=1)]
-        layers += [_Residual(dim) for _ in range(n_blocks // 2)]
+        layers = [nn.Conv1d(latent_dim, width, kernel_size=1)]
+        layers += [_Residual(width) for _ in range(n_blocks // 2)]
         for _ in range(int(math.log2(stride // stem))):
-            layers += [*_activated(dim), nn.Conv1d(dim, 2 * dim, kernel_size=1)]
-            layers += [Interleave(2), _Residual(dim)]
-        layers += [*_activated(dim), nn.Conv1d(dim, n_channels * stem, 3, padding=1)]
+            layers += [*_activated(width), nn.Conv1d(width, 2 * width, kernel_size=1)]
+            layers += [Interleave(2), _Residual(width)]
+        layers += [*_activated(width), nn.Conv1d(width, n_channels * stem, 3, padding=1)]
         self.layers = nn.Sequential(*layers, Interleave(stem))
 
     def forward(self, z):

@@ -70,6 +70,13 @@ class _Residual(nn.Module):
         return self.norm(x + self.f(x))
 
 
+def _project(in_channels, out_channels):
+    """Nothing, as published, unless the latents have another dimension than the convolutions."""
+    if in_channels == out_channels:
+        return nn.Identity()
+    return nn.Conv2d(in_channels, out_channels, kernel_size=1)
+
+
 class STFTEncoder(nn.Module):
     """Series ``(B, C, T)`` to latents ``(B, 5 W', D)``.
 
@@ -77,16 +84,21 @@ class STFTEncoder(nn.Module):
     the window of 8 can be reflected.
     """
 
-    def __init__(self, n_channels, n_timepoints, *, dim=64, n_blocks=4, downsampled_width=8):
+    def __init__(
+        self, n_channels, n_timepoints, *, width=64, latent_dim=64, n_blocks=4, downsampled_width=8
+    ):
         super().__init__()
         self.padding = max(0, MIN_TIMEPOINTS - n_timepoints)
         halvings = n_halvings(n_timepoints, downsampled_width)
         columns = n_frames(n_timepoints + self.padding, N_FFT) // 2**halvings
         self.grid = (N_FFT // 2 + 1, columns)
         self.down = nn.Sequential(
-            _Down(2 * n_channels, dim), *(_Down(dim, dim) for _ in range(halvings - 1))
+            _Down(2 * n_channels, width), *(_Down(width, width) for _ in range(halvings - 1))
         )
-        self.blocks = nn.Sequential(*(_Residual(dim, inner_norm=True) for _ in range(n_blocks)))
+        self.blocks = nn.Sequential(
+            *(_Residual(width, inner_norm=True) for _ in range(n_blocks)),
+            _project(width, latent_dim),
+        )
 
     def forward(self, x):
         return self.encode_spectrum(spectrum(x, self.padding))
@@ -99,17 +111,28 @@ class STFTEncoder(nn.Module):
 class STFTDecoder(nn.Module):
     """Tokens ``(B, 5 W', D)`` to series ``(B, C, T)`` of exactly the fitted length."""
 
-    def __init__(self, n_channels, n_timepoints, grid, *, dim=64, n_blocks=4, downsampled_width=8):
+    def __init__(
+        self,
+        n_channels,
+        n_timepoints,
+        grid,
+        *,
+        width=64,
+        latent_dim=64,
+        n_blocks=4,
+        downsampled_width=8,
+    ):
         super().__init__()
         self.n_timepoints = n_timepoints
         self.padding = max(0, MIN_TIMEPOINTS - n_timepoints)
         self.grid = grid
         self.size = (grid[0], n_frames(n_timepoints + self.padding, N_FFT))
         halvings = n_halvings(n_timepoints, downsampled_width)
-        layers = [_Residual(dim, inner_norm=False) for _ in range(n_blocks)]
+        layers = [_project(latent_dim, width)]
+        layers += [_Residual(width, inner_norm=False) for _ in range(n_blocks)]
         for _ in range(halvings - 1):
-            layers += [_Up(dim, dim), BatchNorm2d(dim), nn.LeakyReLU()]
-        layers += [_Up(dim, 2 * n_channels), _Up(2 * n_channels, 2 * n_channels)]
+            layers += [_Up(width, width), BatchNorm2d(width), nn.LeakyReLU()]
+        layers += [_Up(width, 2 * n_channels), _Up(2 * n_channels, 2 * n_channels)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z):

@@ -108,32 +108,30 @@ def _whole(x):
 
 
 _FRONT_ENDS = {
-    "conv": (ConvEncoder, ConvDecoder, 32),
-    "stft": (STFTEncoder, STFTDecoder, 8),
+    "conv": (ConvEncoder, ConvDecoder, {"downsampled_width": 32, "latent_dim": 128}),
+    "stft": (STFTEncoder, STFTDecoder, {"downsampled_width": 8, "latent_dim": 64}),
 }
 
 
-def make_vqvae(
-    n_channels, n_timepoints, *, frontend, latent_dim, n_blocks, downsampled_width, **quantizer
-):
+def front_end_size(frontend, **size):
+    """Sizes of a network, where those that are "auto" are the front end's own."""
+    usual = _FRONT_ENDS[frontend][2]
+    return {name: usual[name] if value == "auto" else value for name, value in size.items()}
+
+
+def make_vqvae(n_channels, n_timepoints, *, frontend, size, quantizer):
     """The plain VQ-VAE: one band.
 
     Parameters
     ----------
     n_channels, n_timepoints : int
     frontend : {"conv", "stft"}
-    latent_dim : int
-        Dimension D of the latents and width of the convolutions.
-    n_blocks : int
-        Residual blocks at the resolution of the tokens.
-    downsampled_width : int or "auto"
-        About how many columns of tokens; "auto" is the front end's own.
-    **quantizer
+    size : dict
+        Width, depth and so on, parameters of the encoder and the decoder.
+    quantizer : dict
         Parameters of `Quantizer`.
     """
-    encoder_class, decoder_class, usual_width = _FRONT_ENDS[frontend]
-    width = usual_width if downsampled_width == "auto" else downsampled_width
-    size = {"dim": latent_dim, "n_blocks": n_blocks, "downsampled_width": width}
+    encoder_class, decoder_class, _ = _FRONT_ENDS[frontend]
     encoder = encoder_class(n_channels, n_timepoints, **size)
     decoder = decoder_class(n_channels, n_timepoints, encoder.grid, **size)
-    return VQVAE([Band(encoder, Quantizer(latent_dim, **quantizer), decoder)])
+    return VQVAE([Band(encoder, Quantizer(size["latent_dim"], **quantizer), decoder)])

@@ -38,14 +38,22 @@ def nearest_code(z, codebook):
     for start in range(0, len(z), rows):
         block = z[start : start + rows]
         scores = torch.addmm(norms, block, codebook.T, alpha=-2)  # |z - e|^2 - |z|^2
-        best, chosen = scores.min(1, keepdim=True)
+        chosen = _argmin(scores)
+        best = scores.gather(1, chosen[:, None])
+        second = scores.scatter_(1, chosen[:, None], torch.inf).amin(1, keepdim=True)
         rounding = _ROUNDING * (largest + block.square().sum(1, keepdim=True))
-        unsure = (scores <= best + rounding).sum(1) > 1
-        chosen = chosen[:, 0]
+        unsure = (second <= best + rounding)[:, 0]
         if unsure.any():
             chosen[unsure] = _nearest_in_float64(block[unsure], codebook)
         ids[start : start + rows] = chosen
     return ids
+
+
+def _argmin(scores):
+    """Index of the smallest value of each row; NumPy's is ten times faster than torch's."""
+    if scores.device.type == "cpu":
+        return torch.from_numpy(scores.numpy().argmin(1))
+    return scores.argmin(1)
 
 
 def _nearest_in_float64(z, codebook):

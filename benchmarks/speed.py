@@ -1,0 +1,109 @@
+"""What a training step and the quantiser cost, as ratios in one run.
+
+    python -m benchmarks.speed [--threads 2]
+
+Plain VQ-VAE steps at batch 128, length 140 for both front ends, in float32 and bfloat16, beside the
+machine's own rate for float32 matrix products; then the nearest code of 12,800 vectors of 64
+against a full distance matrix (torch.cdist). Medians of interleaved runs.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from skvqts import VQTokenizer
+from skvqts.functional.codebook import nearest_code
+
+BATCH, LENGTH = 128, 140
+
+
+def medians(functions, repeats):
+    """Median seconds of each function, one run of each in turn."""
+    seconds = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+
+
+def steps(n_steps, threads, precisions):
+    """Functions that take `n_steps` training steps from a fitted start, by name."""
+    X = np.random.default_rng(0).normal(size=(BATCH, LENGTH)).cumsum(1)
+    functions = {}
+    for frontend in ("conv", "stft"):
+        for precision in precisions:
+            tokenizer = VQTokenizer(
+                frontend=frontend,
+                precision=precision,
+                batch_size=BATCH,
+                max_epochs=n_steps,
+                warm_start=True,
+                n_threads=threads,
+                random_state=0,
+            )
+            functions[f"{frontend} {precision}"] = lambda t=tokenizer: t.fit(X)
+    return functions
+
+
+def multiply_adds(tokenizer):
+    """Floating-point operations of one step: three times those of the forward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x = torch.zeros(BATCH, 1, LENGTH)
+    network = tokenizer.module_
+    with FlopCounterMode(display=False) as counter:
+        network.losses(x, network.encode(x))
+    return 3 * counter.get_total_flops()
+
+
+def print_steps(threads, precisions, n_steps=10, repeats=4):
+    torch.set_num_threads(threads)
+    a = torch.randn(1024, 1024)
+    seconds = medians(
+        steps(n_steps, threads, precisions) | {"sgemm": lambda: [a @ a for _ in range(20)]}, repeats
+    )
+    peak = 20 * 2 * 1024**3 / seconds.pop("sgemm") / 1e9
+    print(f"float32 matrix product: {peak:.0f} GFLOP/s on {threads} thread(s)")
+    print(f"{'step':<18}{'ms':>8}{'of stft':>9}{'GFLOP':>8}{'of peak':>9}")
+    for name, value in seconds.items():
+        ms = 1e3 * value / n_steps
+        frontend, _ = name.split()
+        x = np.zeros((2, LENGTH)) + np.arange(LENGTH)
+        work = (
+            multiply_adds(VQTokenizer(frontend=frontend, max_epochs=1, batch_size=2).fit(x)) / 1e9
+        )
+        share = work / (ms / 1e3) / peak
+        ratio = value / seconds["stft float32"]
+        print(f"{name:<18}{ms:>8.1f}{ratio:>9.2f}{work:>8.1f}{share:>9.2f}", flush=True)
+
+
+def print_quantiser(threads, repeats=8):
+    torch.set_num_threads(threads)
+    z = torch.randn(12_800, 64)
+    print(f"{'codes':<8}{'nearest_code ms':>16}{'cdist ms':>10}{'ratio':>7}")
+    for n_codes in (32, 512, 8192):
+        codebook = torch.randn(n_codes, 64)
+        functions = {
+            "ours": lambda c=codebook: nearest_code(z, c),
+            "cdist": lambda c=codebook: torch.cdist(z, c).argmin(1),
+        }
+        seconds = medians(functions, repeats)
+        ours, cdist = 1e3 * seconds["ours"], 1e3 * seconds["cdist"]
+        print(f"{n_codes:<8}{ours:>16.1f}{cdist:>10.1f}{cdist / ours:>7.1f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--bfloat16", action="store_true", help="slow where there is no AMX")
+    options = parser.parse_args()
+    print_steps(options.threads, ("float32", "bfloat16") if options.bfloat16 else ("float32",))
+    print_quantiser(options.threads)
+
+
+if __name__ == "__main__":
+    main()
