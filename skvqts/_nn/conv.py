@@ -1,17 +1,20 @@
-"""The fast front end: 1-D convolutions on a patch stem, most of them at token resolution.
+"""The fast front end: convolutions along time behind a patch stem, most at token resolution.
 
-Made of `Conv1d` and batch normalisation only, whose training does not depend on
-the number of threads; upsampling interleaves channels.
+Series run through it as ``(B, C, 1, T)`` in channels-last memory, where convolutions are
+fastest on CPUs and GPUs alike and tokens leave as rows ``(B, N, D)`` without a copy.
+No layer's training depends on the number of threads, transposed
+convolutions being replaced by interleaved channels.
 """
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import BatchNorm1d, Interleave
+from .layers import BatchNorm2d
 
-_STEM_STRIDE = 4
+_STEM_STRIDE = 8
 _DILATIONS = (1, 2, 4, 8)
 
 
@@ -20,32 +23,52 @@ def total_stride(n_timepoints, downsampled_width):
     return 2 ** max(0, round(math.log2(n_timepoints / downsampled_width)))
 
 
+def _along_time(in_channels, out_channels, kernel, stride=1, padding=0, dilation=1):
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size=(1, kernel),
+        stride=(1, stride),
+        padding=(0, padding),
+        dilation=(1, dilation),
+    )
+
+
+def _stem(n_channels, width, stride):
+    """A convolution over three neighbouring patches of `stride` points, or five points."""
+    kernel, padding = (5, 2) if stride == 1 else (3 * stride, stride)
+    return _along_time(n_channels, width, kernel, stride=stride, padding=padding)
+
+
 class _Residual(nn.Module):
     """``x + f(x)`` with a dilated and a pointwise convolution, pre-activation (He et al. 2016)."""
 
     def __init__(self, width, dilation=1):
         super().__init__()
         self.f = nn.Sequential(
-            BatchNorm1d(width),
-            nn.GELU(),
-            nn.Conv1d(width, width, kernel_size=3, padding=dilation, dilation=dilation),
-            BatchNorm1d(width),
-            nn.GELU(),
-            nn.Conv1d(width, width, kernel_size=1),
+            BatchNorm2d(width),
+            nn.SiLU(),
+            _along_time(width, width, 3, padding=dilation, dilation=dilation),
+            nn.SiLU(),
+            _along_time(width, width, 1),
         )
 
     def forward(self, x):
         return x + self.f(x)
 
 
-def _activated(width):
-    return [BatchNorm1d(width), nn.GELU()]
+class _Interleave(nn.Module):
+    """``(B, r C, 1, T) -> (B, C, 1, r T)``: sub-pixel upsampling along time (Shi et al. 2016)."""
 
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
 
-def _stem(n_channels, width, stride):
-    """A convolution over three neighbouring patches of `stride` points, or five points."""
-    kernel, padding = (5, 2) if stride == 1 else (3 * stride, stride)
-    return nn.Conv1d(n_channels, width, kernel, stride=stride, padding=padding)
+    def forward(self, x):
+        batch, channels, _, length = x.shape
+        rows = x.permute(0, 2, 3, 1)
+        rows = rows.reshape(batch, 1, length * self.factor, channels // self.factor)
+        return rows.permute(0, 3, 1, 2)
 
 
 class ConvEncoder(nn.Module):
@@ -72,16 +95,18 @@ class ConvEncoder(nn.Module):
         stem = min(stride, _STEM_STRIDE)
         layers = [_stem(n_channels, width, stem)]
         for _ in range(int(math.log2(stride // stem))):
-            layers += [_Residual(width), *_activated(width)]
-            layers += [nn.Conv1d(width, width, kernel_size=4, stride=2, padding=1)]
+            layers += [_Residual(width), BatchNorm2d(width), nn.SiLU()]
+            layers += [_along_time(width, width, 4, stride=2, padding=1)]
         layers += [_Residual(width, _DILATIONS[i % len(_DILATIONS)]) for i in range(n_blocks)]
-        layers += [*_activated(width), nn.Conv1d(width, latent_dim, kernel_size=1)]
-        self.layers = nn.Sequential(*layers, BatchNorm1d(latent_dim, affine=False))
+        layers += [BatchNorm2d(width), nn.SiLU(), _along_time(width, latent_dim, 1)]
+        layers += [BatchNorm2d(latent_dim, affine=False)]
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
     def forward(self, x):
         if self.padding:
             x = F.pad(x, (0, self.padding), mode="replicate")
-        return self.layers(x).transpose(1, 2)
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        return self.layers(x).squeeze(2).transpose(1, 2)
 
 
 class ConvDecoder(nn.Module):
@@ -102,16 +127,22 @@ class ConvDecoder(nn.Module):
         self.n_timepoints = n_timepoints
         stride = total_stride(n_timepoints, downsampled_width)
         stem = min(stride, _STEM_STRIDE)
-        layers = [nn.Conv1d(latent_dim, width, kernel_size=1)]
+        layers = [_along_time(latent_dim, width, 1)]
         layers += [_Residual(width) for _ in range(n_blocks // 2)]
         for _ in range(int(math.log2(stride // stem))):
-            layers += [*_activated(width), nn.Conv1d(width, 2 * width, kernel_size=1)]
-            layers += [Interleave(2), _Residual(width)]
-        layers += [*_activated(width), nn.Conv1d(width, n_channels * stem, 3, padding=1)]
-        self.layers = nn.Sequential(*layers, Interleave(stem))
+            layers += [BatchNorm2d(width), nn.SiLU(), _along_time(width, 2 * width, 1)]
+            layers += [_Interleave(2), _Residual(width)]
+        layers += [
+            BatchNorm2d(width),
+            nn.SiLU(),
+            _along_time(width, n_channels * stem, 3, padding=1),
+        ]
+        layers += [_Interleave(stem)]
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
     def forward(self, z):
-        return self.layers(z.transpose(1, 2))[..., : self.n_timepoints]
+        x = z.transpose(1, 2).unsqueeze(2)
+        return self.layers(x).squeeze(2)[..., : self.n_timepoints]
 
     def losses(self, x, z):
         """Squared error in time (eq. 17)."""
