@@ -79,13 +79,13 @@ def in_chunks(function, X, rows):
     Parameters
     ----------
     function : callable
-        From an array of `rows` rows to an array, or a tuple of arrays, of as many rows.
+        From an array of `rows` rows to a list of arrays of as many rows.
     X : ndarray
     rows : int
 
     Returns
     -------
-    ndarray or tuple of ndarray
+    list of ndarray
     """
     parts = []
     for start in range(0, len(X), rows):
@@ -93,8 +93,5 @@ def in_chunks(function, X, rows):
         missing = rows - len(chunk)
         if missing:
             chunk = np.concatenate([chunk, np.zeros((missing, *X.shape[1:]), chunk.dtype)])
-        out = function(chunk)
-        outs = out if isinstance(out, tuple) else (out,)
-        parts.append([np.array(o[: rows - missing]) for o in outs])
-    joined = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-    return joined if len(joined) > 1 else joined[0]
+        parts.append([out[: rows - missing].copy() for out in function(chunk)])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]

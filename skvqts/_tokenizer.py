@@ -14,10 +14,11 @@ from sklearn.base import (
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._codec import Codec, n_columns
 from ._nn.initialise import build
 from ._nn.vqvae import front_end_size, make_vqvae
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
-from ._runtime import chunk_size, computing, default_n_threads, in_chunks
+from ._runtime import computing, default_n_threads
 from ._scaling import ColumnScaler, SeriesScaler
 from ._state import TorchStateMixin, unchanged_on_failure
 from ._training import TrainingPlan, train
@@ -33,11 +34,8 @@ from ._validation import (
 )
 from .exceptions import NotInvertibleError
 from .functional import codebook as cb
-from .functional import readout
 
 _AUTO_STEPS, _AUTO_EPOCHS = 400, 8  # max_epochs="auto" makes at least so many of both
-_KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
-_POOLING = {"statistics": ("mean", "max", "std", "variation"), "levels": (1, 2, 4)}
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
 
 
@@ -88,8 +86,9 @@ class VQTokenizer(
     latent_dim : int or "auto", default="auto"
         Dimension D of the latents. "auto" is 128 for "conv" and 64 for "stft", as published.
 
-    n_blocks : int, default=4
-        Number of residual blocks of the encoder and of the decoder.
+    n_blocks : int or "auto", default="auto"
+        Number of residual blocks of the encoder; the decoder has as many for "stft" and half as
+        many for "conv". "auto" is 2 for "conv" and 4 for "stft", as published.
 
     downsampled_width : int or "auto", default="auto"
         About how many tokens there are along time; the exact number follows from the
@@ -239,7 +238,7 @@ class VQTokenizer(
         "frontend": [StrOptions({"conv", "stft"})],
         "width": [Whole(1)],
         "latent_dim": [Whole(1), StrOptions({"auto"})],
-        "n_blocks": [Whole(0)],
+        "n_blocks": [Whole(0), StrOptions({"auto"})],
         "downsampled_width": [Whole(1), StrOptions({"auto"})],
         "code_dim": [Whole(1), None],
         "normalize_codes": ["boolean"],
@@ -274,7 +273,7 @@ class VQTokenizer(
         frontend="conv",
         width=64,
         latent_dim="auto",
-        n_blocks=4,
+        n_blocks="auto",
         downsampled_width="auto",
         code_dim=None,
         normalize_codes=False,
@@ -380,7 +379,7 @@ class VQTokenizer(
             network = self._network(warm, generator).to(device)
             data, held_out = self._split(series, device, generator)
             if not warm and self.codebook_init == "kmeans":
-                _initialise_codebooks(network, data, plan.batch_size, generator)
+                network.initialise_codebooks(data, plan.batch_size, generator)
             objective = _Objective(network, generator)
             record = train(
                 network,
@@ -412,10 +411,8 @@ class VQTokenizer(
         ndarray of shape (n, n_features_out)
             float32, or int64 for ``output="tokens"``.
         """
-        series = self._validated(X)
-        if self.output == "features":
-            return self._feature_scaler.transform(self._read(series, "features"))
-        return self._read(series, self.output)
+        (out,) = self._read(X, self.output)
+        return self._feature_scaler.transform(out) if self.output == "features" else out
 
     @property
     def inverse_transform(self):
@@ -448,13 +445,13 @@ class VQTokenizer(
 
     def _inverse_transform(self, X):
         check_is_fitted(self)
-        n_tokens = self._n_tokens
         if self.output == "tokens":
             return self.decode(X)
         if self.output == "one_hot":
-            return self._decoded_ids(validate_one_hot(self, X, n_tokens, len(self.codebook_)))
-        X = validate_read_out(self, X, n_tokens * self._latent_dim)
-        return self._decoded(X.reshape(len(X), n_tokens, -1))
+            ids = validate_one_hot(self, X, self._n_tokens, len(self.codebook_))
+            return self._shaped(self._codec().decode_ids(ids))
+        X = validate_read_out(self, X, self._n_tokens * self._latent_dim)
+        return self._shaped(self._codec().decode_latents(X.reshape(len(X), self._n_tokens, -1)))
 
     def encode(self, X):
         """Token ids of series, whatever `output` is.
@@ -467,7 +464,7 @@ class VQTokenizer(
         -------
         tokens : int64 ndarray of shape (n, n_tokens)
         """
-        return self._read(self._validated(X), "tokens")
+        return self._read(X, "tokens")[0]
 
     def decode(self, tokens):
         """Series of token ids.
@@ -482,7 +479,8 @@ class VQTokenizer(
         X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
         """
         check_is_fitted(self)
-        return self._decoded_ids(validate_tokens(self, tokens, self._n_tokens, len(self.codebook_)))
+        ids = validate_tokens(self, tokens, self._n_tokens, len(self.codebook_))
+        return self._shaped(self._codec().decode_ids(ids))
 
     def score(self, X, y=None):
         """Negative mean squared reconstruction error, in units of the scaled series.
@@ -497,22 +495,11 @@ class VQTokenizer(
         score : float
             At most 0; about -1 for reconstructions no better than the mean.
         """
-        return -float(self._read(self._validated(X), "error").mean(dtype=np.float64))
+        return -float(self._read(X, "error")[0].mean(dtype=np.float64))
 
     @property
     def _n_features_out(self):
-        n_tokens, dim, n_codes = self._n_tokens, self._latent_dim, len(self.codebook_)
-        pooled = readout.n_pooled(n_tokens, **_POOLING) * dim
-        return {
-            "features": pooled + n_codes,
-            "tokens": n_tokens,
-            "one_hot": n_tokens * n_codes,
-            "bag_of_codes": n_codes,
-            "quantized": n_tokens * dim,
-            "quantized_pooled": pooled,
-            "continuous": n_tokens * dim,
-            "continuous_pooled": pooled,
-        }[self.output]
+        return n_columns(self.output, self._n_tokens, self._latent_dim, len(self.codebook_))
 
     @property
     def _n_tokens(self):
@@ -584,45 +571,22 @@ class VQTokenizer(
         """Fitted attributes that the trained network gives on the training set."""
         self.token_shape_ = self.module_.grid
         self.codebook_ = self.module_.codebook().detach().cpu().numpy().copy()
-        tokens, features = self._read(series, "tokens"), self._read(series, "features")
+        tokens, features = self._codec().read(series, "tokens", "features")
         shares = cb.usage(torch.from_numpy(tokens), len(self.codebook_))
         self.codebook_usage_, self.perplexity_ = shares.numpy(), float(cb.perplexity(shares))
         self._feature_scaler = ColumnScaler().fit(features)
 
-    def _validated(self, X):
+    def _codec(self):
+        n_values = self.n_channels_in_ * self.n_timepoints_in_
+        return Codec(self.module_, self._scaler, self.device_, self.n_threads_, n_values)
+
+    def _read(self, X, kind):
         check_is_fitted(self)
-        return validate_series(self, X)
+        return self._codec().read(validate_series(self, X), kind)
 
-    def _read(self, series, kind):
-        """Encode series chunk by chunk and read `kind` out of what the network makes of them."""
-        n_codes = len(self.codebook_)
-
-        def read_chunk(chunk):
-            x = torch.from_numpy(self._scaler.transform(chunk)).to(self.device_)
-            quantized = self.module_.encode(x)
-            return _read_out(kind, self.module_, x, quantized, n_codes).cpu().numpy()
-
-        return self._chunked(read_chunk, series)
-
-    def _decoded_ids(self, ids):
-        def embed(chunk):
-            return self.module_.embed(torch.from_numpy(chunk).to(self.device_)).cpu().numpy()
-
-        return self._decoded(self._chunked(embed, ids))
-
-    def _decoded(self, z):
-        """Series in the user's units and shape from decoder input ``(n, N, D)``."""
-
-        def decode_chunk(chunk):
-            x = self.module_.decode(torch.from_numpy(chunk).to(self.device_))
-            return self._scaler.inverse(x.cpu().numpy())
-
-        return self._chunked(decode_chunk, z).reshape(len(z), *self._series_shape)
-
-    def _chunked(self, function, rows):
-        size = chunk_size(self.n_channels_in_ * self.n_timepoints_in_)
-        with computing(torch.device(self.device_), self.n_threads_):
-            return in_chunks(function, rows, size)
+    def _shaped(self, series):
+        """Series ``(n, c, t)`` in the form that `fit` saw."""
+        return series.reshape(len(series), *self._series_shape)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -649,37 +613,3 @@ def _n_held_out(n_series, tokenizer):
     if not tokenizer.early_stopping:
         return 0
     return min(n_series - 1, max(1, round(tokenizer.validation_fraction * n_series)))
-
-
-def _initialise_codebooks(network, data, batch_size, generator):
-    """Codes at the k-means centres of the latents of randomly drawn series."""
-    network.train()
-    with torch.no_grad():
-        for band, rows_columns in zip(network.bands, network.grid, strict=True):
-            n_tokens = rows_columns[0] * rows_columns[1]
-            n_codes = len(band.quantizer.codebook)
-            n_series = min(len(data), max(2, -(-_KMEANS_VECTORS * n_codes // n_tokens)))
-            picks = torch.randperm(len(data), generator=generator)[:n_series].to(data.device)
-            z = torch.cat([band.encoder(x) for x in data[picks].split(batch_size)])
-            band.quantizer.initialise_from(z, min(batch_size, len(data)) * n_tokens, generator)
-
-
-def _read_out(kind, network, x, quantized, n_codes):
-    if kind == "tokens":
-        return network.tokens(quantized)
-    if kind == "one_hot":
-        return readout.one_hot(network.tokens(quantized), n_codes)
-    if kind == "bag_of_codes":
-        return readout.bag_of_codes(network.tokens(quantized), n_codes)
-    if kind == "features":
-        bag = readout.bag_of_codes(network.tokens(quantized), n_codes)
-        return torch.cat([readout.pool(network.latents(quantized), **_POOLING), bag.sqrt()], dim=1)
-    if kind == "error":
-        return (network.decode(network.quantized_latents(quantized)) - x).square().flatten(1)
-    which, _, pooled = kind.partition("_")
-    z = (
-        network.latents(quantized)
-        if which == "continuous"
-        else network.quantized_latents(quantized)
-    )
-    return readout.pool(z, **_POOLING) if pooled else z.flatten(1)

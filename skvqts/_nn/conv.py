@@ -15,7 +15,7 @@ from torch import nn
 from .layers import BatchNorm2d
 
 _STEM_STRIDE = 8
-_DILATIONS = (1, 2, 4, 8)
+_DILATIONS = (1, 4, 2, 8)  # of the residual blocks, in turn
 
 
 def total_stride(n_timepoints, downsampled_width):
@@ -85,7 +85,7 @@ class ConvEncoder(nn.Module):
         *,
         width=64,
         latent_dim=128,
-        n_blocks=4,
+        n_blocks=2,
         downsampled_width=32,
     ):
         super().__init__()
@@ -120,7 +120,7 @@ class ConvDecoder(nn.Module):
         *,
         width=64,
         latent_dim=128,
-        n_blocks=4,
+        n_blocks=2,
         downsampled_width=32,
     ):
         super().__init__()

@@ -5,6 +5,7 @@ the bands one after the other, and one codebook, the codes of the bands one
 after the other; the ids of a band start where those of the last one end.
 """
 
+import math
 from collections import defaultdict
 
 import torch
@@ -13,6 +14,8 @@ from torch import nn
 from .conv import ConvDecoder, ConvEncoder
 from .quantizer import Quantizer
 from .stft import STFTDecoder, STFTEncoder
+
+_KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
 
 
 class Band(nn.Module):
@@ -50,6 +53,18 @@ class VQVAE(nn.Module):
         """Latents of series ``(B, C, T)``, quantised: one `Quantized` per band."""
         parts = zip(self.bands, self.split(x), strict=True)
         return [band.quantizer(band.encoder(part)) for band, part in parts]
+
+    @torch.no_grad()
+    def initialise_codebooks(self, data, batch_size, generator):
+        """Codes at the k-means centres of the latents of series drawn from `data` ``(n, C, T)``."""
+        for index, band in enumerate(self.bands):
+            n_tokens, n_codes = math.prod(self.grid[index]), len(band.quantizer.codebook)
+            n_series = max(2, math.ceil(_KMEANS_VECTORS * n_codes / n_tokens))
+            picks = torch.randperm(len(data), generator=generator)[:n_series].to(data.device)
+            batches = data[picks].split(batch_size)
+            z = torch.cat([band.encoder(self.split(x)[index]) for x in batches])
+            per_batch = min(batch_size, len(data)) * n_tokens
+            band.quantizer.initialise_from(z, per_batch, generator)
 
     def losses(self, x, quantized):
         """Unweighted terms of eq. 21, summed over bands, by name."""
@@ -94,7 +109,7 @@ class VQVAE(nn.Module):
         return torch.cat([band.quantizer.codes() for band in self.bands])
 
     def _per_band(self, tokens):
-        return tokens.split([rows * columns for rows, columns in self.grid], dim=1)
+        return tokens.split([math.prod(shape) for shape in self.grid], dim=1)
 
     def _code_offsets(self):
         offset = 0
@@ -108,15 +123,20 @@ def _whole(x):
 
 
 _FRONT_ENDS = {
-    "conv": (ConvEncoder, ConvDecoder, {"downsampled_width": 32, "latent_dim": 128}),
-    "stft": (STFTEncoder, STFTDecoder, {"downsampled_width": 8, "latent_dim": 64}),
+    "conv": (ConvEncoder, ConvDecoder),
+    "stft": (STFTEncoder, STFTDecoder),
+}
+_SIZES = {
+    "conv": {"width": 64, "latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
+    "stft": {"width": 64, "latent_dim": 64, "n_blocks": 4, "downsampled_width": 8},
 }
 
 
 def front_end_size(frontend, **size):
     """Sizes of a network, where those that are "auto" are the front end's own."""
-    usual = _FRONT_ENDS[frontend][2]
-    return {name: usual[name] if value == "auto" else value for name, value in size.items()}
+    return {
+        name: _SIZES[frontend][name] if value == "auto" else value for name, value in size.items()
+    }
 
 
 def make_vqvae(n_channels, n_timepoints, *, frontend, size, quantizer):
@@ -131,7 +151,7 @@ def make_vqvae(n_channels, n_timepoints, *, frontend, size, quantizer):
     quantizer : dict
         Parameters of `Quantizer`.
     """
-    encoder_class, decoder_class, _ = _FRONT_ENDS[frontend]
+    encoder_class, decoder_class = _FRONT_ENDS[frontend]
     encoder = encoder_class(n_channels, n_timepoints, **size)
     decoder = decoder_class(n_channels, n_timepoints, encoder.grid, **size)
     return VQVAE([Band(encoder, Quantizer(size["latent_dim"], **quantizer), decoder)])
