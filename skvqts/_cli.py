@@ -12,6 +12,7 @@ from sklearn.svm import SVC
 
 from ._files import BUNDLED, load
 from ._tokenizer import VQTokenizer
+from .exceptions import DivergedError
 
 
 def main(arguments=None):
@@ -20,7 +21,7 @@ def main(arguments=None):
     try:
         data = load(options.data or _default_data(), options.label)
         _run(data, options)
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, DivergedError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     return 0
@@ -87,7 +88,7 @@ def _print_accuracy(tokenizer, data):
     features = [tokenizer.transform(X) for X in parts]
     raw = [np.reshape(X, (len(X), -1)) for X in parts]
     rows = {
-        "SVC on tokenizer features": (SVC(C=10), features),
+        "SVC on tokenizer features": (SVC(kernel="linear"), features),
         "5-NN on tokenizer features": (KNeighborsClassifier(min(5, len(raw[0]))), features),
         "1-NN on the raw series": (KNeighborsClassifier(1), raw),
     }

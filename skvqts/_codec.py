@@ -1,5 +1,8 @@
 """The door between arrays and the network of a fitted tokenizer: encode, read out, decode."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 
 from ._runtime import chunk_size, computing, in_chunks
@@ -27,78 +30,97 @@ class Codec:
         self.device, self.n_threads = torch.device(device), n_threads
         self.rows = chunk_size(n_values)
 
-    def read(self, series, *kinds):
-        """Read-outs of series ``(n, c, t)``: one array ``(n, ...)`` for each kind.
-
-        Kinds are the outputs of VQTokenizer, "features" before they are
-        scaled, and "error", the squared reconstruction error of each value.
-        """
+    def read(self, series, *outputs):
+        """Read-outs of series ``(n, c, t)``: one array ``(n, n_columns)`` for each of `OUTPUTS`."""
 
         def read_chunk(chunk):
-            x = torch.from_numpy(self.scaler.transform(chunk)).to(self.device)
-            quantized = self.network.encode(x)
-            return [_read_out(kind, self.network, x, quantized).cpu().numpy() for kind in kinds]
+            quantized = self.network.encode(self._scaled(chunk))
+            outs = [OUTPUTS[output].read(self.network, quantized) for output in outputs]
+            return [out.cpu().numpy() for out in outs]
 
         return self._chunked(read_chunk, series)
 
+    def residuals(self, series):
+        """Reconstruction minus series ``(n, c, t)``, both scaled."""
+
+        def residual_chunk(chunk):
+            x = self._scaled(chunk)
+            z = self.network.quantized_latents(self.network.encode(x))
+            return [(self.network.decode(z) - x).cpu().numpy()]
+
+        return self._chunked(residual_chunk, series)[0]
+
     def decode_ids(self, ids):
         """Series ``(n, c, t)`` of token ids ``(n, N)``."""
-
-        def decode_chunk(chunk):
-            z = self.network.embed(torch.from_numpy(chunk).to(self.device))
-            return [self._series(z)]
-
-        return self._chunked(decode_chunk, ids)[0]
+        return self._decode(self.network.embed, ids)
 
     def decode_latents(self, z):
         """Series ``(n, c, t)`` of decoder input ``(n, N, D)``."""
+        return self._decode(lambda z: z, z)
 
+    def _decode(self, embed, rows):
         def decode_chunk(chunk):
-            return [self._series(torch.from_numpy(chunk).to(self.device))]
+            x = self.network.decode(embed(torch.from_numpy(chunk).to(self.device)))
+            return [self.scaler.inverse(x.cpu().numpy())]
 
-        return self._chunked(decode_chunk, z)[0]
+        return self._chunked(decode_chunk, rows)[0]
 
-    def _series(self, z):
-        return self.scaler.inverse(self.network.decode(z).cpu().numpy())
+    def _scaled(self, chunk):
+        return torch.from_numpy(self.scaler.transform(chunk)).to(self.device)
 
     def _chunked(self, function, rows):
         with computing(self.device, self.n_threads):
             return in_chunks(function, rows, self.rows)
 
 
-def n_columns(output, n_tokens, dim, n_codes):
-    """Number of columns of an output of VQTokenizer."""
-    pooled = readout.n_pooled(n_tokens, **POOLING) * dim
-    return {
-        "features": pooled + n_codes,
-        "tokens": n_tokens,
-        "one_hot": n_tokens * n_codes,
-        "bag_of_codes": n_codes,
-        "quantized": n_tokens * dim,
-        "quantized_pooled": pooled,
-        "continuous": n_tokens * dim,
-        "continuous_pooled": pooled,
-    }[output]
+class _Output(NamedTuple):
+    """One of the outputs of VQTokenizer."""
+
+    read: Callable  # (network, quantized) -> Tensor (B, n_columns)
+    n_columns: Callable  # (n_tokens, latent_dim, n_codes) -> int
 
 
-def _read_out(kind, network, x, quantized):
-    """One read-out of a batch ``x (B, C, T)`` that was encoded to `quantized`."""
-    tokens, n_codes = network.tokens(quantized), len(network.codebook())
-    if kind == "tokens":
-        return tokens
-    if kind == "one_hot":
-        return readout.one_hot(tokens, n_codes)
-    if kind == "bag_of_codes":
-        return readout.bag_of_codes(tokens, n_codes)
-    if kind == "error":
-        return (network.decode(network.quantized_latents(quantized)) - x).square().flatten(1)
-    if kind == "features":
-        bag = readout.bag_of_codes(tokens, n_codes)
-        return torch.cat([readout.pool(network.latents(quantized), **POOLING), bag.sqrt()], dim=1)
-    latents, _, pooled = kind.partition("_")
-    z = (
-        network.latents(quantized)
-        if latents == "continuous"
-        else network.quantized_latents(quantized)
-    )
-    return readout.pool(z, **POOLING) if pooled else z.flatten(1)
+def _one_hot(network, quantized):
+    return readout.one_hot(network.tokens(quantized), len(network.codebook()))
+
+
+def _bag_of_codes(network, quantized):
+    return readout.bag_of_codes(network.tokens(quantized), len(network.codebook()))
+
+
+def _pooled(latents):
+    return lambda network, quantized: readout.pool(latents(network, quantized), **POOLING)
+
+
+def _flat(latents):
+    return lambda network, quantized: latents(network, quantized).flatten(1)
+
+
+def _continuous(network, quantized):
+    return network.latents(quantized)
+
+
+def _quantized(network, quantized):
+    return network.quantized_latents(quantized)
+
+
+def _features(network, quantized):
+    """Pooled latents beside the square root of the bag of codes (a Hellinger embedding)."""
+    bag = _bag_of_codes(network, quantized)
+    return torch.cat([_pooled(_continuous)(network, quantized), bag.sqrt()], dim=1)
+
+
+def _n_pooled(n_tokens, dim):
+    return readout.n_pooled(n_tokens, **POOLING) * dim
+
+
+OUTPUTS = {
+    "features": _Output(_features, lambda n, d, k: _n_pooled(n, d) + k),
+    "tokens": _Output(lambda network, quantized: network.tokens(quantized), lambda n, d, k: n),
+    "one_hot": _Output(_one_hot, lambda n, d, k: n * k),
+    "bag_of_codes": _Output(_bag_of_codes, lambda n, d, k: k),
+    "quantized": _Output(_flat(_quantized), lambda n, d, k: n * d),
+    "quantized_pooled": _Output(_pooled(_quantized), lambda n, d, k: _n_pooled(n, d)),
+    "continuous": _Output(_flat(_continuous), lambda n, d, k: n * d),
+    "continuous_pooled": _Output(_pooled(_continuous), lambda n, d, k: _n_pooled(n, d)),
+}

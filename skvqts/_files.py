@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -39,19 +40,21 @@ def load(source, label=None):
         If the source is unknown or the file is not of its form.
     """
     if source == "made":
-        return _split("made", *made_series())
+        return _checked(_split("made", *made_series()))
     if source in BUNDLED:
-        return _load_bundled(source)
+        return _checked(_load_bundled(source))
     path = Path(source)
     if path.suffix not in _READERS:
-        known = ", ".join(BUNDLED)
         raise ValueError(
-            f"{source!r} is neither a bundled set ({known}, made) nor a file ending in "
-            f"{', '.join(_READERS)}."
+            f"{source!r} is neither a bundled set ({', '.join(BUNDLED)}, made) nor a file ending "
+            f"in {', '.join(_READERS)}."
         )
-    if not path.exists():
+    if not path.is_file():
         raise ValueError(f"There is no file {source!r}.")
-    return _load_file(path, label)
+    try:
+        return _checked(_load_file(path, label))
+    except (ValueError, IndexError, TypeError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path} cannot be used: {error}") from error
 
 
 def made_series(n=200, n_timepoints=128, seed=0):
@@ -71,23 +74,39 @@ def _load_bundled(name):
 
 
 def _load_file(path, label):
-    read = _READERS[path.suffix]
-    if path.suffix == ".npz":
-        with np.load(path) as arrays:
-            if "X_train" in arrays and "X_test" in arrays:
-                y = [arrays.get(key) for key in ("y_train", "y_test")]
-                return Split(path.stem, arrays["X_train"], y[0], arrays["X_test"], y[1])
-    X, y = read(path, label)
+    name, data = path.stem.replace("_TRAIN", ""), _READERS[path.suffix](path, label)
+    if len(data) == 4:
+        return Split(name, *data)
     test = path.with_name(path.name.replace("_TRAIN", "_TEST"))
     if test != path and test.exists():
-        return Split(path.stem.replace("_TRAIN", ""), X, y, *read(test, label))
-    return _split(path.stem, X, y)
+        return Split(name, *data, *_READERS[path.suffix](test, label))
+    return _split(name, *data)
+
+
+def _checked(data):
+    """`data`, if its parts fit together; each series is judged by the estimator."""
+    parts = ((data.X_train, data.y_train), (data.X_test, data.y_test))
+    for X, y in parts:
+        if not isinstance(X, np.ndarray) or X.ndim not in (2, 3):
+            raise ValueError("the series are not all of one length, or not a table of numbers.")
+        if y is not None and np.shape(y) != (len(X),):
+            raise ValueError(f"there are {len(X)} series but labels of shape {np.shape(y)}.")
+    if (data.y_train is None) != (data.y_test is None):
+        raise ValueError("only one of the training and the test part has labels.")
+    if data.X_train.shape[1:] != data.X_test.shape[1:]:
+        raise ValueError(
+            f"training series have shape {data.X_train.shape[1:]}, test series "
+            f"{data.X_test.shape[1:]}."
+        )
+    return data
 
 
 def _split(name, X, y):
     """70 to 30, by class where every class has two series."""
     if len(X) < 3:
-        raise ValueError(f"{name} has {len(X)} series; at least 3 are needed to split them.")
+        raise ValueError(f"it has {len(X)} series; at least 3 are needed to split them.")
+    if y is not None and np.shape(y) != (len(X),):
+        raise ValueError(f"there are {len(X)} series but labels of shape {np.shape(y)}.")
     stratify = y
     if y is None or np.unique(y, return_counts=True)[1].min() < 2:
         stratify = None
@@ -105,60 +124,83 @@ def _read_ts(path, label):
 
 
 def _read_tsv(path, label):
-    table = np.loadtxt(path, delimiter="\t", dtype=str, ndmin=2)
-    return _numbers(table[:, 1:], path), table[:, 0]
+    table = np.loadtxt(path, delimiter="\t", dtype=str, ndmin=2, comments=None)
+    if table.shape[1] < 2:
+        raise ValueError("its cells are not separated by tabs.")
+    return _numbers(table[:, 1:]), table[:, 0]
 
 
 def _read_csv(path, label):
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = [row for row in csv.reader(file) if row]
     if len({len(row) for row in rows}) != 1:
-        raise ValueError(f"The rows of {path} do not all have the same number of cells.")
-    table, header = np.array(rows), None
-    if label is None or label.lstrip("-").isdigit():
-        column = None if label is None else int(label)
-        if not _all_numbers(_without(table[:1], column)):
-            table = table[1:]
-    else:
-        header, table = rows[0], table[1:]
-        if label not in header:
-            raise ValueError(f"{path} has no column {label!r}; its columns are {header[:5]}...")
-        column = header.index(label)
+        raise ValueError("its rows do not all have the same number of cells.")
+    table, column = np.array(rows), _label_column(rows[0], label)
+    if (label is not None and label in rows[0]) or _is_header(_without(table[:1], column)[0]):
+        table = table[1:]
     y = None if column is None else table[:, column]
-    return _numbers(_without(table, column), path), y
+    return _numbers(_without(table, column)), y
+
+
+def _label_column(first_row, label):
+    """Index of the label column, given by its name in the first row or as an index."""
+    if label is None:
+        return None
+    if label in first_row:
+        return first_row.index(label)
+    if not label.lstrip("-").isdigit():
+        raise ValueError(f"there is no column {label!r}; the first are {first_row[:5]}.")
+    if not -len(first_row) <= int(label) < len(first_row):
+        raise ValueError(f"there is no column {label}; there are {len(first_row)}.")
+    return int(label)
+
+
+def _is_header(cells):
+    """Names and no number at all, or the numbers 0, 1, 2, ... that data frames are written with."""
+    return not any(map(_is_number, cells)) or list(cells) == [str(i) for i in range(len(cells))]
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _without(table, column):
     return table if column is None else np.delete(table, column, axis=1)
 
 
+def _numbers(cells):
+    if (cells == "").any():
+        raise ValueError("it has empty cells: missing values are not accepted.")
+    try:
+        return cells.astype(float)
+    except ValueError as error:
+        raise ValueError(f"a cell is not a number: {error}.") from None
+
+
 def _read_npz(path, label):
-    with np.load(path) as arrays:
+    arrays = np.load(path)
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise ValueError("it is not an npz archive.")
+    with arrays:
+        if "X_train" in arrays and "X_test" in arrays:
+            return tuple(arrays.get(k) for k in ("X_train", "y_train", "X_test", "y_test"))
         if "X" not in arrays:
             raise ValueError(
-                f"{path} holds {sorted(arrays)}; needed are 'X' (and 'y'), or 'X_train' and "
+                f"it holds {sorted(arrays)}; needed are 'X' (and 'y'), or 'X_train' and "
                 "'X_test' (and 'y_train', 'y_test')."
             )
         return arrays["X"], arrays.get("y")
 
 
 def _read_npy(path, label):
-    return np.load(path), None
-
-
-def _all_numbers(cells):
-    try:
-        cells.astype(float)
-    except ValueError:
-        return False
-    return True
-
-
-def _numbers(cells, path):
-    try:
-        return cells.astype(float)
-    except ValueError as error:
-        raise ValueError(f"A cell of {path} is not a number: {error}.") from None
+    array = np.load(path)
+    if not isinstance(array, np.ndarray):
+        raise ValueError("it is not a single array.")
+    return array, None
 
 
 _READERS = {

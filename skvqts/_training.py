@@ -128,6 +128,7 @@ def train(
             raise
         record.interrupt = interrupt
     module.load_state_dict(best.state or finished)
+    module.zero_grad(set_to_none=True)
     module.eval()
     return record
 
@@ -148,7 +149,7 @@ class _Step:
     def epoch(self, data, generator):
         """One pass over the data in random order; the mean of each term."""
         sums = {}
-        order = torch.randperm(len(data[0]), generator=generator).to(self.device)
+        order = torch.randperm(len(data[0]), generator=generator, device="cpu").to(self.device)
         for picks in order.tensor_split(self.n_batches):
             terms = self._losses([part[picks] for part in data])
             if self.first_loss is None:

@@ -1,10 +1,10 @@
 """The only module that judges user input: series, tokens, parameters, seeds, devices."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_feature_names, validate_data
@@ -12,24 +12,17 @@ from sklearn.utils.validation import _check_feature_names, validate_data
 _FLOATS = (np.float32, np.float64)
 
 
-class Whole(Interval):
-    """Whole numbers of an interval; unlike `Interval`, True and False are not numbers."""
+class _Number(Interval):
+    """Numbers of an interval; unlike for `Interval`, True and False are none."""
 
-    def __init__(self, low, high=None, *, closed="left"):
-        super().__init__(Integral, low, high, closed=closed)
-
-    def is_satisfied_by(self, value):
-        return not isinstance(value, (bool, np.bool_)) and super().is_satisfied_by(value)
-
-
-class Decimal(Interval):
-    """Real numbers of an interval; unlike `Interval`, True and False are not numbers."""
-
-    def __init__(self, low, high=None, *, closed="left"):
-        super().__init__(Real, low, high, closed=closed)
+    def __init__(self, kind, low, high=None, *, closed="left"):
+        super().__init__(kind, low, high, closed=closed)
 
     def is_satisfied_by(self, value):
         return not isinstance(value, (bool, np.bool_)) and super().is_satisfied_by(value)
+
+
+Whole, Decimal = partial(_Number, Integral), partial(_Number, Real)
 
 
 def validate_series(estimator, X, *, reset=False, min_samples=1):
@@ -94,12 +87,9 @@ def _check(estimator, X, **options):
 def _as_array_like(X, name):
     """Something with a shape; what scikit-learn would misread is refused."""
     if isinstance(X, torch.Tensor):
-        return X.detach().cpu().numpy()
-    if isinstance(X, (list, tuple)) and _is_ragged(X):
-        raise ValueError(
-            f"X holds series of unequal length, which {name} does not accept: "
-            "pad or resample them to one length."
-        )
+        return _array_of_tensor(X, name)
+    if isinstance(X, (list, tuple)):
+        X = _array_of_list(X, name)
     if np.ma.is_masked(X):
         raise ValueError(
             f"X is a masked array with masked values, which {name} does not accept: "
@@ -110,12 +100,31 @@ def _as_array_like(X, name):
         raise ValueError(
             f"Found array with dim {len(X.shape)}, while dim <= 3 is required by {name}."
         )
+    if getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
+        raise TypeError(f"X holds dates or durations, which {name} does not accept.")
     return X
 
 
-def _is_ragged(X):
-    rows = [np.shape(row) for row in X if isinstance(row, (list, tuple, np.ndarray))]
-    return len({shape[-1] for shape in rows if shape}) > 1
+def _array_of_tensor(X, name):
+    if X.layout != torch.strided or X.device.type == "meta":
+        raise TypeError(f"Sparse data was passed or data without values; {name} needs dense data.")
+    X = X.detach().cpu().resolve_conj().resolve_neg()
+    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+
+
+def _array_of_list(X, name):
+    X = [_array_of_tensor(x, name) if isinstance(x, torch.Tensor) else x for x in X]
+    if any(np.ma.is_masked(x) for x in X):
+        return np.ma.stack(X)
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(
+            f"X holds series of unequal length, which {name} does not accept: "
+            "pad or resample them to one length."
+        ) from None
 
 
 def _check_same_shape(estimator, X):
@@ -149,7 +158,7 @@ def random_seed(random_state):
 
 def generator_from(random_state):
     """A CPU generator seeded from a scikit-learn `random_state`."""
-    return torch.Generator().manual_seed(random_seed(random_state))
+    return torch.Generator("cpu").manual_seed(random_seed(random_state))
 
 
 def resolve_device(device):
@@ -188,11 +197,11 @@ def _is_present(device):
 def validate_tokens(estimator, ids, n_tokens, n_codes):
     """Token ids as an int64 ``(n, n_tokens)`` array with values in ``[0, n_codes)``."""
     name = type(estimator).__name__
-    if issparse(ids):
-        raise TypeError(f"Sparse token ids are not supported by {name}.")
     ids = check_array(
-        ids, dtype=None, ensure_all_finite=True, estimator=estimator, input_name="token ids"
+        _as_array_like(ids, name), dtype=None, estimator=estimator, input_name="token ids"
     )
+    if ids.dtype.kind not in "biuf":
+        raise ValueError(f"token ids must be whole numbers in [0, {n_codes}).")
     if ids.shape[1] != n_tokens:
         raise ValueError(
             f"X has {ids.shape[1]} tokens per series, but {name} is expecting {n_tokens}."
@@ -205,6 +214,7 @@ def validate_tokens(estimator, ids, n_tokens, n_codes):
 
 def validate_read_out(estimator, X, n_columns):
     """A float ``(n, n_columns)`` read-out to be inverted."""
+    X = _as_array_like(X, type(estimator).__name__)
     X = check_array(X, dtype=np.float32, estimator=estimator, input_name="X")
     if X.shape[1] != n_columns:
         raise ValueError(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skvqts import _cli
@@ -79,13 +80,27 @@ def test_bundled_set():
     assert len(data.y_test) == 1029
 
 
+def test_csv_as_data_frames_write_it(tmp_path):
+    frame = pd.DataFrame(X)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert load(str(tmp_path / "a.csv")).X_train.shape == (14, 16)
+    frame.assign(kind=NAMES).to_csv(tmp_path / "b.csv", index=False, encoding="utf-8-sig")
+    _assert_same_data(load(str(tmp_path / "b.csv"), "kind"))
+    _assert_same_data(load(str(tmp_path / "b.csv"), "-1"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.csv", "1,2\n3\n", "same number of cells"),
         ("a.csv", "1,2\n3,x\n", "is not a number"),
+        ("a.csv", "1,2\n,4\n5,6\n", "empty cells"),
         ("a.xyz", "", "neither a bundled set"),
         ("a.tsv", "a\t1\t2\n", "at least 3"),
+        ("a.tsv", "a 1 2\nb 1 2\nc 2 3\n", "cannot be used"),
+        ("a.npz", "junk", "cannot be used"),
+        ("a.npy", "", "cannot be used"),
+        ("a.ts", "@data\n1,2:3,4\n", "cannot be used"),
     ],
 )
 def test_bad_files_are_told_in_one_line(tmp_path, capsys, name, content, message):
@@ -96,12 +111,28 @@ def test_bad_files_are_told_in_one_line(tmp_path, capsys, name, content, message
     assert error.count("\n") == 1
 
 
+def test_parts_that_do_not_fit_are_told_before_training(tmp_path, capsys):
+    cases = {
+        "labels of shape": {"X": X, "y": Y[:-1]},
+        "only one of": {"X_train": X, "X_test": X, "y_train": Y},
+        "training series have shape": {"X_train": X, "X_test": X[:, :5]},
+        "not all of one length": {"X": X[0]},
+        "needed are 'X'": {"Z": X},
+    }
+    for message, arrays in cases.items():
+        np.savez(tmp_path / "a.npz", **arrays)
+        assert _cli.main([str(tmp_path / "a.npz")]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_missing_file_and_missing_label(tmp_path, capsys):
     assert _cli.main(["nowhere.csv"]) == 2
     assert "There is no file" in capsys.readouterr().err
     path = _write(tmp_path / "a.csv", [["a", "b"], [1, 2]])
     assert _cli.main([path, "--label", "c"]) == 2
     assert "no column 'c'" in capsys.readouterr().err
+    assert _cli.main([path, "--label", "9"]) == 2
+    assert "no column 9" in capsys.readouterr().err
 
 
 def test_missing_values_are_told_in_one_sentence(tmp_path, capsys):

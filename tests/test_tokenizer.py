@@ -7,8 +7,11 @@ import sys
 import threading
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -78,13 +81,13 @@ def clone_fitted(tokenizer, **parameters):
     return pickle.loads(pickle.dumps(tokenizer)).set_params(**parameters)
 
 
-def test_default_features_are_standardised_and_hold_the_bag(fitted, series):
+def test_default_features_have_one_scale_and_hold_the_bag(fitted, series):
     features = fitted.transform(series).astype(float)
-    spread = features.std(0)
+    variance = features.var(0)
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-4)
-    np.testing.assert_allclose(spread[spread > 0], 1, atol=1e-3)
+    np.testing.assert_allclose(variance[variance > 0], 25 / features.shape[1], rtol=1e-3)
     bag = np.sqrt(clone_fitted(fitted, output="bag_of_codes").transform(series))
-    scale = np.where(bag.std(0) == 0, 1, bag.std(0))
+    scale = np.where(bag.std(0) == 0, 1, bag.std(0)) * np.sqrt(features.shape[1]) / 5
     np.testing.assert_allclose(features[:, -6:], (bag - bag.mean(0)) / scale, atol=1e-3)
 
 
@@ -188,15 +191,9 @@ def test_options_learn_something(parameters, series):
 
 def test_revival_brings_codes_into_use():
     X = two_shapes(60)[0]
-    used = [
-        (
-            make(codebook_size=64, codebook_init="normal", revival_threshold=t, max_epochs=40).fit(
-                X
-            )
-        ).perplexity_
-        for t in (0.0, 0.05)
-    ]
-    assert used[1] > 1.2 * used[0]
+    start = {"codebook_size": 64, "codebook_init": "normal", "max_epochs": 150}
+    without, revived = (make(**start, revival_threshold=t).fit(X).perplexity_ for t in (0.0, 0.05))
+    assert revived > 1.5 * without
 
 
 def test_more_codes_than_vectors_is_finite():
@@ -244,7 +241,83 @@ def test_divergence_is_an_error(series):
         make(learning_rate=1e12, max_epochs=30).fit(series)
 
 
+def test_a_gradient_codebook_starts_and_stays_finite_without_kmeans(series):
+    tokenizer = make(codebook_init="normal", codebook_update="gradient", max_epochs=20).fit(series)
+    assert np.isfinite(tokenizer.codebook_).all()
+
+
+def test_warm_start_refuses_another_network(series):
+    tokenizer = make(warm_start=True).fit(series)
+    for change in ({"codebook_size": 9}, {"frontend": "stft"}, {"scaling": "series"}):
+        with pytest.raises(ValueError, match="warm_start"):
+            clone_fitted(tokenizer, **change).fit(series)
+
+
+def test_an_unknown_output_set_after_fit_is_refused(fitted, series):
+    with pytest.raises(ValueError, match="'output' parameter of VQTokenizer must be"):
+        clone_fitted(fitted, output="continous").transform(series)
+
+
+def test_numpy_integers_are_integers(series):
+    parameters = {
+        "batch_size": np.int64(5),
+        "max_epochs": np.int64(2),
+        "codebook_size": np.int32(4),
+    }
+    assert make(**parameters).fit(series).n_iter_ == 2
+
+
 # ---- data of any form
+
+
+@pytest.mark.parametrize("value", [0.0, 1e6, 1e18 / 3, 1e30])
+def test_constant_series(value):
+    X = np.full((50, 20), value)
+    tokenizer = make().fit(X)
+    assert -1 <= tokenizer.score(X) <= 0
+    np.testing.assert_allclose(tokenizer.decode(tokenizer.encode(X)), X, rtol=1e-5, atol=2)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e25, 0), (1e-30, 0), (1.0, 1e4), (2.0**60, 0)])
+def test_scale_and_offset_do_not_matter(series, scale, offset):
+    moved = make(max_epochs=20).fit(scale * series + offset)
+    plain = make(max_epochs=20).fit(series)
+    same = moved.encode(scale * series + offset) == plain.encode(series)
+    assert same.mean() > 0.99
+
+
+def test_series_too_far_from_the_training_series():
+    X = two_shapes(8)[0]
+    with pytest.raises(ValueError, match="exceeds the range of float32"):
+        make().fit(1e-20 * X).transform(1e20 * X)
+
+
+def test_containers_agree(fitted, series, tmp_path):
+    X = np.round(series, 2).astype(np.float32)
+    expected = fitted.transform(X)
+    np.save(tmp_path / "X.npy", X)
+    tensor = torch.tensor(X)
+    same = {
+        "list": X.tolist(),
+        "tuple": tuple(map(tuple, X.tolist())),
+        "pandas": pd.DataFrame(X).to_numpy(),
+        "polars": pl.DataFrame(X, schema=[f"t{i}" for i in range(32)]),
+        "tensor": tensor,
+        "tensor with gradient": tensor.clone().requires_grad_(),
+        "list of tensors": list(tensor),
+        "float64": X.astype(np.float64),
+        "big-endian": X.astype(">f4"),
+        "fortran": np.asfortranarray(X),
+        "negative strides": X[::-1, ::-1].copy()[::-1, ::-1],
+        "read-only map": np.load(tmp_path / "X.npy", mmap_mode="r"),
+        "object": X.astype(object),
+        "panel": X[:, None],
+    }
+    for name, container in same.items():
+        assert np.array_equal(fitted.transform(container), expected), name
+    whole = np.round(10 * series)
+    for dtype in (np.int8, np.int64, np.float16):
+        assert np.array_equal(fitted.transform(whole.astype(dtype)), fitted.transform(whole)), dtype
 
 
 def test_flat_and_panel_univariate_agree(fitted, series):
@@ -275,9 +348,27 @@ def test_refused_series(fitted, series):
         ([[1.0, 2.0], [1.0]], "unequal length"),
         (np.full((2, 32), 1e300), "too large for dtype"),
         (np.ma.masked_greater(series, 0), "masked"),
+        ([np.zeros((1, 32)), np.zeros((1, 31))], "unequal length"),
+        (series.astype(complex), "Complex data not supported"),
+        (series[:0], "0 sample"),
+        (series[:, :0], "0 feature"),
+        (np.zeros((3, 0, 32)), "0 channel"),
+        (np.full((2, 32), "a"), "could not convert string to float"),
+        (None, "Expected 2D array"),
     ]
     for X, message in cases:
         with pytest.raises(ValueError, match=message):
+            fitted.transform(X)
+
+
+def test_refused_types(fitted, series):
+    for X in (
+        sparse.csr_array(series),
+        torch.tensor(series).to_sparse(),
+        series.astype("datetime64[s]"),
+        {"a": 1},
+    ):
+        with pytest.raises(TypeError):
             fitted.transform(X)
 
 
@@ -286,6 +377,10 @@ def test_refused_tokens(fitted):
     assert fitted.decode(good.astype(float)).shape == (2, 32)
     for bad in (good - 1, good + 6, good + 0.5):
         with pytest.raises(ValueError, match=r"whole numbers in \[0, 6\)"):
+            fitted.decode(bad)
+    assert fitted.decode(torch.tensor(good)).shape == (2, 32)
+    for bad in (good.astype(str), np.ma.masked_equal(good, 0)):
+        with pytest.raises(ValueError, match=r"whole numbers|masked"):
             fitted.decode(bad)
     with pytest.raises(ValueError, match="31 tokens per series"):
         fitted.decode(good[:, :31])
@@ -350,6 +445,12 @@ def test_user_settings_do_not_matter(fitted, series):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         again = make(max_epochs=60).fit(series)
         assert np.array_equal(again.transform(series), expected)
+    torch.set_default_device("meta")
+    try:
+        again = pickle.loads(pickle.dumps(make(max_epochs=60).fit(series)))
+        assert np.array_equal(again.transform(series), expected)
+    finally:
+        torch.set_default_device(None)
     torch.set_default_dtype(torch.float64)
     try:
         again = make(max_epochs=60).fit(series)

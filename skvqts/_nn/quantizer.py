@@ -92,7 +92,7 @@ class Quantizer(nn.Module):
             vectors, codebook = self.vectors(z), self.codes()
             ids = cb.nearest_code(vectors.flatten(0, -2), codebook).view(vectors.shape[:-1])
             codes = F.embedding(ids, codebook)
-            z_q = self.expand(cb.straight_through(vectors, codes))
+            z_q = self.expand(cb.straight_through(vectors, codes) if self.training else codes)
         return Quantized(z, z_q, ids, vectors, codes)
 
     def vectors(self, z):

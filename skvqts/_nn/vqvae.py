@@ -55,15 +55,24 @@ class VQVAE(nn.Module):
         return [band.quantizer(band.encoder(part)) for band, part in parts]
 
     @torch.no_grad()
-    def initialise_codebooks(self, data, batch_size, generator):
-        """Codes at the k-means centres of the latents of series drawn from `data` ``(n, C, T)``."""
+    def initialise_codebooks(self, start, data, batch_size, generator):
+        """Codes at k-means centres of the latents of series drawn from `data` ``(n, C, T)``.
+
+        With ``start="normal"`` they stay where they are. Either way each code begins
+        with the number of vectors it can expect of a batch.
+        """
         for index, band in enumerate(self.bands):
             n_tokens, n_codes = math.prod(self.grid[index]), len(band.quantizer.codebook)
+            per_batch = min(batch_size, len(data)) * n_tokens
+            if start == "normal":
+                band.quantizer.cluster_size.fill_(per_batch / n_codes)
+                continue
             n_series = max(2, math.ceil(_KMEANS_VECTORS * n_codes / n_tokens))
-            picks = torch.randperm(len(data), generator=generator)[:n_series].to(data.device)
+            picks = torch.randperm(len(data), generator=generator, device="cpu")[:n_series].to(
+                data.device
+            )
             batches = data[picks].split(batch_size)
             z = torch.cat([band.encoder(self.split(x)[index]) for x in batches])
-            per_batch = min(batch_size, len(data)) * n_tokens
             band.quantizer.initialise_from(z, per_batch, generator)
 
     def losses(self, x, quantized):

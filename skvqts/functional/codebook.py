@@ -29,8 +29,8 @@ def nearest_code(z, codebook):
         Ties go to the lowest index.
     """
     z, codebook = z.detach(), codebook.detach()
-    origin = codebook.double().mean(0)
-    z, codebook = (z - origin).float(), (codebook - origin).float()
+    origin = codebook.mean(0)
+    z, codebook = z - origin, codebook - origin
     norms = codebook.square().sum(1)
     largest = norms.max()
     ids = torch.empty(len(z), dtype=torch.int64, device=z.device)
@@ -57,8 +57,10 @@ def _argmin(scores):
 
 
 def _nearest_in_float64(z, codebook):
-    z, codebook = z.double(), codebook.double()
-    return torch.addmm(codebook.square().sum(1), z, codebook.T, alpha=-2).argmin(1)
+    """On the CPU: not every device has float64."""
+    device, z, codebook = z.device, z.cpu().double(), codebook.cpu().double()
+    scores = torch.addmm(codebook.square().sum(1), z, codebook.T, alpha=-2)
+    return scores.argmin(1).to(device)
 
 
 def straight_through(z, z_q):
@@ -127,7 +129,7 @@ def revive_dead_codes(codebook, cluster_size, z, threshold, generator):
     """
     average = len(z) / len(codebook)
     dead = cluster_size < threshold * average
-    picks = torch.randint(len(z), (len(codebook),), generator=generator).to(z.device)
+    picks = torch.randint(len(z), (len(codebook),), generator=generator, device="cpu").to(z.device)
     return (
         torch.where(dead[:, None], z[picks], codebook),
         torch.where(dead, torch.full_like(cluster_size, average), cluster_size),
@@ -146,11 +148,11 @@ def kmeans(z, n_codes, generator, n_iterations=10):
     cluster_size : Tensor of shape (n_codes,)
         Number of vectors of `z` per code.
     """
-    draws = torch.randperm(len(z), generator=generator).to(z.device)
+    draws = torch.randperm(len(z), generator=generator, device="cpu").to(z.device)
     codebook = z[draws[torch.arange(n_codes, device=z.device) % len(z)]].clone()
     for _ in range(n_iterations):
         counts, sums = code_sums(z, nearest_code(z, codebook), n_codes)
-        picks = torch.randint(len(z), (n_codes,), generator=generator).to(z.device)
+        picks = torch.randint(len(z), (n_codes,), generator=generator, device="cpu").to(z.device)
         means = sums / counts.clamp(min=1)[:, None]
         codebook = torch.where(counts[:, None] > 0, means, z[picks])
     counts, _ = code_sums(z, nearest_code(z, codebook), n_codes)
