@@ -8,7 +8,7 @@ import torch
 from ._runtime import chunk_size, computing, in_chunks
 from .functional import readout
 
-POOLING = {"statistics": ("mean", "max", "std", "variation"), "levels": (1, 2, 4)}
+POOLING = {"statistics": ("mean", "std", "variation"), "levels": (1, 4)}
 
 
 class Codec:

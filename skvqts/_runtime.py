@@ -23,10 +23,14 @@ def default_n_threads(n_points):
 
 
 class _ThreadPin:
-    """Sets torch's global thread count while any computation of ours runs, then restores it."""
+    """Sets torch's global thread count while any computation of ours runs, then restores it.
+
+    In a forked child, torch's thread pool is gone and would be waited for without end:
+    there everything runs on one thread.
+    """
 
     def __init__(self):
-        self._lock, self._depth, self._before = threading.Lock(), 0, None
+        self._lock, self._depth, self._before, self._forked = threading.Lock(), 0, None, False
 
     @contextmanager
     def __call__(self, n_threads):
@@ -34,22 +38,30 @@ class _ThreadPin:
             if self._depth == 0:
                 self._before = torch.get_num_threads()
             self._depth += 1
-            _set_threads(n_threads)
+            self._set(n_threads)
         try:
             yield
         finally:
             with self._lock:
                 self._depth -= 1
                 if self._depth == 0:
-                    _set_threads(self._before)
+                    self._set(self._before)
 
+    def start_anew_on_one_thread(self):
+        """In a forked child, before anything of torch runs."""
+        self.__init__()
+        self._forked = True
+        torch.set_num_threads(1)
 
-def _set_threads(n_threads):
-    if torch.get_num_threads() != n_threads:
-        torch.set_num_threads(n_threads)
+    def _set(self, n_threads):
+        n_threads = 1 if self._forked else n_threads
+        if torch.get_num_threads() != n_threads:
+            torch.set_num_threads(n_threads)
 
 
 _pinned_threads = _ThreadPin()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pinned_threads.start_anew_on_one_thread)
 
 
 @contextmanager

@@ -118,6 +118,18 @@ def test_nested_inverse_transform(gunpoint):
     assert not hasattr(model.set_params(tok__output="features"), "inverse_transform")
 
 
+def test_a_progress_bar_shows_epochs_inside_a_search(gunpoint, capsys):
+    """With rich's bars drawn for every level, the search ends as without them."""
+    callback = pytest.importorskip("sklearn.callback")
+    grid = {"tok__codebook_size": [4, 8]}
+    plain = GridSearchCV(pipeline(), grid, cv=2).fit(*gunpoint)
+    bar = callback.ProgressBar(max_propagation_depth=None)
+    shown = GridSearchCV(pipeline(), grid, cv=2).set_callbacks(bar).fit(*gunpoint)
+    assert "VQTokenizer" in capsys.readouterr().out
+    expected = plain.cv_results_["mean_test_score"]
+    assert np.array_equal(shown.cv_results_["mean_test_score"], expected)
+
+
 def test_callbacks_see_epochs_and_stop_the_fit(gunpoint):
     pytest.importorskip("sklearn.callback")
 
