@@ -33,10 +33,18 @@ def measure(name, folder, seed):
     seconds = time.perf_counter() - start
     features = tokenizer.transform(X), tokenizer.transform(X_test)
     raw = tuple(np.reshape(part, (len(part), -1)) for part in (X, X_test))
-    probes = [SVC(kernel="linear"), SVC(C=10), KNeighborsClassifier(5)]
+    probes = [
+        SVC(kernel="linear", cache_size=2000),
+        SVC(C=10, cache_size=2000),
+        KNeighborsClassifier(5),
+    ]
     accuracies = [accuracy(probe, y, y_test, *features) for probe in probes]
     accuracies += [accuracy(KNeighborsClassifier(1), y, y_test, *raw)]
-    accuracies += [accuracy(make_pipeline(StandardScaler(), SVC(kernel="linear")), y, y_test, *raw)]
+    accuracies += [
+        accuracy(
+            make_pipeline(StandardScaler(), SVC(kernel="linear", cache_size=2000)), y, y_test, *raw
+        )
+    ]
     return seconds, -tokenizer.score(X_test), tokenizer.perplexity_, *accuracies
 
 
@@ -57,7 +65,10 @@ def main():
         for seed in options.seeds:
             rows.append(measure(name, options.folder, seed))
             _print_row(name, seed, rows[-1])
-    _print_row("mean", "", np.mean(rows, axis=0))
+    means = np.reshape(rows, (len(options.sets), len(options.seeds), -1)).mean(0)
+    _print_row("mean", "", means.mean(0))
+    if len(means) > 1:
+        _print_row("sd over seeds", "", means.std(0, ddof=1))
 
 
 def _print_row(name, seed, values):

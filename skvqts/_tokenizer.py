@@ -1,5 +1,6 @@
 """VQTokenizer: series to discrete tokens and back, and features made of both."""
 
+import warnings
 from copy import deepcopy
 from functools import partial
 
@@ -35,7 +36,7 @@ from ._validation import (
 from .exceptions import NotInvertibleError
 from .functional import codebook as cb
 
-_AUTO_STEPS, _AUTO_EPOCHS = 400, 8  # max_epochs="auto" makes at least so many of both
+_AUTO_STEPS, _AUTO_EPOCHS = 600, 8  # max_epochs="auto" makes at least so many of both
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
 
 
@@ -131,7 +132,7 @@ class VQTokenizer(
         Series per training step.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set. "auto": as many as make 400 steps, and 8 at least.
+        Passes over the training set. "auto": as many as make 600 steps, and 8 at least.
 
     learning_rate : float, default=0.002
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -576,6 +577,12 @@ class VQTokenizer(
         self.token_shape_ = self.module_.grid
         self.codebook_ = self.module_.codebook().detach().cpu().numpy().copy()
         tokens, features = self._codec().read(series, "tokens", "features")
+        if tokens.size < len(self.codebook_):
+            warnings.warn(
+                f"The training set has only {tokens.size} tokens for codebook_size="
+                f"{len(self.codebook_)}; some codes cannot be learned.",
+                stacklevel=4,
+            )
         shares = cb.usage(torch.from_numpy(tokens), len(self.codebook_))
         self.codebook_usage_, self.perplexity_ = shares.numpy(), float(cb.perplexity(shares))
         self._feature_scaler = ColumnScaler().fit(features)
