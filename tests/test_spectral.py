@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skvqts._nn.stft import STFTDecoder, STFTEncoder
+from skvqts._nn.vqvae import front_end_size
 from skvqts.functional.spectral import istft, n_frames, stft
 
 from . import reference
@@ -25,6 +26,10 @@ PUBLISHED = [
 ]
 
 
+AUTO = dict.fromkeys(("width", "latent_dim", "n_blocks", "downsampled_width"), "auto")
+SIZE = front_end_size("stft", **AUTO | {"width": 64})
+
+
 def _size(module):
     return sum(p.numel() for p in module.parameters())
 
@@ -34,11 +39,11 @@ def test_published_shapes(length, columns, token_columns):
     x = torch.randn(2, 1, length, generator=torch.Generator().manual_seed(0))
     u = stft(x, 8)
     assert u.shape == (2, 2, 5, columns)
-    encoder = STFTEncoder(1, length)
+    encoder = STFTEncoder(1, length, **SIZE)
     assert encoder.grid == (5, token_columns)
     z = encoder(x)
     assert z.shape == (2, 5 * token_columns, 64)
-    assert STFTDecoder(1, length, encoder.grid)(z).shape == x.shape
+    assert STFTDecoder(1, length, encoder.grid, **SIZE)(z).shape == x.shape
 
 
 @pytest.mark.parametrize(
@@ -46,13 +51,13 @@ def test_published_shapes(length, columns, token_columns):
     [(96, 216_448, 215_796), (140, 265_792, 265_140), (1024, 413_824, 413_172)],
 )
 def test_published_parameter_counts(length, encoder_size, decoder_size):
-    encoder = STFTEncoder(1, length)
+    encoder = STFTEncoder(1, length, **SIZE)
     assert _size(encoder) == encoder_size
-    assert _size(STFTDecoder(1, length, encoder.grid)) == decoder_size
+    assert _size(STFTDecoder(1, length, encoder.grid, **SIZE)) == decoder_size
 
 
 def test_tokens_are_in_row_major_order():
-    encoder = STFTEncoder(1, 140).eval()
+    encoder = STFTEncoder(1, 140, **SIZE).eval()
     u = stft(torch.randn(1, 1, 140), 8)
     z = encoder.encode_spectrum(u)
     grid = encoder.blocks(encoder.down(u))

@@ -83,10 +83,10 @@ class ConvEncoder(nn.Module):
         n_channels,
         n_timepoints,
         *,
-        width=64,
-        latent_dim=128,
-        n_blocks=2,
-        downsampled_width=32,
+        width,
+        latent_dim,
+        n_blocks,
+        downsampled_width,
     ):
         super().__init__()
         stride = total_stride(n_timepoints, downsampled_width)
@@ -118,10 +118,10 @@ class ConvDecoder(nn.Module):
         n_timepoints,
         grid,
         *,
-        width=64,
-        latent_dim=128,
-        n_blocks=2,
-        downsampled_width=32,
+        width,
+        latent_dim,
+        n_blocks,
+        downsampled_width,
     ):
         super().__init__()
         self.n_timepoints = n_timepoints

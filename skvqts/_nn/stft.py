@@ -84,9 +84,7 @@ class STFTEncoder(nn.Module):
     the window of 8 can be reflected.
     """
 
-    def __init__(
-        self, n_channels, n_timepoints, *, width=64, latent_dim=64, n_blocks=4, downsampled_width=8
-    ):
+    def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
         super().__init__()
         self.padding = max(0, MIN_TIMEPOINTS - n_timepoints)
         halvings = n_halvings(n_timepoints, downsampled_width)
@@ -117,10 +115,10 @@ class STFTDecoder(nn.Module):
         n_timepoints,
         grid,
         *,
-        width=64,
-        latent_dim=64,
-        n_blocks=4,
-        downsampled_width=8,
+        width,
+        latent_dim,
+        n_blocks,
+        downsampled_width,
     ):
         super().__init__()
         self.n_timepoints = n_timepoints
