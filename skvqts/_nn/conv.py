@@ -78,16 +78,7 @@ class ConvEncoder(nn.Module):
     number of strides.
     """
 
-    def __init__(
-        self,
-        n_channels,
-        n_timepoints,
-        *,
-        width,
-        latent_dim,
-        n_blocks,
-        downsampled_width,
-    ):
+    def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
         super().__init__()
         stride = total_stride(n_timepoints, downsampled_width)
         self.padding = -n_timepoints % stride

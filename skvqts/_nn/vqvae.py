@@ -68,10 +68,8 @@ class VQVAE(nn.Module):
                 band.quantizer.cluster_size.fill_(per_batch / n_codes)
                 continue
             n_series = max(2, math.ceil(_KMEANS_VECTORS * n_codes / n_tokens))
-            picks = torch.randperm(len(data), generator=generator, device="cpu")[:n_series].to(
-                data.device
-            )
-            batches = data[picks].split(batch_size)
+            order = torch.randperm(len(data), generator=generator, device="cpu").to(data.device)
+            batches = data[order[:n_series]].split(batch_size)
             z = torch.cat([band.encoder(self.split(x)[index]) for x in batches])
             band.quantizer.initialise_from(z, per_batch, generator)
 
