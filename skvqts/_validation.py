@@ -9,7 +9,8 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_feature_names, validate_data
 
-_FLOATS = (np.float32, np.float64)
+# scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
+_SERIES = {"dtype": (np.float32, np.float64), "ensure_all_finite": "allow-nan"}
 
 
 class _Number(Interval):
@@ -50,7 +51,7 @@ def validate_series(estimator, X, *, reset=False, min_samples=1):
         X = _validate_panel(estimator, X, reset, min_samples)
     else:
         X = _validate_table(estimator, X, reset, min_samples)[:, None, :]
-    _check_float32_range(X, estimator)
+    _check_values(X, estimator)
     if reset:
         _, estimator.n_channels_in_, estimator.n_timepoints_in_ = X.shape
         estimator._series_shape = X.shape[1:] if is_panel else X.shape[2:]
@@ -61,9 +62,7 @@ def validate_series(estimator, X, *, reset=False, min_samples=1):
 
 def _validate_table(estimator, X, reset, min_samples):
     if reset or len(estimator._series_shape) == 1:
-        return validate_data(
-            estimator, X, reset=reset, dtype=_FLOATS, ensure_min_samples=min_samples
-        )
+        return validate_data(estimator, X, reset=reset, ensure_min_samples=min_samples, **_SERIES)
     return _check(estimator, X, ensure_min_samples=min_samples)
 
 
@@ -81,7 +80,7 @@ def _validate_panel(estimator, X, reset, min_samples):
 
 
 def _check(estimator, X, **options):
-    return check_array(X, dtype=_FLOATS, estimator=estimator, input_name="X", **options)
+    return check_array(X, estimator=estimator, input_name="X", **_SERIES, **options)
 
 
 def _as_array_like(X, name):
@@ -142,12 +141,17 @@ def _check_same_shape(estimator, X):
         )
 
 
-def _check_float32_range(X, estimator):
-    limit = np.finfo(np.float32).max
-    if X.dtype == np.float64 and max(-X.min(), X.max()) > limit:
+def _check_values(X, estimator):
+    name, lowest, highest = type(estimator).__name__, X.min(), X.max()
+    if np.isnan(lowest):
+        raise ValueError(
+            f"Input X contains NaN: {name} does not accept missing values, interpolate them or "
+            "leave those series out."
+        )
+    if max(-lowest, highest) > np.finfo(np.float32).max:
         raise ValueError(
             "Input X contains infinity or a value too large for dtype('float32'), "
-            f"the precision of {type(estimator).__name__}."
+            f"the precision of {name}."
         )
 
 

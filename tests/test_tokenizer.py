@@ -341,7 +341,7 @@ def test_refused_series(fitted, series):
     nan = series.copy()
     nan[0, 0] = np.nan
     cases = [
-        (nan, "contains NaN"),
+        (nan, "contains NaN: VQTokenizer does not accept missing values"),
         (series[:, :16], "X has 16 features, but VQTokenizer is expecting 32 features"),
         (np.zeros((3, 2, 32)), "X has 2 channels, but VQTokenizer is expecting 1"),
         (np.zeros((3, 1, 31)), "X has 31 time points"),
