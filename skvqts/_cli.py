@@ -16,7 +16,7 @@ from .exceptions import DivergedError
 
 
 def main(arguments=None):
-    """Run the command line; the exit status is 0, or 2 after an error told in one line."""
+    """Run the command line; exit status 0, 2 after an error told in one line, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         data = load(options.data or _default_data(), options.label)
@@ -24,6 +24,9 @@ def main(arguments=None):
     except (ValueError, TypeError, OSError, ImportError, DivergedError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -55,7 +58,7 @@ def _default_data():
 
 def _run(data, options):
     print(f"{data.name}: {len(data.X_train)} training and {len(data.X_test)} test series,", end=" ")
-    print(f"shape {np.shape(data.X_train)[1:]}")
+    print(f"shape {np.shape(data.X_train)[1:]}", flush=True)
     tokenizer = VQTokenizer(codebook_size=options.codes, random_state=options.seed)
     start = time.perf_counter()
     _show_progress(tokenizer).fit(data.X_train)

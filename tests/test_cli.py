@@ -1,5 +1,6 @@
 """The command line and the files it reads."""
 
+import signal
 import subprocess
 import sys
 
@@ -141,6 +142,18 @@ def test_missing_values_are_told_in_one_sentence(tmp_path, capsys):
     np.save(tmp_path / "bad.npy", bad)
     assert _cli.main([str(tmp_path / "bad.npy")]) == 2
     assert "contains NaN" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_told_without_a_traceback(tmp_path):
+    np.save(tmp_path / "many.npy", np.tile(X, (200, 8)))  # tens of seconds of training
+    command = [sys.executable, "-m", "skvqts", str(tmp_path / "many.npy"), "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()  # what is fitted: the fit begins
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in errors
 
 
 def test_the_main_job(tmp_path):
