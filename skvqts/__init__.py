@@ -1,7 +1,7 @@
 """Scikit-learn-compatible discrete representation learning and generation of time series."""
 
 from ._tokenizer import VQTokenizer
-from .exceptions import DivergedError, NotInvertibleError
+from ._version import __version__
+from .exceptions import DivergedError, NotInvertibleError, VersionWarning
 
-__all__ = ["DivergedError", "NotInvertibleError", "VQTokenizer"]
-__version__ = "0.1.0"
+__all__ = ["DivergedError", "NotInvertibleError", "VQTokenizer", "VersionWarning", "__version__"]

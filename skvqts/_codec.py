@@ -1,6 +1,7 @@
 """The door between arrays and the network of a fitted tokenizer: encode, read out, decode."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from ._runtime import chunk_size, computing, in_chunks
 from .functional import readout
 
 POOLING = {"statistics": ("mean", "std", "variation"), "levels": (1, 4)}
+ACTIVATION_POOLING = {"statistics": ("max", "min", "std", "shares"), "levels": (1,)}
 
 
 class Codec:
@@ -34,8 +36,8 @@ class Codec:
         """Read-outs of series ``(n, c, t)``: one array ``(n, n_columns)`` for each of `OUTPUTS`."""
 
         def read_chunk(chunk):
-            quantized = self.network.encode(self._scaled(chunk))
-            outs = [OUTPUTS[output].read(self.network, quantized) for output in outputs]
+            encoded = _Encoded(self.network, *self.network.encode_and_record(self._scaled(chunk)))
+            outs = [OUTPUTS[output].read(encoded) for output in outputs]
             return [out.cpu().numpy() for out in outs]
 
         return self._chunked(read_chunk, series)
@@ -73,54 +75,74 @@ class Codec:
             return in_chunks(function, rows, self.rows)
 
 
+class _Encoded(NamedTuple):
+    """A chunk of series as the network sees it."""
+
+    network: torch.nn.Module
+    quantized: list  # of Quantized, one per band
+    activations: list  # of the encoders, standardised, each (B, M, C)
+
+    @property
+    def tokens(self):
+        return self.network.tokens(self.quantized)
+
+    @property
+    def latents(self):
+        return self.network.latents(self.quantized)
+
+    @property
+    def quantized_latents(self):
+        return self.network.quantized_latents(self.quantized)
+
+    @property
+    def n_codes(self):
+        return len(self.network.codebook())
+
+
+def _bag_of_codes(encoded):
+    return readout.bag_of_codes(encoded.tokens, encoded.n_codes)
+
+
+def _features(encoded):
+    """Pooled latents, pooled activations, square root of the bag of codes (Hellinger)."""
+    parts = [readout.pool(encoded.latents, **POOLING)]
+    parts += [readout.pool(a, **ACTIVATION_POOLING) for a in encoded.activations]
+    return torch.cat([*parts, _bag_of_codes(encoded).sqrt()], dim=1)
+
+
 class _Output(NamedTuple):
     """One of the outputs of VQTokenizer."""
 
-    read: Callable  # (network, quantized) -> Tensor (B, n_columns)
-    n_columns: Callable  # (n_tokens, latent_dim, n_codes) -> int
-
-
-def _one_hot(network, quantized):
-    return readout.one_hot(network.tokens(quantized), len(network.codebook()))
-
-
-def _bag_of_codes(network, quantized):
-    return readout.bag_of_codes(network.tokens(quantized), len(network.codebook()))
-
-
-def _pooled(latents):
-    return lambda network, quantized: readout.pool(latents(network, quantized), **POOLING)
-
-
-def _flat(latents):
-    return lambda network, quantized: latents(network, quantized).flatten(1)
-
-
-def _continuous(network, quantized):
-    return network.latents(quantized)
-
-
-def _quantized(network, quantized):
-    return network.quantized_latents(quantized)
-
-
-def _features(network, quantized):
-    """Pooled latents beside the square root of the bag of codes (a Hellinger embedding)."""
-    bag = _bag_of_codes(network, quantized)
-    return torch.cat([_pooled(_continuous)(network, quantized), bag.sqrt()], dim=1)
-
-
-def _n_pooled(n_tokens, dim):
-    return readout.n_pooled(n_tokens, **POOLING) * dim
+    read: Callable  # of an _Encoded, to a Tensor (B, n_columns)
+    n_columns: Callable  # of the sizes of the network, see `n_columns`
 
 
 OUTPUTS = {
-    "features": _Output(_features, lambda n, d, k: _n_pooled(n, d) + k),
-    "tokens": _Output(lambda network, quantized: network.tokens(quantized), lambda n, d, k: n),
-    "one_hot": _Output(_one_hot, lambda n, d, k: n * k),
-    "bag_of_codes": _Output(_bag_of_codes, lambda n, d, k: k),
-    "quantized": _Output(_flat(_quantized), lambda n, d, k: n * d),
-    "quantized_pooled": _Output(_pooled(_quantized), lambda n, d, k: _n_pooled(n, d)),
-    "continuous": _Output(_flat(_continuous), lambda n, d, k: n * d),
-    "continuous_pooled": _Output(_pooled(_continuous), lambda n, d, k: _n_pooled(n, d)),
+    "features": _Output(_features, lambda s: s.n_pooled + s.n_pooled_activations + s.n_codes),
+    "tokens": _Output(lambda e: e.tokens, lambda s: s.n_tokens),
+    "one_hot": _Output(
+        lambda e: readout.one_hot(e.tokens, e.n_codes), lambda s: s.n_tokens * s.n_codes
+    ),
+    "bag_of_codes": _Output(_bag_of_codes, lambda s: s.n_codes),
+    "quantized": _Output(lambda e: e.quantized_latents.flatten(1), lambda s: s.n_tokens * s.dim),
+    "quantized_pooled": _Output(
+        lambda e: readout.pool(e.quantized_latents, **POOLING), lambda s: s.n_pooled
+    ),
+    "continuous": _Output(lambda e: e.latents.flatten(1), lambda s: s.n_tokens * s.dim),
+    "continuous_pooled": _Output(
+        lambda e: readout.pool(e.latents, **POOLING), lambda s: s.n_pooled
+    ),
 }
+
+
+def n_columns(output, network, n_tokens, dim):
+    """Number of columns of an output, of series of `n_tokens` latents of dimension `dim`."""
+    sizes = SimpleNamespace(
+        n_tokens=n_tokens,
+        dim=dim,
+        n_codes=len(network.codebook()),
+        n_pooled=readout.n_pooled(n_tokens, **POOLING) * dim,
+        n_pooled_activations=readout.n_pooled(n_tokens, **ACTIVATION_POOLING)
+        * network.n_activations,
+    )
+    return OUTPUTS[output].n_columns(sizes)

@@ -99,11 +99,15 @@ def in_chunks(function, X, rows):
     -------
     list of ndarray
     """
-    parts = []
+    outs = None
     for start in range(0, len(X), rows):
         chunk = np.asarray(X[start : start + rows])
-        missing = rows - len(chunk)
-        if missing:
-            chunk = np.concatenate([chunk, np.zeros((missing, *X.shape[1:]), chunk.dtype)])
-        parts.append([out[: rows - missing].copy() for out in function(chunk)])
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        n = len(chunk)
+        if n < rows:
+            chunk = np.concatenate([chunk, np.zeros((rows - n, *X.shape[1:]), chunk.dtype)])
+        results = function(chunk)
+        if outs is None:
+            outs = [np.empty((len(X), *result.shape[1:]), result.dtype) for result in results]
+        for out, result in zip(outs, results, strict=True):
+            out[start : start + n] = result[:n]
+    return outs

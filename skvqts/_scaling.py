@@ -4,6 +4,7 @@ import numpy as np
 
 _EPS = np.finfo(np.float64).eps
 _DISTANCE = 5.0
+_FARTHEST = 1e15
 
 
 class SeriesScaler:
@@ -34,10 +35,10 @@ class SeriesScaler:
         mean, scale = _moments(X, axis=2) if self.per_series else (self.mean_, self.scale_)
         with np.errstate(over="ignore"):
             scaled = ((X - mean) / scale).astype(np.float32)
-        if not np.isfinite(scaled).all():
+        if max(-scaled.min(), scaled.max()) > _FARTHEST:
             raise ValueError(
-                "X lies too far from the training series: scaled by their mean and standard "
-                "deviation, it exceeds the range of float32."
+                f"X lies more than {_FARTHEST:.0e} standard deviations away from the training "
+                "series, where float32 loses all detail."
             )
         return scaled
 
@@ -60,9 +61,11 @@ class ColumnScaler:
         self.scale_ = scale * (np.sqrt(X.shape[1]) / _DISTANCE)
         return self
 
-    def transform(self, X):
-        """Scaled features, float32."""
-        return ((X - self.mean_) / self.scale_).astype(np.float32)
+    def scale(self, X):
+        """Scale float32 features in place, in float64, without a copy of a large matrix."""
+        np.subtract(X, self.mean_, out=X, casting="same_kind")
+        np.divide(X, self.scale_, out=X, casting="same_kind")
+        return X
 
 
 def _moments(X, axis, eps=_EPS):

@@ -7,6 +7,8 @@ import torch
 
 from ._nn.initialise import allocate
 from ._validation import resolve_device
+from ._version import __version__
+from .exceptions import VersionWarning
 
 
 class TorchStateMixin:
@@ -24,14 +26,22 @@ class TorchStateMixin:
             state["_module_arrays"] = {
                 name: value.cpu().numpy() for name, value in module.state_dict().items()
             }
-        return state
+        return state | {"_skvqts_version": __version__}
 
     def __setstate__(self, state):
         state = dict(state)
+        name, version = type(self).__name__, state.pop("_skvqts_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                f"This {name} was pickled by skvqts {version} and is opened by {__version__}: it "
+                "may not work, or give other results.",
+                VersionWarning,
+                stacklevel=2,
+            )
         arrays = state.pop("_module_arrays", None)
         super().__setstate__(state)
         if arrays is not None:
-            self.device_ = _available(self.device_, type(self).__name__)
+            self.device_ = _available(self.device_, name)
             self.module_ = _restored(self._module_constructor(), arrays).to(self.device_)
 
 

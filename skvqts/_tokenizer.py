@@ -15,7 +15,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._codec import OUTPUTS, Codec
+from ._codec import OUTPUTS, Codec, n_columns
 from ._nn.initialise import build
 from ._nn.vqvae import front_end_size, make_vqvae
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
@@ -62,9 +62,10 @@ class VQTokenizer(
         What `transform` returns, always as a 2-D array, for n series of N tokens
         with latents of dimension D:
 
-        - "features": pooled continuous latents beside the square root of the bag of
-          codes, each column with mean 0 and the same variance over the training set, in
-          all 25, where ``C=1`` suits an SVC; meant for a classifier right after it.
+        - "features": pooled continuous latents, pooled activations of the encoder's
+          inner layers and the square root of the bag of codes, each column with mean 0
+          and the same variance over the training set, in all 25, where ``C=1`` suits an
+          SVC; meant for a classifier right after it.
         - "tokens": ids of the codes, int64, (n, N).
         - "one_hot": a 1 at the code of each token, (n, N * K).
         - "bag_of_codes": share of each code among the tokens, (n, K).
@@ -401,7 +402,7 @@ class VQTokenizer(
         """
         self._validate_params()
         (out,) = self._read(X, self.output)
-        return self._feature_scaler.transform(out) if self.output == "features" else out
+        return self._feature_scaler.scale(out) if self.output == "features" else out
 
     @property
     def inverse_transform(self):
@@ -490,8 +491,7 @@ class VQTokenizer(
 
     @property
     def _n_features_out(self):
-        width = OUTPUTS[self.output].n_columns
-        return width(self._n_tokens, self._latent_dim, len(self.codebook_))
+        return n_columns(self.output, self.module_, self._n_tokens, self._latent_dim)
 
     @property
     def _n_tokens(self):

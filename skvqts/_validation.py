@@ -1,7 +1,8 @@
 """The only module that judges user input: series, tokens, parameters, seeds, devices."""
 
+from contextlib import contextmanager
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_feature_names, validate_data
 
 # scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
-_SERIES = {"dtype": (np.float32, np.float64), "ensure_all_finite": "allow-nan"}
+_SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}
+_WANTED = "{} takes an array of numbers of shape (n, t) or (n, c, t)."
+_CONTAINERS = ("shape", "__array__", "__dataframe__", "__array_interface__")
 
 
 class _Number(Interval):
@@ -47,10 +50,11 @@ def validate_series(estimator, X, *, reset=False, min_samples=1):
     """
     X = _as_array_like(X, type(estimator).__name__)
     is_panel = len(X.shape) == 3
-    if is_panel:
-        X = _validate_panel(estimator, X, reset, min_samples)
-    else:
-        X = _validate_table(estimator, X, reset, min_samples)[:, None, :]
+    with _cells_are_numbers(type(estimator).__name__):
+        if is_panel:
+            X = _validate_panel(estimator, X, reset, min_samples)
+        else:
+            X = _validate_table(estimator, X, reset, min_samples)[:, None, :]
     _check_values(X, estimator)
     if reset:
         _, estimator.n_channels_in_, estimator.n_timepoints_in_ = X.shape
@@ -58,6 +62,19 @@ def validate_series(estimator, X, *, reset=False, min_samples=1):
     else:
         _check_same_shape(estimator, X)
     return X
+
+
+@contextmanager
+def _cells_are_numbers(name):
+    try:
+        yield
+    except ValueError as error:
+        if "array element with a sequence" not in str(error):
+            raise
+        raise ValueError(
+            "X holds whole series in its cells, or series of unequal length. "
+            + _WANTED.format(name)
+        ) from None
 
 
 def _validate_table(estimator, X, reset, min_samples):
@@ -94,14 +111,28 @@ def _as_array_like(X, name):
             f"X is a masked array with masked values, which {name} does not accept: "
             "fill them before (X.filled(...))."
         )
+    if not (X is None or isinstance(X, Number) or any(hasattr(X, a) for a in _CONTAINERS)):
+        raise TypeError(f"X is no array-like but a {type(X).__name__}. {_WANTED.format(name)}")
     X = X if hasattr(X, "shape") else np.asarray(X)
+    _refuse_other_forms(X, name)
+    return X
+
+
+def _refuse_other_forms(X, name):
+    if getattr(getattr(X, "index", None), "nlevels", 1) > 1:
+        raise ValueError(
+            f"X is a DataFrame with a row for each time point. {_WANTED.format(name)} "
+            "sktime's convert_to(X, 'numpy3D') makes one."
+        )
     if len(X.shape) > 3:
         raise ValueError(
             f"Found array with dim {len(X.shape)}, while dim <= 3 is required by {name}."
         )
-    if getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
+    kind = getattr(getattr(X, "dtype", None), "kind", None)
+    if kind in ("m", "M"):
         raise TypeError(f"X holds dates or durations, which {name} does not accept.")
-    return X
+    if kind == "V":
+        raise TypeError(f"X holds records. {_WANTED.format(name)}")
 
 
 def _array_of_tensor(X, name):

@@ -10,3 +10,7 @@ class NotInvertibleError(ValueError, AttributeError):
 
     An AttributeError too, so that ``hasattr(tokenizer, "inverse_transform")`` tells.
     """
+
+
+class VersionWarning(UserWarning):
+    """A pickled estimator was made by another version of skvqts than the one that opens it."""

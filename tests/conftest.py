@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from . import tally
+
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("default")
 torch.set_num_threads(1)
@@ -40,3 +42,8 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "cuda" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in tally.summary():
+        terminalreporter.write_line(line)

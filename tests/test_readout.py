@@ -23,12 +23,23 @@ def test_pool_by_hand():
     pooled = readout.pool(z, ("mean", "max"), (1, 2))
     assert pooled.tolist() == [[4, 2, 7, 5, 2, -0.5, 3, 0, 6, 4.5, 7, 5]]
     assert readout.pool(z, ("variation",), (1, 4)).tolist() == [[2, 2] + [0] * 8]
+    assert readout.pool(z, ("min",), (1, 2)).tolist() == [[1, -1, 1, -1, 5, 4]]
     spread = readout.pool(z, ("std",), (1,)).numpy()
     np.testing.assert_allclose(spread, np.std(z.numpy(), axis=1), rtol=1e-6)
+
+
+def test_shares_by_hand():
+    z = torch.tensor([[[-3.0], [-0.7], [0.2], [1.5]], [[0.0], [0.0], [0.0], [3.0]]])
+    shares = readout.pool(z, ("shares",), (1,))  # above -2, -1, -0.5, 0, 0.5, 1, 2
+    assert shares.tolist() == [
+        [0.75, 0.75, 0.5, 0.5, 0.25, 0.25, 0],
+        [1, 1, 1, 0.25, 0.25, 0.25, 0.25],
+    ]
 
 
 @given(n=st.integers(1, 12), levels=st.lists(st.integers(1, 8), min_size=1, max_size=3))
 def test_pool_width(n, levels):
     z = torch.zeros(2, n, 3)
-    width = 3 * readout.n_pooled(n, ("mean", "std"), levels)
-    assert readout.pool(z, ("mean", "std"), levels).shape == (2, width)
+    for statistics in (("mean", "std"), ("min", "shares", "max")):
+        width = 3 * readout.n_pooled(n, statistics, levels)
+        assert readout.pool(z, statistics, levels).shape == (2, width)

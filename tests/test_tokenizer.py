@@ -8,13 +8,9 @@ import sys
 import threading
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 import torch
-from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 
 from skvqts import DivergedError, NotInvertibleError, VQTokenizer
 
@@ -22,7 +18,7 @@ from . import reference
 from .conftest import two_shapes
 
 OUTPUT_WIDTHS = {
-    "features": 5 * 3 * 8 + 6,
+    "features": 5 * 3 * 8 + 3 * 8 * 10 + 6,  # latents, three normalised layers, bag
     "tokens": 32,
     "one_hot": 32 * 6,
     "bag_of_codes": 6,
@@ -290,44 +286,8 @@ def test_scale_and_offset_do_not_matter(series, scale, offset):
 
 def test_series_too_far_from_the_training_series():
     X = two_shapes(8)[0]
-    with pytest.raises(ValueError, match="exceeds the range of float32"):
+    with pytest.raises(ValueError, match="standard deviations away"):
         make().fit(1e-20 * X).transform(1e20 * X)
-
-
-def test_containers_agree(fitted, series, tmp_path):
-    X = np.round(series, 2).astype(np.float32)
-    expected = fitted.transform(X)
-    np.save(tmp_path / "X.npy", X)
-    tensor = torch.tensor(X)
-    same = {
-        "list": X.tolist(),
-        "tuple": tuple(map(tuple, X.tolist())),
-        "pandas": pd.DataFrame(X).to_numpy(),
-        "polars": pl.DataFrame(X, schema=[f"t{i}" for i in range(32)]),
-        "tensor": tensor,
-        "tensor with gradient": tensor.clone().requires_grad_(),
-        "list of tensors": list(tensor),
-        "float64": X.astype(np.float64),
-        "big-endian": X.astype(">f4"),
-        "fortran": np.asfortranarray(X),
-        "negative strides": X[::-1, ::-1].copy()[::-1, ::-1],
-        "read-only map": np.load(tmp_path / "X.npy", mmap_mode="r"),
-        "object": X.astype(object),
-        "panel": X[:, None],
-    }
-    for name, container in same.items():
-        assert np.array_equal(fitted.transform(container), expected), name
-    whole = np.round(10 * series)
-    for dtype in (np.int8, np.int64, np.float16):
-        assert np.array_equal(fitted.transform(whole.astype(dtype)), fitted.transform(whole)), dtype
-
-
-def test_flat_and_panel_univariate_agree(fitted, series):
-    panel = series[:, None, :]
-    assert np.array_equal(fitted.transform(panel), fitted.transform(series))
-    other = make(max_epochs=60).fit(panel)
-    assert np.array_equal(other.transform(series), fitted.transform(series))
-    assert other.decode(other.encode(series)).shape == (24, 1, 32)
 
 
 def test_multivariate(panel):
@@ -335,43 +295,6 @@ def test_multivariate(panel):
         tokenizer = make(frontend=frontend).fit(panel)
         assert tokenizer.n_features_in_ == 3
         assert tokenizer.decode(tokenizer.encode(panel)).shape == panel.shape
-
-
-def test_refused_series(fitted, series):
-    nan = series.copy()
-    nan[0, 0] = np.nan
-    cases = [
-        (nan, "contains NaN: VQTokenizer does not accept missing values"),
-        (series[:, :16], "X has 16 features, but VQTokenizer is expecting 32 features"),
-        (np.zeros((3, 2, 32)), "X has 2 channels, but VQTokenizer is expecting 1"),
-        (np.zeros((3, 1, 31)), "X has 31 time points"),
-        (series[0], "Expected 2D array, got 1D"),
-        (np.zeros((2, 2, 2, 2)), "dim 4"),
-        ([[1.0, 2.0], [1.0]], "unequal length"),
-        (np.full((2, 32), 1e300), "too large for dtype"),
-        (np.ma.masked_greater(series, 0), "masked"),
-        ([np.zeros((1, 32)), np.zeros((1, 31))], "unequal length"),
-        (series.astype(complex), "Complex data not supported"),
-        (series[:0], "0 sample"),
-        (series[:, :0], "0 feature"),
-        (np.zeros((3, 0, 32)), "0 channel"),
-        (np.full((2, 32), "a"), "could not convert string to float"),
-        (None, "Expected 2D array"),
-    ]
-    for X, message in cases:
-        with pytest.raises(ValueError, match=message):
-            fitted.transform(X)
-
-
-def test_refused_types(fitted, series):
-    for X in (
-        sparse.csr_array(series),
-        torch.tensor(series).to_sparse(),
-        series.astype("datetime64[s]"),
-        {"a": 1},
-    ):
-        with pytest.raises(TypeError):
-            fitted.transform(X)
 
 
 def test_refused_tokens(fitted):
@@ -390,12 +313,6 @@ def test_refused_tokens(fitted):
         clone_fitted(fitted, output="one_hot").inverse_transform(np.zeros((2, 192)))
     with pytest.raises(ValueError, match="5 columns"):
         clone_fitted(fitted, output="quantized").inverse_transform(np.zeros((2, 5)))
-
-
-@pytest.mark.parametrize("method", ["transform", "encode", "decode", "score"])
-def test_unfitted(method, series):
-    with pytest.raises(NotFittedError, match="VQTokenizer"):
-        getattr(make(), method)(series)
 
 
 @pytest.mark.parametrize(
@@ -427,48 +344,6 @@ def test_a_failed_refit_leaves_the_old_fit(fitted, series):
 # ---- determinism and state
 
 
-def test_same_seed_same_bits_and_global_state_untouched(series):
-    states = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    surroundings = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
-    first, second = (make().fit(series) for _ in range(2))
-    assert np.array_equal(first.transform(series), second.transform(series))
-    assert not np.array_equal(first.codebook_, make(random_state=1).fit(series).codebook_)
-    assert torch.equal(states[0], torch.random.get_rng_state())
-    assert np.array_equal(states[1], np.random.get_state()[1])  # noqa: NPY002
-    now = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
-    assert now == surroundings
-
-
-def test_user_settings_do_not_matter(fitted, series):
-    expected = fitted.transform(series)
-    with torch.inference_mode():
-        again = make(max_epochs=60).fit(series)
-    assert np.array_equal(again.transform(series), expected)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        again = make(max_epochs=60).fit(series)
-        assert np.array_equal(again.transform(series), expected)
-    torch.set_default_device("meta")
-    try:
-        again = pickle.loads(pickle.dumps(make(max_epochs=60).fit(series)))
-        assert np.array_equal(again.transform(series), expected)
-    finally:
-        torch.set_default_device(None)
-    torch.set_default_dtype(torch.float64)
-    try:
-        again = make(max_epochs=60).fit(series)
-        assert np.array_equal(again.transform(series), expected)
-    finally:
-        torch.set_default_dtype(torch.float32)
-
-
-def test_rows_do_not_depend_on_their_company(fitted):
-    X = two_shapes(150, seed=5)[0]
-    whole = fitted.transform(X)
-    assert np.array_equal(np.concatenate([fitted.transform(x[None]) for x in X]), whole)
-    order = np.random.default_rng(0).permutation(150)
-    assert np.array_equal(fitted.transform(X[order]), whole[order])
-
-
 def test_threads_are_pinned_and_restored(series):
     torch.set_num_threads(2)
     try:
@@ -477,52 +352,6 @@ def test_threads_are_pinned_and_restored(series):
     finally:
         torch.set_num_threads(1)
     assert np.array_equal(tokenizer.codebook_, make(n_threads=1).fit(series).codebook_)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_does_not_hang(tmp_path):
-    code = (
-        "import numpy as np, torch\n"
-        "from joblib import Parallel, delayed\n"
-        "from skvqts import VQTokenizer\n"
-        "torch.set_num_threads(2)\n"
-        "torch.randn(600, 600) @ torch.randn(600, 600)\n"
-        "X = np.random.default_rng(0).normal(size=(40, 64))\n"
-        "tok = VQTokenizer(max_epochs=1, n_threads=2, random_state=0).fit(X)\n"
-        "jobs = (delayed(tok.score)(X) for _ in range(2))\n"
-        "assert len(Parallel(2, backend='multiprocessing')(jobs)) == 2\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_concurrent_use(fitted, series):
-    expected, fits = fitted.transform(series), make().fit(series).codebook_
-    found = []
-    threads = [
-        threading.Thread(
-            target=lambda: found.append((fitted.transform(series), make().fit(series).codebook_))
-        )
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert all(np.array_equal(f, expected) and np.array_equal(c, fits) for f, c in found)
-    assert torch.get_num_threads() == 1
-
-
-def test_pickle_opens_in_a_new_process(fitted, series, tmp_path):
-    (tmp_path / "tokenizer.pkl").write_bytes(pickle.dumps(fitted))
-    np.save(tmp_path / "X.npy", series)
-    code = (
-        "import pickle, sys, numpy as np\n"
-        "tok = pickle.load(open(sys.argv[1] + '/tokenizer.pkl', 'rb'))\n"
-        "np.save(sys.argv[1] + '/out.npy', tok.transform(np.load(sys.argv[1] + '/X.npy')))\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    assert np.array_equal(np.load(tmp_path / "out.npy"), fitted.transform(series))
 
 
 def test_pickle_holds_no_tensor(fitted):

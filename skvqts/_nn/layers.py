@@ -1,7 +1,30 @@
 """Layers that several networks share."""
 
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch.nn.functional as F
 from torch import nn
+
+_records = ContextVar("records", default=None)
+
+
+@contextmanager
+def recorded_activations():
+    """Gather what enters the batch normalisations run inside, in this thread.
+
+    Yields
+    ------
+    activations : list of Tensor (B, C, H, W)
+        One per layer with a scale of its own, in the order of their use, standardised per channel
+        by the running statistics: how far each value lies from the training set's mean.
+    """
+    activations = []
+    token = _records.set(activations)
+    try:
+        yield activations
+    finally:
+        _records.reset(token)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -12,6 +35,11 @@ class BatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x):
+        records = _records.get()
+        if records is not None and self.affine:
+            records.append(
+                F.batch_norm(x, self.running_mean, self.running_var, training=False, eps=self.eps)
+            )
         if self.training and x.numel() == x.shape[1]:
             return F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps

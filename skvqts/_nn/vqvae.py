@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .conv import ConvDecoder, ConvEncoder
+from .layers import BatchNorm2d, recorded_activations
 from .quantizer import Quantizer
 from .stft import STFTDecoder, STFTEncoder
 
@@ -53,6 +54,22 @@ class VQVAE(nn.Module):
         """Latents of series ``(B, C, T)``, quantised: one `Quantized` per band."""
         parts = zip(self.bands, self.split(x), strict=True)
         return [band.quantizer(band.encoder(part)) for band, part in parts]
+
+    def encode_and_record(self, x):
+        """As `encode`, and the standardised activations of the encoders, each ``(B, M, C)``."""
+        with recorded_activations() as activations:
+            quantized = self.encode(x)
+        return quantized, [a.flatten(2).transpose(1, 2) for a in activations]
+
+    @property
+    def n_activations(self):
+        """Channels of the activations that `encode_and_record` gives, in all."""
+        layers = (layer for band in self.bands for layer in band.encoder.modules())
+        return sum(
+            layer.num_features
+            for layer in layers
+            if isinstance(layer, BatchNorm2d) and layer.affine
+        )
 
     @torch.no_grad()
     def initialise_codebooks(self, start, data, batch_size, generator):

@@ -6,6 +6,8 @@ Latents are ``(B, N, D)``: N tokens of D dimensions; ids are ``(B, N)`` int64.
 import torch
 import torch.nn.functional as F
 
+_THRESHOLDS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)  # of standardised values
+
 
 def one_hot(ids, n_codes):
     """``(B, N * K)`` float32: a 1 at the code of each token."""
@@ -24,28 +26,39 @@ def pool(z, statistics, levels):
     Parameters
     ----------
     z : Tensor of shape (B, N, D)
-    statistics : sequence of {"mean", "max", "std", "variation"}
+    statistics : sequence of {"mean", "max", "min", "std", "variation", "shares"}
         "variation" is the mean absolute difference of neighbouring tokens, 0 for one.
+        "shares" are the shares of tokens above each of -2, -1, -0.5, 0, 0.5, 1 and 2, the law of
+        standardised values in seven numbers (after the share of positive values of
+        Dempster et al. 2020).
     levels : sequence of int
         For each level, the axis is cut into so many parts (as many as there are tokens, if
         fewer), and each statistic is taken of each part.
 
     Returns
     -------
-    Tensor of shape (B, sum(levels) * len(statistics) * D), at most.
+    Tensor of shape (B, n_pooled(N, statistics, levels) * D)
     """
     parts = [part for level in levels for part in z.tensor_split(min(level, z.shape[1]), dim=1)]
     return torch.cat([_STATISTICS[name](part) for part in parts for name in statistics], dim=1)
 
 
+def _shares(z):
+    above = [(z > threshold).to(z.dtype).mean(1) for threshold in _THRESHOLDS]
+    return torch.cat(above, dim=1)
+
+
 _STATISTICS = {
     "mean": lambda z: z.mean(1),
     "max": lambda z: z.amax(1),
+    "min": lambda z: z.amin(1),
     "std": lambda z: z.std(1, correction=0),
     "variation": lambda z: z.diff(dim=1).abs().sum(1) / max(1, z.shape[1] - 1),
+    "shares": _shares,
 }
 
 
 def n_pooled(n_tokens, statistics, levels):
-    """Number of statistics that :func:`pool` returns per latent dimension."""
-    return len(statistics) * sum(min(level, n_tokens) for level in levels)
+    """Number of columns that :func:`pool` returns per latent dimension."""
+    per_part = sum(len(_THRESHOLDS) if name == "shares" else 1 for name in statistics)
+    return per_part * sum(min(level, n_tokens) for level in levels)

@@ -1,0 +1,218 @@
+"""Input that users bring by mistake: a clear error of ours, and nothing changes.
+
+Ids are those of a catalogue of faults: A shapes and containers, B values and dtypes,
+C parameters and life cycle.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.exceptions import NotFittedError
+
+from . import tally
+from .conftest import two_shapes
+from .transformers import COUNTS, TRANSFORMERS, fitted
+
+NAMES = list(TRANSFORMERS)
+VALUE, TYPE = (ValueError,), (TypeError,)
+
+
+def _with(value):
+    def change(X):
+        X = X.copy()
+        X[1, 2] = value
+        return X
+
+    return change
+
+
+def _structured(X):
+    return np.zeros(len(X), dtype=[("a", float), ("b", float)])
+
+
+def _panel_frame(X):
+    """sktime's long format: a row for each time point, indexed by series and time."""
+    index = pd.MultiIndex.from_product([range(4), range(8)])
+    return pd.DataFrame({"value": X[0]}, index=index)
+
+
+def _nested_frame(X):
+    """sktime's nested format: a whole series in each cell."""
+    return pd.DataFrame({"dim_0": [pd.Series(row) for row in X]})
+
+
+def _nullable(X):
+    frame = pd.DataFrame(np.round(X)).astype("Int64")
+    frame.iloc[1, 2] = pd.NA
+    return frame
+
+
+# id: X made from good series (24, 32), the error and what it must say; for fit and transform
+REFUSED = {
+    "A1 None": (lambda X: None, VALUE, "Expected 2D"),
+    "A1 scalar": (lambda X: 3.0, VALUE, "Expected 2D"),
+    "A2 one dimension": (lambda X: X[0], VALUE, "Expected 2D array, got 1D.*(?s:.)*Reshape"),
+    "A3 four dimensions": (lambda X: X[None, None], VALUE, "dim 4, while dim <= 3 is required"),
+    "A5 no series": (lambda X: X[:0], VALUE, "0 sample"),
+    "A5 no series, panel": (lambda X: X[:0, None], VALUE, "0 sample"),
+    "A6 no time point": (lambda X: X[:, :0], VALUE, "0 feature"),
+    "A6 no channel": (lambda X: np.zeros((4, 0, 32)), VALUE, "0 channel"),
+    "A6 no time point, panel": (lambda X: np.zeros((4, 1, 0)), VALUE, "0 time point"),
+    "A15 ragged": (lambda X: [list(X[0]), list(X[1, :9])], VALUE, "unequal length"),
+    "A15 ragged panel": (lambda X: [X[:1], X[:1, :9]], VALUE, "unequal length"),
+    "A15 ragged objects": (
+        lambda X: np.array([X[0], X[1, :9]], dtype=object),
+        VALUE,
+        "unequal length",
+    ),
+    "A20 text column": (
+        lambda X: pd.DataFrame(X).assign(name="a"),
+        (ValueError, TypeError),
+        "could not convert|string|names",
+    ),
+    "A20 missing": (_nullable, VALUE, "NaN|missing"),
+    "A21 MultiIndex": (_panel_frame, VALUE, r"\(n, c, t\)"),
+    "A21 nested": (_nested_frame, VALUE, r"\(n, c, t\)"),
+    "A24 masked": (lambda X: np.ma.masked_greater(X, 0), VALUE, "masked"),
+    "A25 sparse": (sparse.csr_array, TYPE, "Sparse data was passed"),
+    "A25 sparse tensor": (lambda X: torch.tensor(X).to_sparse(), TYPE, "Sparse data was passed"),
+    "A26 generator": (lambda X: (row for row in X), TYPE, "no array-like but a"),
+    "A26 iterator": (iter, TYPE, "no array-like but a"),
+    "A26 dict": (lambda X: {"a": X}, TYPE, "no array-like but a dict"),
+    "A26 set": (lambda X: {1.0, 2.0}, TYPE, "no array-like but a"),
+    "A26 bytes": (lambda X: b"abc", TYPE, "no array-like but a"),
+    "A26 file name": (lambda X: "series.csv", TYPE, "no array-like but a"),
+    "A26 function": (lambda X: len, TYPE, "no array-like but a"),
+    "B1 NaN": (_with(np.nan), VALUE, "contains NaN: .* does not accept missing values"),
+    "B1 NaN, panel": (lambda X: _with(np.nan)(X)[:, None], VALUE, "contains NaN"),
+    "B2 infinity": (_with(np.inf), VALUE, "contains infinity or a value too large"),
+    "B2 minus infinity": (_with(-np.inf), VALUE, "contains infinity or a value too large"),
+    "B3 1e300": (_with(1e300), VALUE, r"too large for dtype\('float32'\)"),
+    "B11 object with None": (lambda X: _with(None)(X.astype(object)), VALUE, "NaN"),
+    "B11 object with dict": (
+        lambda X: _with({})(X.astype(object)),
+        TYPE,
+        "must be a string or a real number",
+    ),
+    "B12 words": (lambda X: np.full((4, 32), "a"), VALUE, "could not convert string to float"),
+    "B13 complex": (lambda X: X.astype(complex), VALUE, "Complex data not supported"),
+    "B13 complex tensor": (
+        lambda X: torch.tensor(X.astype(complex)),
+        VALUE,
+        "Complex data not supported",
+    ),
+    "B14 dates": (lambda X: X.astype("datetime64[s]"), TYPE, "dates or durations"),
+    "B14 durations": (lambda X: X.astype("timedelta64[s]"), TYPE, "dates or durations"),
+    "B14 structured": (_structured, TYPE, "X holds records"),
+}
+
+# only for transform, on a transformer fitted to (24, 32)
+REFUSED_LATER = {
+    "A12 shorter": (lambda X: X[:, :16], "X has 16 features, but .* is expecting 32 features"),
+    "A12 longer": (lambda X: np.hstack([X, X]), "X has 64 features, but .* is expecting 32"),
+    "A12 shorter panel": (lambda X: X[:, None, :16], "X has 16 time points"),
+    "A13 channels": (lambda X: np.stack([X, X], 1), "X has 2 channels, but .* is expecting 1"),
+    "B4 out of range": (lambda X: 1e38 * X, "1e.15 standard deviations away"),
+}
+
+PARAMETERS = [0, -1, 2.5, "8", True, float("nan"), None]
+
+
+@pytest.fixture
+def X():
+    return two_shapes(24)[0]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("name", NAMES)
+def test_refused_in_fit_and_transform(name, case, X):
+    make, types, message = REFUSED[case]
+    transformer = fitted(name)
+    state = transformer.__dict__.copy()
+    verdict = tally.refusal(lambda: transformer.transform(make(X)), types, message)
+    assert verdict == "clear"
+    assert vars(transformer) == state
+    new = TRANSFORMERS[name]()
+    assert tally.refusal(lambda: new.fit(make(X)), types, message) == "clear"
+    assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
+
+
+@pytest.mark.parametrize("case", REFUSED_LATER)
+@pytest.mark.parametrize("name", NAMES)
+def test_refused_in_transform(name, case, X):
+    make, message = REFUSED_LATER[case]
+    assert tally.refusal(lambda: fitted(name).transform(make(X)), VALUE, message) == "clear"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_series_cannot_be_fitted(name, X):
+    verdict = tally.refusal(lambda: TRANSFORMERS[name]().fit(X[:1]), VALUE, "1 sample")
+    assert verdict == "clear"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_in_another_order(name, X):
+    frame = pd.DataFrame(X, columns=[f"t{i}" for i in range(32)])
+    transformer = TRANSFORMERS[name](max_epochs=1).fit(frame)
+    verdict = tally.refusal(
+        lambda: transformer.transform(frame[frame.columns[::-1]]), VALUE, "feature names should"
+    )
+    assert verdict == "clear"
+
+
+@pytest.mark.parametrize("value", PARAMETERS, ids=repr)
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_are_refused_in_fit_and_not_before(name, value, X):
+    parameter = COUNTS[name.split()[0]]
+    transformer = TRANSFORMERS[name](**{parameter: value})
+    message = f"The '{parameter}' parameter of {name.split()[0]} must be an int in the range"
+    assert tally.refusal(lambda: transformer.fit(X), VALUE, message) == "clear"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_parameters(name):
+    make = TRANSFORMERS[name]
+    assert tally.refusal(lambda: make().set_params(codes=3), VALUE, "Invalid parameter") == "clear"
+    with pytest.raises(TypeError, match="codes"):
+        make(codes=3)
+
+
+@pytest.mark.parametrize("value", [np.random.default_rng(0), "0", -1, 1.5], ids=repr)
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds_of_other_kinds(name, value, X):
+    transformer = TRANSFORMERS[name](random_state=value)
+    assert tally.refusal(lambda: transformer.fit(X), VALUE, "'random_state'|Seed") == "clear"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_methods_before_fit(name, X):
+    new = TRANSFORMERS[name]()
+    methods = [m for m in ("transform", "encode", "decode", "score") if hasattr(new, m)]
+    for method in methods:
+        call = getattr(new, method)
+        assert tally.refusal(lambda c=call: c(X), (NotFittedError,), type(new).__name__) == "clear"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("case", ["B1 NaN", "A2 one dimension", "A5 no series"])
+def test_a_failed_refit_leaves_the_old_fit(name, case, X):
+    transformer = TRANSFORMERS[name](max_epochs=1).fit(X)
+    before = transformer.transform(X)
+    make, types, message = REFUSED[case]
+    assert tally.refusal(lambda: transformer.fit(make(X)), types, message) == "clear"
+    assert np.array_equal(transformer.transform(X), before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_refusals_hold_with_warnings_as_errors_and_leave_X_alone(name, X):
+    nan = _with(np.nan)(X)
+    before = nan.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        verdict = tally.refusal(lambda: fitted(name).transform(nan), VALUE, "contains NaN")
+    assert verdict == "clear"
+    assert np.array_equal(nan, before, equal_nan=True)

@@ -1,0 +1,214 @@
+"""What is the user's stays as it was, and does not change the result.
+
+Ids are those of section H of a catalogue of faults: global state and concurrency.
+"""
+
+import hashlib
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from .conftest import two_shapes
+from .transformers import TRANSFORMERS, fitted
+
+NAMES = list(TRANSFORMERS)
+
+
+@pytest.fixture
+def X():
+    return two_shapes(24)[0]
+
+
+def surroundings():
+    """All global state that a library can disturb, in comparable form."""
+    generators = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    torch_state = (
+        torch.random.get_rng_state().tolist(),
+        torch.get_num_threads(),
+        torch.get_num_interop_threads(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_anomaly_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.mkldnn.enabled,
+        torch.get_float32_matmul_precision(),
+        torch.is_autocast_enabled("cpu"),
+    )
+    python = (
+        tuple(warnings.filters),
+        np.geterr(),
+        dict(os.environ),
+        os.getcwd(),
+        signal.getsignal(signal.SIGINT),
+        tuple(logging.getLogger().handlers),
+        logging.getLogger().level,
+    )
+    return generators, torch_state, python
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_global_changes(name, X):
+    fitted(name).transform(X)  # torch imports the rest of itself when first used
+    before = surroundings()
+    transformer = TRANSFORMERS[name]().fit(X)
+    out = transformer.transform(X)
+    if hasattr(transformer, "inverse_transform"):
+        transformer.inverse_transform(out)
+    for bad in (np.full((4, 9), np.nan), X[:, :3]):
+        with pytest.raises(ValueError, match=r"NaN|features"):
+            transformer.transform(bad)
+    with pytest.raises(ValueError, match="learning_rate"):
+        TRANSFORMERS[name](learning_rate=-1).fit(X)
+    assert surroundings() == before
+
+
+class _Setting:
+    """A user's setting, on while the block runs."""
+
+    def __init__(self, on, off):
+        self.on, self.off = on, off
+
+    def __enter__(self):
+        self.on()
+
+    def __exit__(self, *_):
+        self.off()
+
+
+def _errors_from_warnings():
+    context = warnings.catch_warnings()
+    return _Setting(
+        lambda: (context.__enter__(), warnings.simplefilter("error")),
+        lambda: context.__exit__(None, None, None),
+    )
+
+
+SETTINGS = {
+    "H3 float64": lambda: _Setting(
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_default_dtype(torch.float32),
+    ),
+    "H3 float16": lambda: _Setting(
+        lambda: torch.set_default_dtype(torch.float16),
+        lambda: torch.set_default_dtype(torch.float32),
+    ),
+    "H4 autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "H5 no_grad": torch.no_grad,
+    "H5 inference_mode": torch.inference_mode,
+    "H6 deterministic": lambda: _Setting(
+        lambda: torch.use_deterministic_algorithms(True),
+        lambda: torch.use_deterministic_algorithms(False),
+    ),
+    "H6 default device": lambda: _Setting(
+        lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None)
+    ),
+    "H6 warnings are errors": _errors_from_warnings,
+    "H6 numpy raises": lambda: np.errstate(all="raise"),
+    "H2 two threads": lambda: _Setting(
+        lambda: torch.set_num_threads(2), lambda: torch.set_num_threads(1)
+    ),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_of_the_user_change_nothing(name, setting, X):
+    expected = fitted(name).transform(X)
+    with SETTINGS[setting]():
+        transformer = TRANSFORMERS[name]().fit(X)
+        assert np.array_equal(transformer.transform(X), expected)
+    assert np.array_equal(transformer.transform(X), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_transform_and_fit_at_once(name, X):
+    expected, found = fitted(name).transform(X), []
+
+    def work():
+        found.append((fitted(name).transform(X), TRANSFORMERS[name]().fit_transform(X)))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(np.array_equal(out, expected) for pair in found for out in pair)
+    assert torch.get_num_threads() == 1
+
+
+_PRELUDE = """
+import sys
+import numpy as np
+from tests.conftest import two_shapes
+from tests.transformers import TRANSFORMERS
+X = two_shapes(24)[0]
+"""
+
+
+def run_python(code, *arguments, **environment):
+    """What a fresh interpreter prints, a minute at most."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PRELUDE + code, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_forked_children_do_not_hang():
+    code = """
+import torch
+from joblib import Parallel, delayed
+torch.set_num_threads(2)
+torch.randn(600, 600) @ torch.randn(600, 600)
+for name, make in TRANSFORMERS.items():
+    transformer = make(n_threads=2).fit(X)
+    parts = Parallel(2, backend="multiprocessing")(delayed(transformer.transform)(X) for _ in "ab")
+    print(np.isclose(parts, transformer.transform(X), atol=1e-3).mean() > 0.99)
+"""
+    assert run_python(code).split() == ["True"] * len(NAMES)
+
+
+def test_the_process_does_not_matter(X):
+    code = """
+import hashlib
+for make in TRANSFORMERS.values():
+    print(hashlib.sha256(make().fit_transform(X).tobytes()).hexdigest())
+"""
+    expected = [hashlib.sha256(fitted(name).transform(X).tobytes()).hexdigest() for name in NAMES]
+    others = {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "4", "PYTHONOPTIMIZE": "2"}
+    assert run_python(code, **others).split() == expected
+
+
+def test_import_changes_nothing_and_writes_nothing(tmp_path):
+    code = """
+import os, random, torch
+before = torch.get_num_threads(), torch.random.get_rng_state(), random.getstate()
+for module in [m for m in sys.modules if m.split(".")[0] == "skvqts"]:
+    del sys.modules[module]
+import skvqts
+assert torch.get_num_threads() == before[0]
+assert torch.equal(torch.random.get_rng_state(), before[1])
+assert random.getstate() == before[2]
+assert not torch.cuda.is_initialized()
+print(os.listdir(sys.argv[1]))
+"""
+    assert run_python(code, str(tmp_path)) == "[]"

@@ -1,0 +1,102 @@
+"""Memory: nothing accumulates over fits, and large inputs stay where they are.
+
+Each test runs in its own process, where nothing else allocates. Linux's accounts are read:
+anonymous pages are the process's own, pages of mapped files are not.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .transformers import TRANSFORMERS
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="no Linux accounts of memory"
+)
+
+_PRELUDE = """
+import sys, threading, time
+import numpy as np
+from tests.conftest import two_shapes
+from tests.transformers import TRANSFORMERS
+make = TRANSFORMERS[sys.argv[1]]
+
+def anonymous_mb():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+
+class Peak:
+    "Highest anonymous memory above that at the start, looked at every few milliseconds."
+    def __enter__(self):
+        self.start, self.mb, self.on = anonymous_mb(), 0.0, True
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+    def watch(self):
+        while self.on:
+            self.mb = max(self.mb, anonymous_mb() - self.start)
+            time.sleep(0.005)
+    def __exit__(self, *_):
+        self.on = False
+        self.thread.join()
+"""
+
+
+def measured(code, *arguments):
+    """The number that `code` prints in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PRELUDE + code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+@pytest.mark.parametrize("name", sorted({name.split(" tokens")[0] for name in TRANSFORMERS}))
+def test_a_hundred_fits_leave_less_than_five_megabytes(name):
+    code = """
+X = two_shapes(24)[0]
+transformer = make(max_epochs=1)
+for i in range(140):
+    transformer.fit(X).transform(X)
+    if i == 39:
+        before = anonymous_mb()
+print(anonymous_mb() - before)
+"""
+    assert measured(code, name) < 5
+
+
+def test_a_large_memory_map_is_read_in_pieces(tmp_path):
+    code = """
+path = sys.argv[2] + "/X.npy"
+X = np.lib.format.open_memmap(path, "w+", np.float32, (100_000, 140))
+X[:] = np.random.default_rng(0).normal(size=(1000, 140)).repeat(100, 0)
+X.flush()
+before = (X[0].copy(), X[-1].copy())
+X = np.load(path, mmap_mode="r")
+transformer = make().fit(X[:500])
+transformer.transform(X[:500])
+with Peak() as peak:
+    out = transformer.transform(X)
+assert np.array_equal(X[0], before[0]) and np.array_equal(X[-1], before[1])
+print(peak.mb - out.nbytes / 2**20)
+"""
+    assert measured(code, "VQTokenizer", str(tmp_path)) < 300
+
+
+def test_series_of_a_hundred_thousand_points():
+    code = """
+X = np.sin(np.arange(400_000) / 50).reshape(4, 100_000) * np.arange(1, 5)[:, None]
+with Peak() as peak:
+    transformer = make(max_epochs=8, width=16, latent_dim=16).fit(X)
+    out = transformer.transform(X[:1])
+    again = transformer.decode(transformer.encode(X))
+assert np.isfinite(out).all()
+assert again.shape == X.shape
+print(peak.mb)
+"""
+    assert measured(code, "VQTokenizer") < 1000
