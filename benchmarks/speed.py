@@ -3,8 +3,9 @@
     python -m benchmarks.speed [--threads 2]
 
 Plain VQ-VAE steps at batch 128, length 140 for both front ends, in float32 and bfloat16, beside the
-machine's own rate for float32 matrix products; then the nearest code of 12,800 vectors of 64
-against a full distance matrix (torch.cdist). Medians of interleaved runs.
+machine's own rate for float32 matrix products; then a training step of the quantiser (12,800
+vectors of 64: nearest codes and moving averages) beside that of vector-quantize-pytorch, where
+it is installed, and the bare matrix product of vectors and codes. Medians of interleaved runs.
 """
 
 import argparse
@@ -13,7 +14,9 @@ import time
 import numpy as np
 import torch
 
+from benchmarks.cells import table
 from skvqts import VQTokenizer
+from skvqts._nn.quantizer import Quantizer
 from skvqts.functional.codebook import nearest_code
 
 BATCH, LENGTH = 128, 140
@@ -81,19 +84,49 @@ def print_steps(threads, precisions, n_steps=10, repeats=4):
         print(f"{name:<18}{ms:>8.1f}{ratio:>9.2f}{work:>8.1f}{share:>9.2f}", flush=True)
 
 
+def quantisers(n_codes):
+    """Training steps of quantisers with equal codes: forward and moving-average update."""
+    z = torch.randn(128, 100, 64)
+    codes = torch.randn(n_codes, 64)
+    generator = torch.Generator().manual_seed(0)
+    quantizer = Quantizer(64, n_codes, revival_threshold=0).train()
+    quantizer.initialise(generator)
+    quantizer.codebook.copy_(codes)
+    functions = {
+        "ours": lambda: quantizer.update(quantizer(z), generator),
+        "matrix product": lambda: z.view(-1, 64) @ codes.T,
+    }
+    try:
+        from vector_quantize_pytorch import VectorQuantize
+    except ImportError:
+        print("vector-quantize-pytorch is not installed: compared with no other quantiser")
+    else:
+        other = VectorQuantize(dim=64, codebook_size=n_codes, decay=0.95).train()
+        other.codebook = codes.clone()
+        functions["vector-quantize-pytorch"] = lambda: other(z)
+    return functions, wrong_codes(z.view(-1, 64), codes)
+
+
+def wrong_codes(z, codes):
+    """Number of codes that differ from those of all differences, in float64."""
+    direct = "donot_use_mm_for_euclid_dist"
+    blocks = z.double().split(1000)
+    exact = [torch.cdist(block, codes.double(), compute_mode=direct).argmin(1) for block in blocks]
+    return int((nearest_code(z, codes) != torch.cat(exact)).sum())
+
+
 def print_quantiser(threads, repeats=8):
     torch.set_num_threads(threads)
-    z = torch.randn(12_800, 64)
-    print(f"{'codes':<8}{'nearest_code ms':>16}{'cdist ms':>10}{'ratio':>7}")
+    rows = []
     for n_codes in (32, 512, 8192):
-        codebook = torch.randn(n_codes, 64)
-        functions = {
-            "ours": lambda c=codebook: nearest_code(z, c),
-            "cdist": lambda c=codebook: torch.cdist(z, c).argmin(1),
-        }
+        functions, wrong = quantisers(n_codes)
         seconds = medians(functions, repeats)
-        ours, cdist = 1e3 * seconds["ours"], 1e3 * seconds["cdist"]
-        print(f"{n_codes:<8}{ours:>16.1f}{cdist:>10.1f}{cdist / ours:>7.1f}", flush=True)
+        row = {"codes": n_codes, "wrong codes": wrong}
+        row |= {f"{name} ms": 1e3 * value for name, value in seconds.items()}
+        if "vector-quantize-pytorch" in seconds:
+            row["ratio"] = seconds["vector-quantize-pytorch"] / seconds["ours"]
+        rows.append(row | {"of peak": seconds["matrix product"] / seconds["ours"]})
+    print("\n".join(table(rows, list(rows[0]), digits=2)))
 
 
 def main():

@@ -1,0 +1,61 @@
+"""Results that are written cell by cell, so that a run can be stopped and continued."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Cells:
+    """A JSON-lines file of measured cells; a cell that is there is not measured again.
+
+    Parameters
+    ----------
+    path : path-like
+        Made where it is missing. A cut-off last line, of a run that was killed, is dropped.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        if len(whole) < len(lines):
+            self.path.write_text("".join(whole))
+        self.rows = [json.loads(line) for line in whole]
+
+    def measure(self, key, function):
+        """The row of `key` (a dict), made by ``function()`` (a dict) if it is not yet there."""
+        for row in self.rows:
+            if key.items() <= row.items():
+                return row
+        row = key | {name: _plain(value) for name, value in function().items()}
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        self.rows.append(row)
+        return row
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def table(rows, columns, digits=3):
+    """Lines of a table of dicts; numbers rounded, missing cells empty."""
+    cells = [[_text(row.get(column, ""), digits) for column in columns] for row in rows]
+    lines = [columns, *cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
+def _text(value, digits):
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def mean_and_spread(values):
+    """ "0.861 ± 0.006", the standard deviation over seeds."""
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"

@@ -1,0 +1,103 @@
+"""Classifiers that judge features, and what a user would pick instead of a tokenizer."""
+
+import time
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+MAX_ROWS = 2000  # training rows of a probe
+WINDOW, STRIDE = 16, 4
+
+PROBES = {
+    "linear": lambda: SVC(kernel="linear", cache_size=1000),
+    "rbf": lambda: SVC(C=10, cache_size=1000),
+    "5nn": lambda: KNeighborsClassifier(5),
+}
+
+
+class SharedVariance(StandardScaler):
+    """Standardised columns of total variance 25, the scale of VQTokenizer's features."""
+
+    def transform(self, X):
+        return super().transform(X) * (5 / np.sqrt(X.shape[1]))
+
+
+def rows_for_probes(n, seed=0):
+    """Indices of at most `MAX_ROWS` training rows."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:MAX_ROWS])
+
+
+def accuracies(train, y, test, y_test, scaled=False):
+    """Test accuracy of each probe on features; standardised first unless `scaled`."""
+    found = {}
+    for name, probe in PROBES.items():
+        model = probe() if scaled else make_pipeline(SharedVariance(), probe())
+        found[name] = model.fit(train, y).score(test, y_test)
+    return found
+
+
+def baselines(X, y, X_test, y_test, n_codes, seed):
+    """Accuracy of what needs no tokenizer: raw series, bag of k-means codes, MiniRocket."""
+    flat, flat_test = (np.reshape(part, (len(part), -1)) for part in (X, X_test))
+    start = time.perf_counter()
+    bag = KMeansBag(n_codes, seed).fit(X)
+    bags = bag.transform(X), bag.transform(X_test)
+    seconds = time.perf_counter() - start
+    return (
+        {"raw 1nn": KNeighborsClassifier(1).fit(flat, y).score(flat_test, y_test)}
+        | _named("raw", accuracies(flat, y, flat_test, y_test))
+        | _named("kmeans bag", accuracies(bags[0], y, bags[1], y_test))
+        | {"kmeans bag seconds": seconds}
+        | minirocket(X, y, X_test, y_test, seed)
+    )
+
+
+def _named(prefix, values):
+    return {f"{prefix} {name}": value for name, value in values.items()}
+
+
+class KMeansBag:
+    """Square root of the share of each of K k-means codes among the windows of a series."""
+
+    def __init__(self, n_codes, seed):
+        self.kmeans = KMeans(n_codes, n_init=3, random_state=seed)
+
+    def fit(self, X):
+        windows = _windows(X)
+        self.kmeans.fit(windows.reshape(-1, windows.shape[2]))
+        return self
+
+    def transform(self, X):
+        windows, n_codes = _windows(X), self.kmeans.n_clusters
+        ids = self.kmeans.predict(windows.reshape(-1, windows.shape[2])).reshape(len(X), -1)
+        counts = np.stack([np.bincount(row, minlength=n_codes) for row in ids])
+        return np.sqrt(counts / ids.shape[1])
+
+
+def _windows(X):
+    """Windows of 16 points, a new one every 4: ``(n, m, 16 c)`` float32."""
+    width = min(WINDOW, X.shape[2])
+    windows = np.lib.stride_tricks.sliding_window_view(X, width, axis=2)[:, :, ::STRIDE]
+    return windows.transpose(0, 2, 1, 3).reshape(len(X), windows.shape[2], -1).astype(np.float32)
+
+
+def minirocket(X, y, X_test, y_test, seed):
+    """MiniRocket features and a ridge classifier (Dempster et al. 2021)."""
+    from aeon.transformations.collection.convolution_based import MiniRocket
+
+    start = time.perf_counter()
+    rocket = MiniRocket(random_state=seed)
+    ridge = make_pipeline(StandardScaler(with_mean=False), RidgeClassifierCV(np.logspace(-3, 3, 7)))
+    ridge.fit(np.asarray(rocket.fit_transform(_at_least_nine(X))), y)
+    score = ridge.score(np.asarray(rocket.transform(_at_least_nine(X_test))), y_test)
+    return {"minirocket": score, "minirocket seconds": time.perf_counter() - start}
+
+
+def _at_least_nine(X):
+    """MiniRocket's kernels are nine points long."""
+    return np.pad(X.astype(np.float32), ((0, 0), (0, 0), (0, max(0, 9 - X.shape[2]))), mode="edge")

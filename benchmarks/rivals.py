@@ -1,0 +1,183 @@
+"""Reconstruction at equal seconds and equal bits: VQTokenizer, its "stft" front end, timevqvae.
+
+    pip install --ignore-requires-python timevqvae
+    python -m benchmarks.rivals [SET ...] [--seeds 0 1 2]
+
+VQTokenizer fits at its default budget, with the number of tokens and codes that give it the
+rival's bits per series (tokens x log2 K, within 10 %). The rival then trains for at least as many
+seconds, on as many threads, with a cosine schedule over them. The published architecture ("stft")
+has its published sizes; timevqvae is the package with the model of its README (AdamW at
+1e-3, batches of 32). Mean squared error is on the test series, in training-standardised units.
+"""
+
+import argparse
+import math
+import time
+
+import numpy as np
+import torch
+
+from benchmarks.cells import RESULTS, Cells, mean_and_spread, table
+from benchmarks.data import BUNDLED, default_folder, load
+from skvqts import VQTokenizer
+
+SETS = ("TwoPatterns", "ECG200", "Wafer")
+LARGEST_CODEBOOK = 512
+
+
+def same_bits(bits, n_timepoints):
+    """Parameters of a tokenizer with so many bits per series and the fewest tokens for it."""
+    for stride in (8, 4, 2, 1):
+        n_tokens = math.ceil(n_timepoints / stride)
+        if bits / n_tokens <= math.log2(LARGEST_CODEBOOK):
+            break
+    return {
+        "downsampled_width": round(n_timepoints / stride),
+        "codebook_size": round(2 ** (bits / n_tokens)),
+    }
+
+
+def fitted(X, threads, **parameters):
+    """A tokenizer, the seconds of its fit and its bits per series."""
+    start = time.perf_counter()
+    tokenizer = VQTokenizer(n_threads=threads, **parameters).fit(X)
+    seconds = time.perf_counter() - start
+    n_tokens = sum(rows * columns for rows, columns in tokenizer.token_shape_)
+    return tokenizer, seconds, n_tokens * math.log2(tokenizer.codebook_size)
+
+
+def row(who, seconds, bits, steps, mse):
+    return {"who": who, "seconds": seconds, "bits": bits, "steps": steps, "MSE": mse}
+
+
+def ours(X, X_test, bits, threads, seed):
+    parameters = same_bits(bits, X.shape[2])
+    tokenizer, seconds, bits = fitted(X, threads, random_state=seed, **parameters)
+    steps = tokenizer.n_iter_ * -(-len(X) // tokenizer.batch_size)
+    return row("VQTokenizer", seconds, bits, steps, -tokenizer.score(X_test))
+
+
+def stft_bits(X):
+    _, _, bits = fitted(X[:2], 1, frontend="stft", max_epochs=1)
+    return bits
+
+
+def stft(X, X_test, seconds, threads, seed):
+    """As many epochs as fill the seconds, guessed and tried again where too few."""
+    parameters = {"frontend": "stft", "random_state": seed}
+    epochs = 4
+    spent = fitted(X, threads, max_epochs=epochs, **parameters)[1]
+    while spent < seconds:
+        epochs = math.ceil(1.05 * epochs * seconds / spent)
+        tokenizer, spent, bits = fitted(X, threads, max_epochs=epochs, **parameters)
+    steps = epochs * -(-len(X) // tokenizer.batch_size)
+    return row("stft", spent, bits, steps, -tokenizer.score(X_test))
+
+
+def timevqvae_model(n_channels, n_timepoints):
+    """The model of timevqvae's README."""
+    from timevqvae.vqvae import VQVAE
+
+    return VQVAE(
+        in_channels=n_channels,
+        input_length=n_timepoints,
+        n_fft=4,
+        init_dim=4,
+        hid_dim=128,
+        downsampled_width_l=8,
+        downsampled_width_h=32,
+        encoder_n_resnet_blocks=2,
+        decoder_n_resnet_blocks=2,
+        codebook_size_l=1024,
+        codebook_size_h=1024,
+        kmeans_init=True,
+        codebook_dim=8,
+    )
+
+
+def timevqvae_bits(X):
+    model = timevqvae_model(*X.shape[1:]).eval()
+    x = torch.zeros(2, *X.shape[1:])
+    with torch.no_grad():
+        latents = model.encoder_l(x), model.encoder_h(x)
+    return sum(z[0, 0].numel() for z in latents) * math.log2(1024)
+
+
+def timevqvae(X, X_test, seconds, threads, seed):
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    mean, std = X.mean(), X.std()
+    x, x_test = (torch.from_numpy(((part - mean) / std).astype(np.float32)) for part in (X, X_test))
+    model = timevqvae_model(*X.shape[1:])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model.train()
+    start, steps = time.perf_counter(), 0
+    while (spent := time.perf_counter() - start) < seconds:
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * spent / seconds))
+        out = model(x[torch.randint(len(x), (min(32, len(x)),))])
+        loss = sum(out.recons_loss.values()) + sum(v["loss"] for v in out.vq_losses.values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        steps += 1
+    model.eval()
+    with torch.no_grad():
+        errors = [((model(part).x_recon - part) ** 2).mean((1, 2)) for part in x_test.split(256)]
+    mse = torch.cat(errors).mean().item()
+    return row("timevqvae", spent, timevqvae_bits(X), steps, mse)
+
+
+RIVALS = {"stft": (stft_bits, stft), "timevqvae": (timevqvae_bits, timevqvae)}
+
+
+def compare(rival, name, folder, seed, threads, cells):
+    """Our cell and the rival's, the rival training as long as ours did."""
+    X, _, X_test, _ = load(name, folder)
+    bits_of, train = RIVALS[rival]
+    key = {"set": name, "seed": seed, "against": rival}
+    mine = cells.measure(
+        key | {"who": "VQTokenizer"}, lambda: ours(X, X_test, bits_of(X), threads, seed)
+    )
+    theirs = cells.measure(
+        key | {"who": rival}, lambda: train(X, X_test, mine["seconds"], threads, seed)
+    )
+    return mine, theirs
+
+
+def print_table(rows):
+    lines = []
+    for row_key in dict.fromkeys((r["set"], r["against"], r["who"]) for r in rows):
+        mine = [r for r in rows if (r["set"], r["against"], r["who"]) == row_key]
+        line = dict(zip(("set", "against", "who"), row_key, strict=True))
+        for column in ("seconds", "bits", "steps"):
+            line[column] = round(float(np.mean([r[column] for r in mine])))
+        lines.append(line | {"MSE": mean_and_spread([r["MSE"] for r in mine])})
+    print("\n".join(table(lines, ["set", "against", "who", "seconds", "bits", "steps", "MSE"])))
+
+
+def main():
+    folder = default_folder()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="*", default=SETS if folder else BUNDLED)
+    parser.add_argument("--folder", default=folder)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rivals", nargs="+", choices=RIVALS, default=list(RIVALS))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    cells, rows = Cells(RESULTS / "rivals.jsonl"), []
+    for seed in options.seeds:
+        for name in options.sets:
+            for rival in options.rivals:
+                rows += compare(rival, name, options.folder, seed, options.threads, cells)
+                for r in rows[-2:]:
+                    print(
+                        f"{name:<14}{seed:>2} {r['who']:<12}{r['seconds']:>7.1f} s"
+                        f"{r['bits']:>7.0f} bits{r['steps']:>6} steps  MSE {r['MSE']:.4f}",
+                        flush=True,
+                    )
+    print_table(rows)
+
+
+if __name__ == "__main__":
+    main()

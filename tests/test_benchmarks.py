@@ -1,0 +1,70 @@
+"""The parts of the benchmarks that numbers in the docs rest on."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.cells import Cells, mean_and_spread, table
+from benchmarks.probes import KMeansBag, accuracies, rows_for_probes
+from benchmarks.rivals import same_bits
+from skvqts._nn.conv import total_stride
+
+from .conftest import two_shapes
+
+
+def test_a_cell_is_measured_once_and_a_cut_off_line_again(tmp_path):
+    path, calls = tmp_path / "results" / "cells.jsonl", []
+
+    def measure(value):
+        calls.append(value)
+        return {"value": np.float64(value)}
+
+    cells = Cells(path)
+    assert cells.measure({"set": "a"}, lambda: measure(1)) == {"set": "a", "value": 1.0}
+    cells.measure({"set": "a"}, lambda: measure(2))
+    cells.measure({"set": "b"}, lambda: measure(3))
+    assert calls == [1, 3]
+    path.write_text(path.read_text()[:-5])  # killed while it wrote
+    again = Cells(path)
+    assert again.measure({"set": "a"}, lambda: measure(4))["value"] == 1
+    assert again.measure({"set": "b"}, lambda: measure(5))["value"] == 5
+    assert Cells(path).rows == again.rows
+
+
+def test_table_and_spread():
+    lines = table([{"set": "Wafer", "MSE": 0.01234}, {"set": "A"}], ["set", "MSE"])
+    assert lines == ["set    MSE", "Wafer  0.012", "A"]
+    assert mean_and_spread([0.1, 0.2, 0.3]) == "0.200 ± 0.100"
+    assert mean_and_spread([0.25]) == "0.250"
+
+
+@given(n_timepoints=st.integers(20, 600), bits=st.floats(100, 2000))
+def test_rivals_get_the_same_bits_within_a_tenth(n_timepoints, bits):
+    parameters = same_bits(bits, n_timepoints)
+    stride = total_stride(n_timepoints, parameters["downsampled_width"])
+    ours = math.ceil(n_timepoints / stride) * math.log2(parameters["codebook_size"])
+    if 8 <= parameters["codebook_size"] <= 512:
+        assert ours == pytest.approx(bits, rel=0.1)
+
+
+def test_bag_of_kmeans_codes_by_hand():
+    """Series of one repeated window each: all the weight is on one code."""
+    X = np.repeat([[0.0], [5.0], [9.0]], 64, axis=1)[:, None]
+    bags = KMeansBag(3, seed=0).fit(X).transform(X)
+    assert sorted(map(tuple, bags)) == [(0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    mixed = np.concatenate([X[:1, :, :32], X[1:2, :, :32]], axis=2)
+    bag = KMeansBag(3, seed=0).fit(X).transform(mixed)
+    assert np.sum(bag**2) == pytest.approx(1)
+
+
+def test_probes_learn_and_are_capped():
+    X, y = two_shapes(80, noise=0.0)
+    found = accuracies(X[:40], y[:40], X[40:], y[40:])
+    assert set(found) == {"linear", "rbf", "5nn"}
+    assert found["rbf"] > 0.9
+    rows = rows_for_probes(5000)
+    assert len(rows) == len(set(rows)) == 2000
+    assert np.array_equal(rows_for_probes(7), np.arange(7))
