@@ -1,0 +1,286 @@
+"""Augmentations as parameter objects: the views that self-supervision compares.
+
+Each is an estimator without `fit`: `get_params`, `set_params`, `clone` and a grid over
+``tok__augmentation__scale`` work. Magnitudes refer to scaled series, of standard deviation 1.
+"""
+
+import math
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.metaestimators import _BaseComposition
+
+from ._validation import Decimal, Whole, generator_from
+from .functional import augmentations as views
+
+_SHARE = [Decimal(0, 1, closed="both")]
+_SIZE = [Decimal(0)]
+
+
+class _Viewing:
+    """Random views of NumPy series, to look at."""
+
+    def view(self, X, random_state=None):
+        """One random view of each series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Finite series of standard deviation about 1.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        float32 ndarray of the shape of `X`
+        """
+        X = np.asarray(X, dtype=np.float32)
+        x = torch.from_numpy(X.reshape(len(X), -1, X.shape[-1]).copy())
+        return self(x, generator_from(random_state)).numpy().reshape(X.shape)
+
+
+class _Augmentation(_Viewing, BaseEstimator):
+    """A random change of a batch of series, with its parameters."""
+
+    def __call__(self, x, generator):
+        """New series of scaled series ``(B, C, T)``, drawn with a CPU generator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid.
+        """
+        self._validate_params()
+        return type(self)._function(x, generator, **self.get_params())
+
+
+class GaussianNoise(_Augmentation):
+    """Independent normal noise on each value; "gauss" of NC-VQVAE.
+
+    Parameters
+    ----------
+    scale : float, default=0.05
+        Standard deviation.
+    """
+
+    _parameter_constraints = {"scale": _SIZE}
+    _function = staticmethod(views.gaussian_noise)
+
+    def __init__(self, scale=0.05):
+        self.scale = scale
+
+
+class AmplitudeResize(_Augmentation):
+    """Each series times ``1 + N(0, scale^2)``.
+
+    Parameters
+    ----------
+    scale : float, default=0.2
+    """
+
+    _parameter_constraints = {"scale": _SIZE}
+    _function = staticmethod(views.amplitude_resize)
+
+    def __init__(self, scale=0.2):
+        self.scale = scale
+
+
+class MagnitudeWarp(_Augmentation):
+    """Each series times a smooth curve around 1: a cubic spline (Um et al. 2017).
+
+    Parameters
+    ----------
+    n_knots : int, default=4
+        Knots of the spline between the two at the ends.
+    scale : float, default=0.2
+        Standard deviation of the curve at its knots.
+    """
+
+    _parameter_constraints = {"n_knots": [Whole(0)], "scale": _SIZE}
+    _function = staticmethod(views.magnitude_warp)
+
+    def __init__(self, n_knots=4, scale=0.2):
+        self.n_knots = n_knots
+        self.scale = scale
+
+
+class Slope(_Augmentation):
+    """A straight line added to each series.
+
+    Parameters
+    ----------
+    scale : float, default=0.005
+        Largest slope, per time point.
+    """
+
+    _parameter_constraints = {"scale": _SIZE}
+    _function = staticmethod(views.slope)
+
+    def __init__(self, scale=0.005):
+        self.scale = scale
+
+
+class Flip(_Augmentation):
+    """Series reversed in time.
+
+    Parameters
+    ----------
+    probability : float, default=0.5
+        Share of the series that is reversed.
+    """
+
+    _parameter_constraints = {"probability": _SHARE}
+    _function = staticmethod(views.flip)
+
+    def __init__(self, probability=0.5):
+        self.probability = probability
+
+
+class TimeMask(_Augmentation):
+    """Blocks of time points set to 0, the mean of scaled series.
+
+    Parameters
+    ----------
+    ratio : float, default=0.2
+        Probability that a block is hidden.
+    block : int, default=8
+        Time points of a block.
+    """
+
+    _parameter_constraints = {"ratio": _SHARE, "block": [Whole(1)]}
+    _function = staticmethod(views.time_mask)
+
+    def __init__(self, ratio=0.2, block=8):
+        self.ratio = ratio
+        self.block = block
+
+
+class SliceAndShuffle(_Augmentation):
+    """Series cut at random points, the parts joined in random order; "slice" of NC-VQVAE.
+
+    Parameters
+    ----------
+    n_segments : int, default=4
+        Number of parts, some of which can be empty.
+    """
+
+    _parameter_constraints = {"n_segments": [Whole(1)]}
+    _function = staticmethod(views.slice_and_shuffle)
+
+    def __init__(self, n_segments=4):
+        self.n_segments = n_segments
+
+
+class Crop(_Augmentation):
+    """A random window of each series, stretched to the whole length.
+
+    Parameters
+    ----------
+    ratio : float, default=0.6
+        Length of the window as a share of the series.
+    """
+
+    _parameter_constraints = {"ratio": _SHARE}
+    _function = staticmethod(views.crop)
+
+    def __init__(self, ratio=0.6):
+        self.ratio = ratio
+
+
+class WindowWarp(_Augmentation):
+    """A random window stretched or squeezed in time, the whole brought back to its length.
+
+    Parameters
+    ----------
+    ratio : float, default=0.4
+        Length of the window as a share of the series.
+    low, high : float, default=0.9, 2.0
+        Least and largest factor by which the window is stretched.
+    """
+
+    _parameter_constraints = {"ratio": _SHARE, "low": _SIZE, "high": _SIZE}
+    _function = staticmethod(views.window_warp)
+
+    def __init__(self, ratio=0.4, low=0.9, high=2.0):
+        self.ratio = ratio
+        self.low = low
+        self.high = high
+
+
+class PhaseShift(_Augmentation):
+    """Each frequency band of the STFT turned by a random angle.
+
+    Parameters
+    ----------
+    n_fft : int, default=32
+        Window of the STFT in time points.
+    limit : float, default=pi / 4
+        Largest angle in radians.
+    """
+
+    _parameter_constraints = {"n_fft": [Whole(4)], "limit": _SIZE}
+    _function = staticmethod(views.phase_shift)
+
+    def __init__(self, n_fft=32, limit=math.pi / 4):
+        self.n_fft = n_fft
+        self.limit = limit
+
+
+class BandDropout(_Augmentation):
+    """Frequency bands of the STFT removed at random.
+
+    Parameters
+    ----------
+    n_fft : int, default=32
+        Window of the STFT in time points.
+    probability : float, default=0.1
+        Of each band.
+    """
+
+    _parameter_constraints = {"n_fft": [Whole(4)], "probability": _SHARE}
+    _function = staticmethod(views.band_dropout)
+
+    def __init__(self, n_fft=32, probability=0.1):
+        self.n_fft = n_fft
+        self.probability = probability
+
+
+class Compose(_Viewing, _BaseComposition):
+    """Augmentations one after the other.
+
+    Parameters
+    ----------
+    steps : list of (str, augmentation)
+        Names make the parameters of each searchable, as in a Pipeline:
+        ``compose.set_params(noise__scale=0.1)``.
+    """
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __call__(self, x, generator):
+        """New series of scaled series ``(B, C, T)``, drawn with a CPU generator."""
+        for _, augmentation in self.steps:
+            x = augmentation(x, generator)
+        return x
+
+    def get_params(self, deep=True):
+        """Parameters of all steps, by ``name__parameter``, and the steps."""
+        return self._get_params("steps", deep=deep)
+
+    def set_params(self, **parameters):
+        """Set parameters of the steps, or a whole step by its name."""
+        self._set_params("steps", **parameters)
+        return self
+
+
+PRESETS = {
+    "gauss": GaussianNoise(),
+    "slice": SliceAndShuffle(),
+    "warp": Compose([("warp", WindowWarp()), ("amplitude", AmplitudeResize())]),
+}
+
+
+def make_augmentation(augmentation):
+    """An augmentation of its own from the name of a published set or an object."""
+    return clone(PRESETS[augmentation]) if isinstance(augmentation, str) else clone(augmentation)

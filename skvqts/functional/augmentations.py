@@ -1,0 +1,172 @@
+"""Random views of series, a batch at a time.
+
+Each function takes scaled series ``(B, C, T)`` and a CPU generator, and gives new series of
+that shape on the same device; all channels of a series are changed alike unless said. The draws are
+the same on every device.
+"""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from scipy.interpolate import CubicSpline
+
+from .spectral import istft, stft
+
+
+def gaussian_noise(x, generator, scale):
+    """``x + N(0, scale^2)``, independent for each value; "gauss" of NC-VQVAE at 0.05."""
+    return x + scale * _normal(x.shape, generator, x)
+
+
+def amplitude_resize(x, generator, scale):
+    """``x (1 + N(0, scale^2))``, one factor per series; part of NC-VQVAE's "warp" at 0.2."""
+    return x * (1 + scale * _normal((len(x), 1, 1), generator, x))
+
+
+def magnitude_warp(x, generator, n_knots, scale):
+    """``x`` times a cubic spline through `n_knots` + 2 values of N(1, scale^2) (Um et al. 2017)."""
+    knots = 1 + scale * _normal((len(x), 1, n_knots + 2), generator, x)
+    return x * (knots @ _spline_basis(n_knots + 2, x.shape[2]).to(x))
+
+
+def slope(x, generator, scale):
+    """``x + s t`` with s uniform in ``(-scale, scale)``, one per series, t in time points."""
+    steps = torch.arange(x.shape[2], device=x.device, dtype=x.dtype)
+    return x + scale * _uniform((len(x), 1, 1), generator, x, -1, 1) * steps
+
+
+def flip(x, generator, probability):
+    """Time reversed, for a share of the series."""
+    flipped = _uniform((len(x), 1, 1), generator, x) < probability
+    return torch.where(flipped, x.flip(2), x)
+
+
+def time_mask(x, generator, ratio, block):
+    """Blocks of `block` points set to 0, each with probability `ratio`."""
+    hidden = block_mask(len(x), x.shape[2], generator, ratio, block).to(x.device)
+    return x.masked_fill(hidden[:, None], 0.0)
+
+
+def block_mask(n_series, length, generator, ratio, block):
+    """``(n_series, length)`` booleans on the CPU: each block of points with probability `ratio`."""
+    chosen = torch.rand(n_series, -(-length // block), generator=generator, device="cpu") < ratio
+    return chosen.repeat_interleave(block, dim=1)[:, :length]
+
+
+def slice_and_shuffle(x, generator, n_segments):
+    """Cut at ``n_segments - 1`` points and join the parts in random order.
+
+    The points are drawn with replacement from all time points, so that parts can be empty;
+    "slice" of NC-VQVAE at 4.
+    """
+    n_series, _, length = x.shape
+    cuts = torch.randint(length, (n_series, n_segments - 1), generator=generator, device="cpu")
+    bounds = torch.cat([torch.zeros(n_series, 1, dtype=torch.int64), cuts.sort(1).values], dim=1)
+    ends = torch.cat([bounds[:, 1:], torch.full((n_series, 1), length)], dim=1)
+    order = torch.rand(n_series, n_segments, generator=generator, device="cpu").argsort(1)
+    lengths = (ends - bounds).gather(1, order)
+    starts = torch.zeros_like(order).scatter_(1, order, lengths.cumsum(1) - lengths)
+    positions = torch.arange(length).expand(n_series, length)
+    segments = torch.searchsorted(ends, positions.contiguous(), right=True)
+    targets = positions + (starts - bounds).gather(1, segments)
+    targets = targets[:, None].expand_as(x).to(x.device)
+    return torch.zeros_like(x).scatter_(2, targets, x)
+
+
+def crop(x, generator, ratio):
+    """A random window of ``ratio * T`` points, stretched linearly to T points."""
+    length = x.shape[2]
+    window = max(1, round(ratio * length))
+    starts = _starts(len(x), length - window + 1, generator)
+    steps = torch.linspace(0, window - 1, length, dtype=torch.float64)
+    return _interpolate(x, starts[:, None] + steps)
+
+
+def window_warp(x, generator, ratio, low, high):
+    """A window is stretched or squeezed by U(low, high), then the whole back to T points.
+
+    The window has ``ratio * T`` points and starts anywhere; both resamplings are linear.
+    "warp" of NC-VQVAE begins with it, at 0.4, 0.9 and 2.
+    """
+    length = x.shape[2]
+    window = max(1, round(ratio * length))
+    starts = _starts(len(x), max(1, length - window), generator)[:, None]
+    scales = torch.rand(len(x), 1, generator=generator, device="cpu", dtype=torch.float64)
+    stretched = ((low + (high - low) * scales) * window).long().clamp(min=1)
+    total = length - window + stretched
+    steps = torch.arange(length, dtype=torch.float64) / max(1, length - 1)
+    below, weight = _split(steps * (total - 1))
+    corners = (_unwarp(below + k, starts, window, stretched, total) for k in (0, 1))
+    first, second = (_interpolate(x, corner) for corner in corners)
+    return torch.lerp(first, second, weight[:, None].to(x))
+
+
+def _unwarp(positions, starts, window, stretched, total):
+    """Where in a series the whole-numbered positions of its warped form come from."""
+    positions = positions.minimum(total - 1)
+    inside = (positions - starts) * ((window - 1) / (stretched - 1).clamp(min=1).double()) + starts
+    after = positions - stretched + window
+    middle = torch.where(positions < starts + stretched, inside, after.double())
+    return torch.where(positions < starts, positions.double(), middle)
+
+
+def phase_shift(x, generator, n_fft, limit):
+    """Each frequency of the STFT turned by an angle of U(-limit, limit), one per series."""
+    u = _spectrum(x, n_fft)
+    angle = _uniform((len(x), 1, u.shape[2], 1), generator, x, -limit, limit)
+    return _series(u * torch.polar(torch.ones_like(angle), angle), x, n_fft)
+
+
+def band_dropout(x, generator, n_fft, probability):
+    """Each frequency of the STFT removed with a probability, per series."""
+    u = _spectrum(x, n_fft)
+    kept = _uniform((len(x), 1, u.shape[2], 1), generator, x) >= probability
+    return _series(u * kept, x, n_fft)
+
+
+def _spectrum(x, n_fft):
+    """Complex STFT ``(B, C, n_fft // 2 + 1, W)``, the last value of short series repeated."""
+    x = F.pad(x, (0, max(0, n_fft // 2 + 1 - x.shape[2])), mode="replicate")
+    parts = stft(x, n_fft).unflatten(1, (x.shape[1], 2))
+    return torch.complex(parts[:, :, 0], parts[:, :, 1])
+
+
+def _series(u, x, n_fft):
+    length = x.shape[2]
+    parts = torch.stack([u.real, u.imag], dim=2).flatten(1, 2)
+    return istft(parts, max(length, n_fft // 2 + 1), n_fft)[..., :length]
+
+
+def _normal(shape, generator, like):
+    return torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32).to(like)
+
+
+def _uniform(shape, generator, like, low=0.0, high=1.0):
+    draw = torch.rand(shape, generator=generator, device="cpu", dtype=torch.float32)
+    return (low + (high - low) * draw).to(like)
+
+
+def _starts(n_series, n_positions, generator):
+    return torch.randint(n_positions, (n_series,), generator=generator, device="cpu")
+
+
+def _interpolate(x, positions):
+    """Values of series ``(B, C, T)`` at fractional positions ``(B, M)``, linearly."""
+    below, weight = _split(positions)
+    below = below.to(x.device)[:, None].expand(-1, x.shape[1], -1)
+    above = (below + 1).clamp(max=x.shape[2] - 1)
+    return torch.lerp(x.gather(2, below), x.gather(2, above), weight[:, None].to(x))
+
+
+def _split(positions):
+    below = positions.floor()
+    return below.long(), positions - below
+
+
+@cache
+def _spline_basis(n_knots, length):
+    """``(n_knots, length)``: the spline through the unit vectors."""
+    knots = torch.linspace(0, max(1, length - 1), n_knots, dtype=torch.float64)
+    spline = CubicSpline(knots.numpy(), torch.eye(n_knots, dtype=torch.float64).numpy())
+    return torch.from_numpy(spline(torch.arange(length).numpy())).T.contiguous()

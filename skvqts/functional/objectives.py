@@ -1,0 +1,150 @@
+"""Self-supervised objectives (eq. 12) as functions of projected representations.
+
+Two views of a batch of B series are projected to ``(B, P)`` matrices. Sums over the P x P
+entries of a correlation or covariance matrix are taken through the B x B Gram matrix where
+that is smaller: ``|Z'Z|^2 = |ZZ'|^2``, and ``|Z1'Z2|^2 = <Z1 Z1', Z2 Z2'>``.
+"""
+
+import torch
+import torch.nn.functional as F
+
+_STD_EPS = 1e-8  # Barlow Twins', added to the standard deviation
+_VAR_EPS = 1e-4  # VICReg's, added to the variance
+
+
+def invariance(z1, z2):
+    """Mean squared difference of two views (Bardes et al. 2022, eq. 5)."""
+    return F.mse_loss(z1, z2)
+
+
+def variance_hinge(z):
+    """Mean over columns of ``max(0, 1 - std)`` (Bardes et al. 2022, eq. 1): against collapse."""
+    return F.relu(1 - (z.var(0) + _VAR_EPS).sqrt()).mean()
+
+
+def covariance_penalty(z):
+    """Sum of squared off-diagonal covariances over P (Bardes et al. 2022, eq. 4)."""
+    z = z - z.mean(0)
+    own = z.square().sum(0)  # the diagonal of Z'Z
+    return (_squared_norm(z, z) - own.square().sum()) / ((len(z) - 1) ** 2 * z.shape[1])
+
+
+def correlation_penalty(z):
+    """Mean of squared correlations off the diagonal (Lee & Aune 2021, eq. 5)."""
+    z = F.normalize(z - z.mean(0), dim=0)
+    own = z.square().sum(0)
+    return (_squared_norm(z, z) - own.square().sum()) / z.shape[1] ** 2
+
+
+def barlow_twins(z1, z2, off_diagonal_weight=0.005):
+    """Cross-correlation of two views towards the identity (Zbontar et al. 2021, eq. 1), over P.
+
+    Columns are standardised with the unbiased standard deviation, as published.
+    """
+    z1, z2 = _standardised(z1), _standardised(z2)
+    diagonal = (z1 * z2).mean(0)
+    everything = _squared_norm(z1, z2) / len(z1) ** 2
+    off_diagonal = everything - diagonal.square().sum()
+    total = (1 - diagonal).square().sum() + off_diagonal_weight * off_diagonal
+    return total / z1.shape[1]
+
+
+def vicreg(z1, z2, invariance_weight=25.0, variance_weight=25.0, covariance_weight=1.0):
+    """Variance-invariance-covariance regularisation (Bardes et al. 2022, eq. 6)."""
+    return (
+        invariance_weight * invariance(z1, z2)
+        + variance_weight * (variance_hinge(z1) + variance_hinge(z2))
+        + covariance_weight * (covariance_penalty(z1) + covariance_penalty(z2))
+    )
+
+
+def vibcreg(z1, z2, invariance_weight=25.0, variance_weight=25.0, correlation_weight=100.0):
+    """VICReg with correlations instead of covariances (Lee & Aune 2021, eq. 6).
+
+    Meant for projections that end in :func:`iterative_normalisation`.
+    """
+    return (
+        invariance_weight * invariance(z1, z2)
+        + variance_weight * (variance_hinge(z1) + variance_hinge(z2))
+        + correlation_weight * (correlation_penalty(z1) + correlation_penalty(z2))
+    )
+
+
+def vcreg(z, variance_weight=25.0, covariance_weight=1.0):
+    """VICReg without its invariance term (Mialon et al. 2024), for one view."""
+    return variance_weight * variance_hinge(z) + covariance_weight * covariance_penalty(z)
+
+
+def nt_xent(z1, z2, temperature=0.5):
+    """Normalised temperature-scaled cross-entropy (Chen et al. 2020, eq. 1).
+
+    Each of the 2 B views has to find its partner among the 2 B - 1 others.
+    """
+    z = F.normalize(torch.cat([z1, z2]), dim=1)
+    similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+    partner = torch.arange(len(z), device=z.device).roll(len(z1))
+    return F.cross_entropy(similarity, partner)
+
+
+def info_nce(query, key, queue, temperature=0.07):
+    """A query has to find its key among those of a queue (He et al. 2020, eq. 1).
+
+    Parameters
+    ----------
+    query, key : Tensor of shape (B, P)
+        The keys come from the momentum encoder and have no gradient.
+    queue : Tensor of shape (Q, P)
+        Keys of earlier batches, L2-normalised.
+    """
+    query, key = F.normalize(query, dim=1), F.normalize(key.detach(), dim=1)
+    positive = (query * key).sum(1, keepdim=True)
+    logits = torch.cat([positive, query @ queue.T], dim=1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.int64, device=query.device))
+
+
+def byol(prediction1, target2, prediction2, target1):
+    """``2 - 2 cos`` between predictions and the other view's targets (Grill et al. 2020, eq. 2).
+
+    Summed over both directions; targets have no gradient.
+    """
+    return _cosine_distance(prediction1, target2) + _cosine_distance(prediction2, target1)
+
+
+def _cosine_distance(prediction, target):
+    return 2 - 2 * F.cosine_similarity(prediction, target.detach(), dim=1).mean()
+
+
+def _standardised(z):
+    std = z.var(0).clamp(min=_STD_EPS**2).sqrt()  # the root of 0 has no gradient
+    return (z - z.mean(0)) / (std + _STD_EPS)
+
+
+def _squared_norm(z1, z2):
+    """``|Z1' Z2|^2`` through the smaller of two products."""
+    n_rows, n_columns = z1.shape
+    if n_rows < n_columns:
+        return ((z1 @ z1.T) * (z2 @ z2.T)).sum()
+    return (z1.T @ z2).square().sum()
+
+
+def whitening_matrix(z, n_iterations=5, eps=1e-5):
+    """Approximate inverse square root of covariances by Newton's iteration (Huang et al. 2019).
+
+    Parameters
+    ----------
+    z : Tensor of shape (B, G, d)
+        G groups of d features, centred.
+
+    Returns
+    -------
+    Tensor of shape (G, d, d)
+        ``z @ W`` of each group has a covariance near the identity.
+    """
+    z = z.transpose(0, 1)
+    eye = torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
+    covariance = z.mT @ z / z.shape[1] + eps * eye
+    trace = covariance.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+    covariance, root = covariance / trace, eye.expand_as(covariance)
+    for _ in range(n_iterations):
+        root = 1.5 * root - 0.5 * root @ root @ root @ covariance
+    return root / trace.sqrt()

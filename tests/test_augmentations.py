@@ -1,0 +1,179 @@
+"""Views of series against loops over series with the same draws, and properties."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skvqts.functional import augmentations as au
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def series(n=5, c=2, t=40, seed=1):
+    return torch.randn(n, c, t, generator=generator(seed)).cumsum(2)
+
+
+VIEWS = {
+    "gaussian_noise": lambda x, g: au.gaussian_noise(x, g, 0.05),
+    "amplitude_resize": lambda x, g: au.amplitude_resize(x, g, 0.2),
+    "magnitude_warp": lambda x, g: au.magnitude_warp(x, g, 4, 0.2),
+    "slope": lambda x, g: au.slope(x, g, 0.005),
+    "flip": lambda x, g: au.flip(x, g, 0.5),
+    "time_mask": lambda x, g: au.time_mask(x, g, 0.3, 5),
+    "slice_and_shuffle": lambda x, g: au.slice_and_shuffle(x, g, 4),
+    "crop": lambda x, g: au.crop(x, g, 0.6),
+    "window_warp": lambda x, g: au.window_warp(x, g, 0.4, 0.9, 2.0),
+    "phase_shift": lambda x, g: au.phase_shift(x, g, 8, 0.8),
+    "band_dropout": lambda x, g: au.band_dropout(x, g, 8, 0.3),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@given(n=st.integers(1, 6), c=st.integers(1, 3), t=st.integers(1, 50), seed=st.integers(0, 2**31))
+def test_views_have_the_shape_of_the_series_and_follow_the_seed(name, n, c, t, seed):
+    x = series(n, c, t, seed)
+    before = x.clone()
+    view = VIEWS[name](x, generator(seed))
+    assert view.shape == x.shape
+    assert view.dtype == x.dtype
+    assert torch.isfinite(view).all()
+    assert torch.equal(x, before)
+    assert torch.equal(view, VIEWS[name](x, generator(seed)))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_differ_between_series_and_between_calls(name):
+    x, g = series(1).expand(20, -1, -1), generator()
+    first, second = VIEWS[name](x, g), VIEWS[name](x, g)
+    assert not torch.equal(first, second)
+    assert len(torch.unique(first.flatten(1), dim=0)) > 1
+
+
+@pytest.mark.parametrize("name", sorted(set(VIEWS) - {"gaussian_noise"}))
+def test_channels_are_changed_alike(name):
+    x = series(6, 1, 40).expand(-1, 3, -1)
+    view = VIEWS[name](x, generator())
+    assert torch.equal(view[:, 0], view[:, 2])
+
+
+def test_gaussian_noise_has_its_standard_deviation():
+    noise = au.gaussian_noise(torch.zeros(50, 2, 1000), generator(), 0.05)
+    assert noise.std().item() == pytest.approx(0.05, rel=0.01)
+    assert noise.mean().item() == pytest.approx(0, abs=1e-3)
+
+
+def test_amplitude_resize_is_one_factor_per_series():
+    x = series(4000, 1, 3)
+    factors = au.amplitude_resize(x, generator(), 0.2) / x
+    np.testing.assert_allclose(factors[:, 0, 0], factors[:, 0, 2], rtol=1e-4)
+    assert factors[:, 0, 0].std().item() == pytest.approx(0.2, rel=0.05)
+
+
+def test_slices_are_those_of_a_loop():
+    """Same draws, one series at a time."""
+    x, n_segments = series(30, 2, 25), 4
+    view = au.slice_and_shuffle(x, generator(3), n_segments)
+    g = generator(3)
+    cuts = torch.randint(25, (30, n_segments - 1), generator=g).sort(1).values
+    orders = torch.rand(30, n_segments, generator=g).argsort(1)
+    for row, points, order, found in zip(x, cuts, orders, view, strict=True):
+        parts = torch.tensor_split(row, points, dim=1)
+        assert torch.equal(torch.cat([parts[i] for i in order], dim=1), found)
+
+
+def test_slice_and_shuffle_keeps_all_values_and_can_have_empty_parts():
+    x = series(200, 1, 6)
+    view = au.slice_and_shuffle(x, generator(), 4)
+    assert torch.equal(x.sort(2).values, view.sort(2).values)
+    assert (x == view).all(2).any()
+    assert not (x == view).all()
+
+
+def test_window_warp_is_that_of_a_loop():
+    """Same draws, one series at a time, by numpy.interp."""
+    n, length, ratio, low, high = 30, 37, 0.4, 0.9, 2.0
+    x = series(n, 2, length).double()
+    view = au.window_warp(x, generator(5), ratio, low, high)
+    g = generator(5)
+    window = round(ratio * length)
+    starts = torch.randint(length - window, (n,), generator=g)
+    scales = low + (high - low) * torch.rand(n, 1, generator=g, dtype=torch.float64)[:, 0]
+    for i in range(n):
+        s, stretched = int(starts[i]), int(scales[i] * window)
+        for row, found in zip(x[i].numpy(), view[i], strict=True):
+            steps = np.linspace(0, window - 1, stretched)
+            middle = np.interp(steps, np.arange(window), row[s : s + window])
+            whole = np.concatenate([row[:s], middle, row[s + window :]])
+            wanted = np.interp(np.linspace(0, len(whole) - 1, length), np.arange(len(whole)), whole)
+            np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+def test_crops_are_stretched_windows():
+    x = series(20, 1, 31).double()
+    view, window = au.crop(x, generator(7), 0.5), 16
+    starts = torch.randint(31 - window + 1, (20,), generator=generator(7))
+    for row, start, found in zip(x[:, 0].numpy(), starts, view[:, 0], strict=True):
+        wanted = np.interp(np.linspace(0, 15, 31), np.arange(16), row[start : start + 16])
+        np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+def test_magnitude_warp_goes_through_its_knots():
+    x = torch.ones(8, 1, 51).double()
+    view = au.magnitude_warp(x, generator(2), 4, 0.2)
+    knots = 1 + 0.2 * torch.randn(8, 1, 6, generator=generator(2))
+    np.testing.assert_allclose(view[:, 0, ::10], knots[:, 0], atol=1e-6)
+
+
+def test_slope_is_a_line():
+    lines = au.slope(torch.zeros(2000, 1, 9), generator(), 0.005)
+    slopes = lines[:, 0, 1]
+    np.testing.assert_allclose(lines[:, 0], slopes[:, None] * torch.arange(9), atol=1e-7)
+    assert 0.0049 < slopes.max() <= 0.005
+    assert -0.005 <= slopes.min() < -0.0049
+
+
+def test_flip_reverses_a_share():
+    x = series(4000, 1, 5)
+    view = au.flip(x, generator(), 0.25)
+    reversed_ = (view == x.flip(2)).all(2)[:, 0]
+    assert torch.equal(view[~reversed_], x[~reversed_])
+    assert reversed_.float().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+@given(ratio=st.floats(0, 1), block=st.integers(1, 9), length=st.integers(1, 60))
+def test_masks_hide_whole_blocks(ratio, block, length):
+    hidden = au.block_mask(50, length, generator(), ratio, block)
+    assert hidden.shape == (50, length)
+    for part in hidden.split(block, dim=1):
+        assert (part.all(1) == part.any(1)).all()
+    x = torch.ones(50, 2, length)
+    assert torch.equal(au.time_mask(x, generator(), ratio, block)[:, 1] == 0, hidden)
+
+
+@pytest.mark.parametrize("n_fft", [4, 5, 6, 7, 8, 32, 100])
+def test_spectral_views_change_nothing_at_zero(n_fft):
+    x = series(5, 2, 33)
+    np.testing.assert_allclose(au.phase_shift(x, generator(), n_fft, 0.0), x, atol=1e-5)
+    np.testing.assert_allclose(au.band_dropout(x, generator(), n_fft, 0.0), x, atol=1e-5)
+
+
+def test_without_its_bands_nothing_is_left():
+    x = series(5, 2, 33)
+    assert not au.band_dropout(x, generator(), 8, 1.0).abs().max() > 1e-6
+
+
+def test_a_phase_shift_turns_a_wave_by_its_angle():
+    """A wave of period 8 lies in three rows of the STFT; each part turns by its row's angle."""
+    t = torch.arange(64.0)
+    wave = torch.sin(2 * torch.pi * t / 8)[None, None]
+    angle = (2 * torch.rand(1, 1, 5, 1, generator=generator(4)) - 1) * 1.5
+    view = au.phase_shift(wave, generator(4), 8, 1.5)[0, 0, 16:48]
+    wanted = torch.sin(2 * torch.pi * t / 8 + angle[0, 0, 1, 0])[16:48]
+    neighbours = [torch.sin(2 * torch.pi * t / 8 + angle[0, 0, k, 0])[16:48] for k in (0, 2)]
+    # a Hann window spreads the wave over rows 0 to 2, with weights 1/6, 2/3, 1/6 in the sum
+    mixed = 2 / 3 * wanted + 1 / 6 * sum(neighbours)
+    np.testing.assert_allclose(view, mixed, atol=0.05)
