@@ -1,7 +1,5 @@
 """The door between arrays and the network of a fitted tokenizer: encode, read out, decode."""
 
-from collections.abc import Callable
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -37,10 +35,16 @@ class Codec:
 
         def read_chunk(chunk):
             encoded = _Encoded(self.network, *self.network.encode_and_record(self._scaled(chunk)))
-            outs = [OUTPUTS[output].read(encoded) for output in outputs]
+            outs = [OUTPUTS[output](encoded) for output in outputs]
             return [out.cpu().numpy() for out in outs]
 
         return self._chunked(read_chunk, series)
+
+    def n_columns(self, series):
+        """Number of columns of each of `OUTPUTS`, by name."""
+        return {
+            o: out.shape[1] for o, out in zip(OUTPUTS, self.read(series[:1], *OUTPUTS), strict=True)
+        }
 
     def residuals(self, series):
         """Reconstruction minus series ``(n, c, t)``, both scaled."""
@@ -110,39 +114,13 @@ def _features(encoded):
     return torch.cat([*parts, _bag_of_codes(encoded).sqrt()], dim=1)
 
 
-class _Output(NamedTuple):
-    """One of the outputs of VQTokenizer."""
-
-    read: Callable  # of an _Encoded, to a Tensor (B, n_columns)
-    n_columns: Callable  # of the sizes of the network, see `n_columns`
-
-
 OUTPUTS = {
-    "features": _Output(_features, lambda s: s.n_pooled + s.n_pooled_activations + s.n_codes),
-    "tokens": _Output(lambda e: e.tokens, lambda s: s.n_tokens),
-    "one_hot": _Output(
-        lambda e: readout.one_hot(e.tokens, e.n_codes), lambda s: s.n_tokens * s.n_codes
-    ),
-    "bag_of_codes": _Output(_bag_of_codes, lambda s: s.n_codes),
-    "quantized": _Output(lambda e: e.quantized_latents.flatten(1), lambda s: s.n_tokens * s.dim),
-    "quantized_pooled": _Output(
-        lambda e: readout.pool(e.quantized_latents, **POOLING), lambda s: s.n_pooled
-    ),
-    "continuous": _Output(lambda e: e.latents.flatten(1), lambda s: s.n_tokens * s.dim),
-    "continuous_pooled": _Output(
-        lambda e: readout.pool(e.latents, **POOLING), lambda s: s.n_pooled
-    ),
+    "features": _features,
+    "tokens": lambda encoded: encoded.tokens,
+    "one_hot": lambda encoded: readout.one_hot(encoded.tokens, encoded.n_codes),
+    "bag_of_codes": _bag_of_codes,
+    "quantized": lambda encoded: encoded.quantized_latents.flatten(1),
+    "quantized_pooled": lambda encoded: readout.pool(encoded.quantized_latents, **POOLING),
+    "continuous": lambda encoded: encoded.latents.flatten(1),
+    "continuous_pooled": lambda encoded: readout.pool(encoded.latents, **POOLING),
 }
-
-
-def n_columns(output, network, n_tokens, dim):
-    """Number of columns of an output, of series of `n_tokens` latents of dimension `dim`."""
-    sizes = SimpleNamespace(
-        n_tokens=n_tokens,
-        dim=dim,
-        n_codes=len(network.codebook()),
-        n_pooled=readout.n_pooled(n_tokens, **POOLING) * dim,
-        n_pooled_activations=readout.n_pooled(n_tokens, **ACTIVATION_POOLING)
-        * network.n_activations,
-    )
-    return OUTPUTS[output].n_columns(sizes)

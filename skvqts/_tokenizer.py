@@ -15,7 +15,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._codec import OUTPUTS, Codec, n_columns
+from ._codec import OUTPUTS, Codec
 from ._nn.initialise import build
 from ._nn.vqvae import front_end_size, make_vqvae
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
@@ -491,7 +491,7 @@ class VQTokenizer(
 
     @property
     def _n_features_out(self):
-        return n_columns(self.output, self.module_, self._n_tokens, self._latent_dim)
+        return self._n_columns[self.output]
 
     @property
     def _n_tokens(self):
@@ -576,6 +576,7 @@ class VQTokenizer(
         """Fitted attributes that the trained network gives on the training set."""
         self.token_shape_ = self.module_.grid
         self.codebook_ = self.module_.codebook().detach().cpu().numpy().copy()
+        self._n_columns = self._codec().n_columns(series)
         tokens, features = self._codec().read(series, "tokens", "features")
         if tokens.size < len(self.codebook_):
             warnings.warn(

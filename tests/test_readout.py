@@ -39,7 +39,6 @@ def test_shares_by_hand():
 
 @given(n=st.integers(1, 12), levels=st.lists(st.integers(1, 8), min_size=1, max_size=3))
 def test_pool_width(n, levels):
-    z = torch.zeros(2, n, 3)
-    for statistics in (("mean", "std"), ("min", "shares", "max")):
-        width = 3 * readout.n_pooled(n, statistics, levels)
-        assert readout.pool(z, statistics, levels).shape == (2, width)
+    z, n_parts = torch.zeros(2, n, 3), sum(min(level, n) for level in levels)
+    for statistics, width in ((("mean", "std"), 2), (("min", "shares", "max"), 9)):
+        assert readout.pool(z, statistics, levels).shape == (2, 3 * width * n_parts)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .conv import ConvDecoder, ConvEncoder
-from .layers import BatchNorm2d, recorded_activations
+from .layers import recorded_activations
 from .quantizer import Quantizer
 from .stft import STFTDecoder, STFTEncoder
 
@@ -60,16 +60,6 @@ class VQVAE(nn.Module):
         with recorded_activations() as activations:
             quantized = self.encode(x)
         return quantized, [a.flatten(2).transpose(1, 2) for a in activations]
-
-    @property
-    def n_activations(self):
-        """Channels of the activations that `encode_and_record` gives, in all."""
-        layers = (layer for band in self.bands for layer in band.encoder.modules())
-        return sum(
-            layer.num_features
-            for layer in layers
-            if isinstance(layer, BatchNorm2d) and layer.affine
-        )
 
     @torch.no_grad()
     def initialise_codebooks(self, start, data, batch_size, generator):

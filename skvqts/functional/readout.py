@@ -37,7 +37,8 @@ def pool(z, statistics, levels):
 
     Returns
     -------
-    Tensor of shape (B, n_pooled(N, statistics, levels) * D)
+    Tensor of shape (B, n_parts * n_statistics * D)
+        "shares" counts as seven statistics.
     """
     parts = [part for level in levels for part in z.tensor_split(min(level, z.shape[1]), dim=1)]
     return torch.cat([_STATISTICS[name](part) for part in parts for name in statistics], dim=1)
@@ -56,9 +57,3 @@ _STATISTICS = {
     "variation": lambda z: z.diff(dim=1).abs().sum(1) / max(1, z.shape[1] - 1),
     "shares": _shares,
 }
-
-
-def n_pooled(n_tokens, statistics, levels):
-    """Number of columns that :func:`pool` returns per latent dimension."""
-    per_part = sum(len(_THRESHOLDS) if name == "shares" else 1 for name in statistics)
-    return per_part * sum(min(level, n_tokens) for level in levels)
