@@ -44,6 +44,12 @@ def test_the_loop_knows_no_model_and_no_estimator():
     assert "sklearn" not in _roots(PACKAGE / "_training.py")
 
 
+def test_nothing_rests_on_assert_statements_that_python_can_leave_out():
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.walk(ast.parse(path.read_text()))
+        assert not [node.lineno for node in tree if isinstance(node, ast.Assert)], path
+
+
 def test_only_core_dependencies_are_imported_with_the_package():
     code = (
         "import sys, skvqts; "
