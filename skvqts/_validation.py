@@ -112,7 +112,7 @@ def _as_array_like(X, name):
             "fill them before (X.filled(...))."
         )
     if not (X is None or isinstance(X, Number) or any(hasattr(X, a) for a in _CONTAINERS)):
-        raise TypeError(f"X is no array-like but a {type(X).__name__}. {_WANTED.format(name)}")
+        raise TypeError(f"X must be array-like, got {type(X).__name__}. {_WANTED.format(name)}")
     X = X if hasattr(X, "shape") else np.asarray(X)
     _refuse_other_forms(X, name)
     return X
