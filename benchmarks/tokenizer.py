@@ -59,7 +59,7 @@ def fitted(X, seed, budget=1, **parameters):
     """A tokenizer and what its fit cost."""
     tokenizer = VQTokenizer(random_state=seed, **parameters)
     steps_per_epoch = -(-len(X) // tokenizer.batch_size)
-    epochs = max(8, -(-600 // steps_per_epoch))
+    epochs = tokenizer._plan(len(X)).n_epochs
     tokenizer.set_params(max_epochs=max(1, round(budget * epochs)))
     start = time.perf_counter()
     tokenizer.fit(X)

@@ -27,7 +27,7 @@ def recorded_activations():
         _records.reset(token)
 
 
-class BatchNorm2d(nn.BatchNorm2d):
+class _SingleValue:
     """Batch normalisation that accepts a single value per channel in training.
 
     One series of one token has no batch statistics, and torch raises there; it is
@@ -35,13 +35,24 @@ class BatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x):
+        if self.training and x.numel() == x.shape[1]:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
+class BatchNorm1d(_SingleValue, nn.BatchNorm1d):
+    """For rows ``(B, C)``; accepts a single row in training."""
+
+
+class BatchNorm2d(_SingleValue, nn.BatchNorm2d):
+    """For images ``(B, C, H, W)``; accepts a single value per channel, and can be recorded."""
+
+    def forward(self, x):
         records = _records.get()
         if records is not None and self.affine:
             records.append(
                 F.batch_norm(x, self.running_mean, self.running_var, training=False, eps=self.eps)
-            )
-        if self.training and x.numel() == x.shape[1]:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         return super().forward(x)

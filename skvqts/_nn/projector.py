@@ -1,23 +1,12 @@
 """From pooled representations to the space in which self-supervised losses compare them."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ..functional.objectives import whitening_matrix
+from .layers import BatchNorm1d
 
 _GROUP = 64  # features whitened together
-
-
-class BatchNorm1d(nn.BatchNorm1d):
-    """Batch normalisation that accepts a single row in training, and leaves it nearly alone."""
-
-    def forward(self, x):
-        if self.training and len(x) == 1:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(x)
 
 
 class IterNorm(nn.Module):
