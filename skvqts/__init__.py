@@ -1,7 +1,19 @@
 """Scikit-learn-compatible discrete representation learning and generation of time series."""
 
+from . import augmentation, objectives
+from ._extractor import SSLFeatureExtractor
 from ._tokenizer import VQTokenizer
 from ._version import __version__
-from .exceptions import DivergedError, NotInvertibleError, VersionWarning
+from .exceptions import CollapseWarning, DivergedError, NotInvertibleError, VersionWarning
 
-__all__ = ["DivergedError", "NotInvertibleError", "VQTokenizer", "VersionWarning", "__version__"]
+__all__ = [
+    "CollapseWarning",
+    "DivergedError",
+    "NotInvertibleError",
+    "SSLFeatureExtractor",
+    "VQTokenizer",
+    "VersionWarning",
+    "__version__",
+    "augmentation",
+    "objectives",
+]

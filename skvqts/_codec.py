@@ -1,22 +1,26 @@
-"""The door between arrays and the network of a fitted tokenizer: encode, read out, decode."""
+"""The door between arrays and a trained network: encode, read out, decode."""
 
 from typing import NamedTuple
 
 import torch
 
+from ._nn.layers import recorded
 from ._runtime import chunk_size, computing, in_chunks
 from .functional import readout
 
 POOLING = {"statistics": ("mean", "std", "variation"), "levels": (1, 4)}
-ACTIVATION_POOLING = {"statistics": ("max", "min", "std", "shares"), "levels": (1,)}
+ACTIVATION_POOLING = {
+    "statistics": ("max", "min", "std", "shares", "positions", "stretches"),
+    "levels": (1,),
+}
 
 
-class Codec:
-    """A trained VQ-VAE for arrays in the user's units, chunk by chunk.
+class Reader:
+    """Read-outs of series in the user's units by a trained network, chunk by chunk.
 
     Parameters
     ----------
-    network : VQVAE
+    network : nn.Module
         In evaluation mode.
     scaler : SeriesScaler
     device : str
@@ -25,26 +29,40 @@ class Codec:
         Number of values of a series, which decides the size of the chunks.
     """
 
+    outputs = {}  # functions of what `_encoded` gives, by name
+
     def __init__(self, network, scaler, device, n_threads, n_values):
         self.network, self.scaler = network, scaler
         self.device, self.n_threads = torch.device(device), n_threads
         self.rows = chunk_size(n_values)
 
     def read(self, series, *outputs):
-        """Read-outs of series ``(n, c, t)``: one array ``(n, n_columns)`` for each of `OUTPUTS`."""
+        """Read-outs of series ``(n, c, t)``: one array ``(n, n_columns)`` for each output."""
 
         def read_chunk(chunk):
-            encoded = _Encoded(self.network, *self.network.encode_and_record(self._scaled(chunk)))
-            outs = [OUTPUTS[output](encoded) for output in outputs]
-            return [out.cpu().numpy() for out in outs]
+            encoded = self._encoded(self._scaled(chunk))
+            return [self.outputs[output](encoded).cpu().numpy() for output in outputs]
 
         return self._chunked(read_chunk, series)
 
     def n_columns(self, series):
-        """Number of columns of each of `OUTPUTS`, by name."""
-        return {
-            o: out.shape[1] for o, out in zip(OUTPUTS, self.read(series[:1], *OUTPUTS), strict=True)
-        }
+        """Number of columns of each output, by name."""
+        outs = self.read(series[:1], *self.outputs)
+        return {o: out.shape[1] for o, out in zip(self.outputs, outs, strict=True)}
+
+    def _scaled(self, chunk):
+        return torch.from_numpy(self.scaler.transform(chunk)).to(self.device)
+
+    def _chunked(self, function, rows):
+        with computing(self.device, self.n_threads):
+            return in_chunks(function, rows, self.rows)
+
+
+class Codec(Reader):
+    """Encodes, reads out and decodes by a trained VQ-VAE."""
+
+    def _encoded(self, x):
+        return _Quantized(self.network, *self.network.encode_and_record(x))
 
     def residuals(self, series):
         """Reconstruction minus series ``(n, c, t)``, both scaled."""
@@ -71,15 +89,8 @@ class Codec:
 
         return self._chunked(decode_chunk, rows)[0]
 
-    def _scaled(self, chunk):
-        return torch.from_numpy(self.scaler.transform(chunk)).to(self.device)
 
-    def _chunked(self, function, rows):
-        with computing(self.device, self.n_threads):
-            return in_chunks(function, rows, self.rows)
-
-
-class _Encoded(NamedTuple):
+class _Quantized(NamedTuple):
     """A chunk of series as the network sees it."""
 
     network: torch.nn.Module
@@ -109,12 +120,19 @@ def _bag_of_codes(encoded):
 
 def _features(encoded):
     """Pooled latents, pooled activations, square root of the bag of codes (Hellinger)."""
-    parts = [readout.pool(encoded.latents, **POOLING)]
-    parts += [readout.pool(a, **ACTIVATION_POOLING) for a in encoded.activations]
+    parts = [_pooled_latents(encoded), *_pooled_activations(encoded)]
     return torch.cat([*parts, _bag_of_codes(encoded).sqrt()], dim=1)
 
 
-OUTPUTS = {
+def _pooled_latents(encoded):
+    return readout.pool(encoded.latents, **POOLING)
+
+
+def _pooled_activations(encoded):
+    return [readout.pool(a, **ACTIVATION_POOLING) for a in encoded.activations]
+
+
+Codec.outputs = OUTPUTS = {
     "features": _features,
     "tokens": lambda encoded: encoded.tokens,
     "one_hot": lambda encoded: readout.one_hot(encoded.tokens, encoded.n_codes),
@@ -122,5 +140,28 @@ OUTPUTS = {
     "quantized": lambda encoded: encoded.quantized_latents.flatten(1),
     "quantized_pooled": lambda encoded: readout.pool(encoded.quantized_latents, **POOLING),
     "continuous": lambda encoded: encoded.latents.flatten(1),
-    "continuous_pooled": lambda encoded: readout.pool(encoded.latents, **POOLING),
+    "continuous_pooled": _pooled_latents,
+}
+
+
+class EncoderReader(Reader):
+    """Reads out a trained encoder."""
+
+    def _encoded(self, x):
+        return _Encoded(*recorded(self.network, x))
+
+
+class _Encoded(NamedTuple):
+    """A chunk of series as an encoder sees it."""
+
+    latents: torch.Tensor  # (B, N, D)
+    activations: list  # standardised, each (B, M, C)
+
+
+EncoderReader.outputs = ENCODER_OUTPUTS = {
+    "features": lambda encoded: torch.cat(
+        [_pooled_latents(encoded), *_pooled_activations(encoded)], dim=1
+    ),
+    "latents": lambda encoded: encoded.latents.flatten(1),
+    "latents_pooled": _pooled_latents,
 }

@@ -1,52 +1,37 @@
 """VQTokenizer: series to discrete tokens and back, and features made of both."""
 
 import warnings
-from copy import deepcopy
 from functools import partial
 
 import numpy as np
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
+from ._base import SeriesTransformer
 from ._codec import OUTPUTS, Codec
-from ._nn.initialise import build
-from ._nn.vqvae import front_end_size, make_vqvae
-from ._progress import CallbackSupportMixin, Progress, with_callbacks
-from ._runtime import computing, default_n_threads
-from ._scaling import ColumnScaler, SeriesScaler
-from ._state import TorchStateMixin, unchanged_on_failure
-from ._training import TrainingPlan, train
+from ._nn.branches import View
+from ._nn.vqvae import FRONT_ENDS, front_end_size, make_vqvae
+from ._scaling import ColumnScaler
+from ._self_supervision import SelfSupervision
 from ._validation import (
     Decimal,
     Whole,
-    generator_from,
-    resolve_device,
     validate_one_hot,
     validate_read_out,
     validate_series,
     validate_tokens,
 )
+from .augmentation import PRESETS, Augmentation
 from .exceptions import NotInvertibleError
 from .functional import codebook as cb
+from .objectives import OBJECTIVES, Objective
 
-_AUTO_STEPS, _AUTO_EPOCHS = 600, 8  # max_epochs="auto" makes at least so many of both
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
 
 
-class VQTokenizer(
-    TorchStateMixin,
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseEstimator,
-):
+class VQTokenizer(SeriesTransformer):
     """Vector-quantised autoencoder (VQ-VAE) of time series.
 
     An encoder turns each series into a short sequence of latent vectors, each is
@@ -75,27 +60,29 @@ class VQTokenizer(
 
         It can be changed after `fit`.
 
-    frontend : {"conv", "stft"}, default="conv"
+    frontend : {"conv", "multiscale", "stft"}, default="conv"
         "conv": one-dimensional convolutions at the resolution of the tokens.
+        "multiscale": kernels of nine points at all dilations on the series itself, then
+        convolutions at the resolution of the tokens; better features at about twice the work.
         "stft": the published architecture, two-dimensional convolutions on a short-time Fourier
         transform of window 8 [2]_ [3]_; about ten times the work. Series of
         fewer than 5 points are repeated at their last value to 5 there; what comes
         back always has the fitted length.
 
     width : int, default=64
-        Number of channels of the convolutions.
+        Number of channels of the convolutions; "multiscale" has four times as many kernels.
 
     latent_dim : int or "auto", default="auto"
-        Dimension D of the latents. "auto" is 128 for "conv" and 64 for "stft", as published.
+        Dimension D of the latents. "auto" is 64 for "stft", as published, else 128.
 
     n_blocks : int or "auto", default="auto"
-        Number of residual blocks of the encoder; the decoder has as many for "stft" and half as
-        many for "conv". "auto" is 2 for "conv" and 4 for "stft", as published.
+        Number of residual blocks of the encoder; the decoder has as many for "stft", else half as
+        many. "auto" is 4 for "stft", as published, else 2.
 
     downsampled_width : int or "auto", default="auto"
         About how many tokens there are along time; the exact number follows from the
-        length, see `token_shape_`. "auto" is 32 for "conv", and 8 for "stft", which
-        has five rows of tokens.
+        length, see `token_shape_`. "auto" is 8 for "stft", which has five rows of tokens,
+        else 32.
 
     code_dim : int or None, default=None
         Dimension of the codes; latents are mapped linearly to it and back. None: `latent_dim`.
@@ -124,6 +111,25 @@ class VQTokenizer(
         Weight of the regularisation that makes codes orthogonal. With `codebook_update="ema"` it
         acts on the moving averages, so that the next update does not undo it.
 
+    ssl : None, str or objective, default=None
+        Self-supervised objective that is learned beside the reconstruction: the latents of a series
+        and of a random view of it are to be alike, those of different series different [3]_.
+        "barlow_twins", "vicreg", "vibcreg", "vcreg", "simclr", "moco", "byol", "masked" (hidden parts
+        of the series are reconstructed instead), or an object of `skvqts.objectives` with
+        parameters of its own. It makes a fit two to three times as long.
+
+    ssl_view : {"quantized", "continuous", "augmented"}, default="quantized"
+        What the latents of the random view are compared with: the quantised latents of the
+        series, as published; its continuous latents; or those of a second random view. The
+        latents of a random view are never quantised and never move a code.
+
+    augmentation : {"gauss", "slice", "warp"} or augmentation, default="warp"
+        What makes the random view: a published set [3]_ or an object of
+        `skvqts.augmentation`. Used where `ssl` is not None.
+
+    augmented_weight : float, default=0.1
+        Weight of the reconstruction of the random view from its continuous latents.
+
     scaling : {"train", "series"}, default="train"
         Standardise each channel by the mean and standard deviation of the training set, or of each
         series; then level and scale of a series are lost, and decoded series have those of the
@@ -150,7 +156,8 @@ class VQTokenizer(
     tol : float, default=1e-4
 
     warm_start : bool, default=False
-        Continue from the weights, codes and scaling of the previous `fit`.
+        Continue from the weights, codes and scaling of the previous `fit`; the projector of
+        `ssl`, which is not kept, starts anew.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the network's matrix products in training; quantiser, losses and
@@ -180,14 +187,14 @@ class VQTokenizer(
     perplexity_ : float
         Of `codebook_usage_`: from 1 (one code) to `codebook_size` (all alike).
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
-        Mean of each loss term per epoch, unweighted: "reconstruction", "commitment", ...; their
-        weighted sum "loss"; with early stopping, "validation", that of held-out series.
+        Mean of each loss term per epoch, unweighted: "reconstruction", "commitment", with `ssl`
+        "augmented" and "ssl", ...; their weighted sum "loss"; with early stopping, "validation", that of held-out series.
     n_iter_ : int
         Number of epochs run.
     interrupted_ : bool
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch.
     token_shape_ : tuple of (int, int)
-        Rows and columns of the tokens of each band: ``((1, N),)`` for "conv", with time as
+        Rows and columns of the tokens of each band: ``((1, N),)`` but for "stft", with time as
         column. Tokens are in row-major order.
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
@@ -223,9 +230,10 @@ class VQTokenizer(
     """
 
     _parameter_constraints = {
+        **SeriesTransformer._parameter_constraints,
         "codebook_size": [Whole(1)],
         "output": [StrOptions(set(OUTPUTS))],
-        "frontend": [StrOptions({"conv", "stft"})],
+        "frontend": [StrOptions(set(FRONT_ENDS))],
         "width": [Whole(1)],
         "latent_dim": [Whole(1), StrOptions({"auto"})],
         "n_blocks": [Whole(0), StrOptions({"auto"})],
@@ -238,21 +246,10 @@ class VQTokenizer(
         "revival_threshold": [Decimal(0, 1)],
         "commitment_weight": [Decimal(0)],
         "orthogonal_weight": [Decimal(0)],
-        "scaling": [StrOptions({"train", "series"})],
-        "batch_size": [Whole(1)],
-        "max_epochs": [Whole(1), StrOptions({"auto"})],
-        "learning_rate": [Decimal(0, closed="neither")],
-        "weight_decay": [Decimal(0)],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Decimal(0, 1, closed="neither")],
-        "n_iter_no_change": [Whole(1)],
-        "tol": [Decimal(0)],
-        "warm_start": ["boolean"],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "device": [str, torch.device],
-        "n_threads": [Whole(1), None],
-        "verbose": [Whole(0), "boolean"],
-        "random_state": ["random_state"],
+        "ssl": [StrOptions(set(OBJECTIVES)), Objective, None],
+        "ssl_view": [StrOptions({"quantized", "continuous", "augmented"})],
+        "augmentation": [StrOptions(set(PRESETS)), Augmentation],
+        "augmented_weight": [Decimal(0)],
     }
 
     def __init__(
@@ -273,6 +270,10 @@ class VQTokenizer(
         revival_threshold=0.05,
         commitment_weight=0.25,
         orthogonal_weight=0.0,
+        ssl=None,
+        ssl_view="quantized",
+        augmentation="warp",
+        augmented_weight=0.1,
         scaling="train",
         batch_size=64,
         max_epochs="auto",
@@ -304,6 +305,10 @@ class VQTokenizer(
         self.revival_threshold = revival_threshold
         self.commitment_weight = commitment_weight
         self.orthogonal_weight = orthogonal_weight
+        self.ssl = ssl
+        self.ssl_view = ssl_view
+        self.augmentation = augmentation
+        self.augmented_weight = augmented_weight
         self.scaling = scaling
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -319,73 +324,6 @@ class VQTokenizer(
         self.n_threads = n_threads
         self.verbose = verbose
         self.random_state = random_state
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Learn encoder, codebook and decoder.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, t) or (n, c, t)
-            Training series, finite; at least two.
-        y : ignored
-
-        Returns
-        -------
-        self : VQTokenizer
-
-        Raises
-        ------
-        ValueError
-            If `X` or a parameter is not valid, or `device` is not present.
-        TypeError
-            If `X` is sparse or not numeric.
-        DivergedError
-            If the loss is not finite or explodes.
-        KeyboardInterrupt
-            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
-        """
-        with unchanged_on_failure(self):
-            record = self._fit(X, y)
-        if record.interrupt is not None:
-            raise record.interrupt
-        return self
-
-    @with_callbacks
-    def _fit(self, X, y):
-        warm = self.warm_start and hasattr(self, "module_")
-        series = validate_series(self, X, reset=not warm, min_samples=2)
-        device, generator = resolve_device(self.device), generator_from(self.random_state)
-        plan = self._plan(len(series))
-        n_points = plan.n_epochs * len(series) * series.shape[2]
-        n_threads = self.n_threads or default_n_threads(n_points)
-        self._prepare(series, warm)
-        with (
-            computing(device, n_threads, training=True),
-            Progress(self, plan.n_epochs, X, y) as progress,
-        ):
-            network = self._network(warm, generator).to(device)
-            data, held_out = self._split(series, device, generator)
-            if not warm:
-                start = self.codebook_init
-                network.initialise_codebooks(start, data, plan.batch_size, generator)
-            objective = _Objective(network, generator)
-            record = train(
-                network,
-                (data,),
-                objective.losses,
-                self._loss_weights(),
-                plan,
-                generator,
-                after_step=objective.after_step,
-                validation=held_out,
-                on_epoch_end=progress.epoch,
-            )
-        self.module_, self.device_, self.n_threads_ = network, str(device), n_threads
-        self.n_iter_, self.interrupted_ = record.n_epochs, record.interrupt is not None
-        self.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
-        self._describe(series)
-        return record
 
     def transform(self, X):
         """Read-out of series, as `output` says.
@@ -504,38 +442,22 @@ class VQTokenizer(
     def _module_constructor(self):
         return partial(make_vqvae, **self._architecture)
 
-    def _plan(self, n_series):
-        n_train = n_series - _n_held_out(n_series, self)
-        n_batches = -(-n_train // self.batch_size)
-        n_epochs = self.max_epochs
-        if n_epochs == "auto":
-            n_epochs = max(_AUTO_EPOCHS, -(-_AUTO_STEPS // n_batches))
-        return TrainingPlan(
-            n_epochs=int(n_epochs),
-            batch_size=int(self.batch_size),
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-            bfloat16=self.precision == "bfloat16",
-        )
+    @property
+    def _least_batch(self):
+        return 1 if self.ssl is None else 2
+
+    def _task(self, network, data, plan, generator, warm):
+        if not warm:
+            network.initialise_codebooks(self.codebook_init, data, plan.batch_size, generator)
+        task = _Task(network, self._loss_weights(), generator)
+        if self.ssl is None:
+            return task
+        ssl = SelfSupervision(self.ssl, self.augmentation, generator)
+        ssl.start(network, self._latent_dim, data.device)
+        return _SelfSupervisedTask(task, ssl, self.ssl_view, self.augmented_weight)
 
     def _loss_weights(self):
         return {"commitment": self.commitment_weight, "orthogonal": self.orthogonal_weight}
-
-    def _prepare(self, series, warm):
-        """Scaling, and the arguments of the network, kept to build an equal one when unpickled."""
-        architecture = self._network_arguments()
-        per_series = self.scaling == "series"
-        if not warm:
-            self._architecture = architecture
-            self._scaler = SeriesScaler(per_series).fit(series)
-        elif (architecture, per_series) != (self._architecture, self._scaler.per_series):
-            raise ValueError(
-                "VQTokenizer(warm_start=True) continues with the network of the previous fit, but "
-                "parameters that shape the network, its codebook or the scaling have changed "
-                "since: set them back, or set warm_start=False."
-            )
 
     def _network_arguments(self):
         return {
@@ -559,18 +481,6 @@ class VQTokenizer(
                 "orthogonal_weight": self.orthogonal_weight,
             },
         }
-
-    def _network(self, warm, generator):
-        return deepcopy(self.module_) if warm else build(self._module_constructor(), generator)
-
-    def _split(self, series, device, generator):
-        """Scaled training series on the device, and held-out ones for early stopping."""
-        data = torch.from_numpy(self._scaler.transform(series)).to(device)
-        n_held_out = _n_held_out(len(data), self)
-        if not n_held_out:
-            return data, None
-        order = torch.randperm(len(data), generator=generator, device="cpu").to(device)
-        return data[order[n_held_out:]], (data[order[:n_held_out]],)
 
     def _describe(self, series):
         """Fitted attributes that the trained network gives on the training set."""
@@ -602,16 +512,17 @@ class VQTokenizer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = [] if self.output == "tokens" else ["float32"]
+        if self.output == "tokens":
+            tags.transformer_tags.preserves_dtype = []
         return tags
 
 
-class _Objective:
+class _Task:
     """Eq. 21 on a batch of series; after the optimiser's step the codebook follows the batch."""
 
-    def __init__(self, network, generator):
-        self.network, self.generator, self.quantized = network, generator, None
+    def __init__(self, network, weights, generator):
+        self.module = self.network = network
+        self.weights, self.generator, self.quantized = weights, generator, None
 
     def losses(self, x):
         self.quantized = self.network.encode(x)
@@ -621,7 +532,37 @@ class _Objective:
         self.network.update(self.quantized, self.generator)
 
 
-def _n_held_out(n_series, tokenizer):
-    if not tokenizer.early_stopping:
-        return 0
-    return min(n_series - 1, max(1, round(tokenizer.validation_fraction * n_series)))
+class _SelfSupervisedTask:
+    """Eq. 21 and a self-supervised loss (eq. 12) between the series and a view of them.
+
+    The view is decoded from its continuous latents: it never touches the codebook.
+    """
+
+    def __init__(self, task, ssl, first_view, augmented_weight):
+        self.task, self.ssl, self.first_view = task, ssl, first_view
+        self.network = task.network
+        self.module = nn.ModuleList([task.network, ssl.branch])
+        self.weights = task.weights | {
+            "augmented": augmented_weight,
+            "ssl": ssl.objective.weight,
+        }
+
+    def losses(self, x):
+        terms = self.task.losses(x)
+        view = self.ssl.view(x, self.network)
+        if self.weights["augmented"] and not self.ssl.hides:
+            decoded = self.network.reconstruction(*view[:2])
+            terms["augmented"] = sum(decoded.values())
+        return terms | {"ssl": self.ssl.branch(self._first(x), view)}
+
+    def _first(self, x):
+        if self.first_view == "augmented" and not self.ssl.hides:
+            return self.ssl.view(x, self.network)
+        quantized = self.task.quantized
+        if self.first_view == "quantized":
+            return View(x, self.network.quantized_latents(quantized))
+        return View(x, self.network.latents(quantized))
+
+    def after_step(self):
+        self.task.after_step()
+        self.ssl.branch.follow(self.network)

@@ -21,6 +21,8 @@ class TrainingPlan:
     Parameters
     ----------
     n_epochs, batch_size : int
+    least_batch : int
+        Batches are made larger than `batch_size` where they would have fewer samples than this.
     learning_rate : float
         Peak of a cosine schedule that is warmed up over the first 5 % of the
         steps and ends at 2 % of the peak.
@@ -43,7 +45,12 @@ class TrainingPlan:
     max_grad_norm: float = 1.0
     n_iter_no_change: int = 10
     tol: float = 1e-4
+    least_batch: int = 1
     bfloat16: bool = False
+
+    def n_batches(self, n_samples):
+        """Batches of almost equal size that an epoch is made of."""
+        return max(1, min(math.ceil(n_samples / self.batch_size), n_samples // self.least_batch))
 
 
 @dataclass
@@ -139,7 +146,7 @@ class _Step:
     def __init__(self, module, step_losses, weights, plan, n_samples, after_step):
         self.module, self.step_losses, self.weights = module, step_losses, weights
         self.plan, self.after_step = plan, after_step or (lambda: None)
-        self.n_batches = math.ceil(n_samples / plan.batch_size)
+        self.n_batches = plan.n_batches(n_samples)
         self.n_steps, self.taken, self.first_loss = plan.n_epochs * self.n_batches, 0, None
         self.device = next(module.parameters()).device
         self.optimizer = torch.optim.AdamW(
@@ -163,8 +170,8 @@ class _Step:
     def evaluate(self, data):
         """Mean loss in evaluation mode."""
         total, n_samples = 0.0, len(data[0])
-        for start in range(0, n_samples, self.plan.batch_size):
-            batch = [part[start : start + self.plan.batch_size] for part in data]
+        n_batches = self.plan.n_batches(n_samples)
+        for batch in zip(*(part.tensor_split(n_batches) for part in data), strict=True):
             total += self._losses(batch)["loss"].item() * len(batch[0])
         return total / n_samples
 

@@ -18,8 +18,8 @@ _SHARE = [Decimal(0, 1, closed="both")]
 _SIZE = [Decimal(0)]
 
 
-class _Viewing:
-    """Random views of NumPy series, to look at."""
+class Augmentation(BaseEstimator):
+    """A random change of a batch of series."""
 
     def view(self, X, random_state=None):
         """One random view of each series.
@@ -39,8 +39,8 @@ class _Viewing:
         return self(x, generator_from(random_state)).numpy().reshape(X.shape)
 
 
-class _Augmentation(_Viewing, BaseEstimator):
-    """A random change of a batch of series, with its parameters."""
+class _Function(Augmentation):
+    """An augmentation that is one function of its parameters."""
 
     def __call__(self, x, generator):
         """New series of scaled series ``(B, C, T)``, drawn with a CPU generator.
@@ -54,7 +54,7 @@ class _Augmentation(_Viewing, BaseEstimator):
         return type(self)._function(x, generator, **self.get_params())
 
 
-class GaussianNoise(_Augmentation):
+class GaussianNoise(_Function):
     """Independent normal noise on each value; "gauss" of NC-VQVAE.
 
     Parameters
@@ -70,7 +70,7 @@ class GaussianNoise(_Augmentation):
         self.scale = scale
 
 
-class AmplitudeResize(_Augmentation):
+class AmplitudeResize(_Function):
     """Each series times ``1 + N(0, scale^2)``.
 
     Parameters
@@ -85,7 +85,7 @@ class AmplitudeResize(_Augmentation):
         self.scale = scale
 
 
-class MagnitudeWarp(_Augmentation):
+class MagnitudeWarp(_Function):
     """Each series times a smooth curve around 1: a cubic spline (Um et al. 2017).
 
     Parameters
@@ -104,7 +104,7 @@ class MagnitudeWarp(_Augmentation):
         self.scale = scale
 
 
-class Slope(_Augmentation):
+class Slope(_Function):
     """A straight line added to each series.
 
     Parameters
@@ -120,7 +120,7 @@ class Slope(_Augmentation):
         self.scale = scale
 
 
-class Flip(_Augmentation):
+class Flip(_Function):
     """Series reversed in time.
 
     Parameters
@@ -136,7 +136,7 @@ class Flip(_Augmentation):
         self.probability = probability
 
 
-class TimeMask(_Augmentation):
+class TimeMask(_Function):
     """Blocks of time points set to 0, the mean of scaled series.
 
     Parameters
@@ -155,7 +155,7 @@ class TimeMask(_Augmentation):
         self.block = block
 
 
-class SliceAndShuffle(_Augmentation):
+class SliceAndShuffle(_Function):
     """Series cut at random points, the parts joined in random order; "slice" of NC-VQVAE.
 
     Parameters
@@ -171,7 +171,7 @@ class SliceAndShuffle(_Augmentation):
         self.n_segments = n_segments
 
 
-class Crop(_Augmentation):
+class Crop(_Function):
     """A random window of each series, stretched to the whole length.
 
     Parameters
@@ -187,7 +187,7 @@ class Crop(_Augmentation):
         self.ratio = ratio
 
 
-class WindowWarp(_Augmentation):
+class WindowWarp(_Function):
     """A random window stretched or squeezed in time, the whole brought back to its length.
 
     Parameters
@@ -207,7 +207,7 @@ class WindowWarp(_Augmentation):
         self.high = high
 
 
-class PhaseShift(_Augmentation):
+class PhaseShift(_Function):
     """Each frequency band of the STFT turned by a random angle.
 
     Parameters
@@ -226,7 +226,7 @@ class PhaseShift(_Augmentation):
         self.limit = limit
 
 
-class BandDropout(_Augmentation):
+class BandDropout(_Function):
     """Frequency bands of the STFT removed at random.
 
     Parameters
@@ -245,7 +245,7 @@ class BandDropout(_Augmentation):
         self.probability = probability
 
 
-class Compose(_Viewing, _BaseComposition):
+class Compose(_BaseComposition, Augmentation):
     """Augmentations one after the other.
 
     Parameters

@@ -14,3 +14,7 @@ class NotInvertibleError(ValueError, AttributeError):
 
 class VersionWarning(UserWarning):
     """A pickled estimator was made by another version of skvqts than the one that opens it."""
+
+
+class CollapseWarning(UserWarning):
+    """A self-supervised representation in which all series are alike."""

@@ -17,7 +17,7 @@ from .conftest import two_shapes
 CLASSES = [
     cls
     for _, cls in inspect.getmembers(ag, inspect.isclass)
-    if issubclass(cls, ag._Augmentation) and cls is not ag._Augmentation
+    if issubclass(cls, ag._Function) and cls is not ag._Function
 ]
 
 

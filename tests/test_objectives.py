@@ -175,6 +175,24 @@ def test_barlow_twins_by_hand():
     assert ob.barlow_twins(same, same, 1.0).item() == pytest.approx(0.5)
 
 
+@given(seed=st.integers(0, 1000), channels=st.integers(1, 3))
+def test_masked_error_is_the_mean_of_the_hidden_values_one_by_one(seed, channels):
+    generator = torch.Generator().manual_seed(seed)
+    made, x = (torch.randn(3, channels, 5, generator=generator).double() for _ in range(2))
+    hidden = torch.rand(3, 1, 5, generator=generator) < 0.5
+    hidden[0, 0, 0] = True
+    made.requires_grad_()
+    errors = [
+        (made[i, c, t] - x[i, c, t]) ** 2
+        for i, c, t in itertools.product(range(3), range(channels), range(5))
+        if hidden[i, 0, t]
+    ]
+    ours, expected = ob.masked_error(made, x, hidden), sum(errors) / len(errors)
+    assert ours.item() == pytest.approx(expected.item())
+    gradients = [torch.autograd.grad(loss, made)[0] for loss in (ours, expected)]
+    np.testing.assert_allclose(*gradients, rtol=1e-9)
+
+
 def test_vicreg_terms_by_hand():
     z = torch.tensor([[1.0, 2.0], [-1.0, -2.0]])
     assert ob.invariance(z, -z).item() == pytest.approx(10.0)  # (4 + 16 + 4 + 16) / 4

@@ -37,6 +37,26 @@ def test_shares_by_hand():
     ]
 
 
+def runs_and_positions(values):
+    """Of one column, one value at a time."""
+    n, longest, run, places = len(values), 0, 0, []
+    for i, value in enumerate(values):
+        run = run + 1 if value > 0 else 0
+        longest = max(longest, run)
+        if value > 0:
+            places.append((i + 0.5) / n)
+    return longest / n, np.mean(places) if places else -1.0
+
+
+@given(n=st.integers(1, 9), seed=st.integers(0, 1000))
+def test_positions_and_stretches_match_one_value_at_a_time(n, seed):
+    z = np.random.default_rng(seed).integers(-1, 2, (3, n, 2)).astype(np.float32)
+    pooled = readout.pool(torch.tensor(z), ("stretches", "positions"), (1,)).numpy()
+    for row, series in zip(pooled, z, strict=True):
+        expected = [runs_and_positions(sign * column) for sign in (1, -1) for column in series.T]
+        np.testing.assert_allclose(row, np.transpose(expected).ravel(), rtol=1e-6)
+
+
 @given(n=st.integers(1, 12), levels=st.lists(st.integers(1, 8), min_size=1, max_size=3))
 def test_pool_width(n, levels):
     z, n_parts = torch.zeros(2, n, 3), sum(min(level, n) for level in levels)

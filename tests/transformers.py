@@ -2,7 +2,7 @@
 
 import functools
 
-from skvqts import VQTokenizer
+from skvqts import SSLFeatureExtractor, VQTokenizer
 
 from .conftest import two_shapes
 
@@ -20,14 +20,21 @@ def _tokenizer(**parameters):
     return VQTokenizer(**_SMALL_TOKENIZER | parameters)
 
 
+def _extractor(**parameters):
+    small = {"width": 4, "latent_dim": 8, "n_blocks": 1, "max_epochs": 3, "random_state": 0}
+    return SSLFeatureExtractor(**small | parameters)
+
+
 TRANSFORMERS = {
     "VQTokenizer": _tokenizer,
     "VQTokenizer tokens": functools.partial(_tokenizer, output="tokens"),
     "VQTokenizer stft": functools.partial(_tokenizer, frontend="stft"),
+    "VQTokenizer ssl": functools.partial(_tokenizer, ssl="vicreg"),
+    "SSLFeatureExtractor": _extractor,
 }
 
 # a parameter of each with a value outside its constraints, besides what scikit-learn tries
-COUNTS = {"VQTokenizer": "codebook_size"}
+COUNTS = {"VQTokenizer": "codebook_size", "SSLFeatureExtractor": "width"}
 
 
 @functools.cache

@@ -23,7 +23,8 @@ def total_stride(n_timepoints, downsampled_width):
     return 2 ** max(0, round(math.log2(n_timepoints / downsampled_width)))
 
 
-def _along_time(in_channels, out_channels, kernel, stride=1, padding=0, dilation=1):
+def along_time(in_channels, out_channels, kernel, stride=1, padding=0, dilation=1):
+    """A convolution along time of ``(B, C, 1, T)``."""
     return nn.Conv2d(
         in_channels,
         out_channels,
@@ -37,20 +38,20 @@ def _along_time(in_channels, out_channels, kernel, stride=1, padding=0, dilation
 def _stem(n_channels, width, stride):
     """A convolution over three neighbouring patches of `stride` points, or five points."""
     kernel, padding = (5, 2) if stride == 1 else (3 * stride, stride)
-    return _along_time(n_channels, width, kernel, stride=stride, padding=padding)
+    return along_time(n_channels, width, kernel, stride=stride, padding=padding)
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """``x + f(x)`` with a dilated and a pointwise convolution, pre-activation (He et al. 2016)."""
 
-    def __init__(self, width, dilation=1):
+    def __init__(self, width, dilation=1, recorded=True):
         super().__init__()
         self.f = nn.Sequential(
-            BatchNorm2d(width),
+            BatchNorm2d(width, recorded=recorded),
             nn.SiLU(),
-            _along_time(width, width, 3, padding=dilation, dilation=dilation),
+            along_time(width, width, 3, padding=dilation, dilation=dilation),
             nn.SiLU(),
-            _along_time(width, width, 1),
+            along_time(width, width, 1),
         )
 
     def forward(self, x):
@@ -86,10 +87,10 @@ class ConvEncoder(nn.Module):
         stem = min(stride, _STEM_STRIDE)
         layers = [_stem(n_channels, width, stem)]
         for _ in range(int(math.log2(stride // stem))):
-            layers += [_Residual(width), BatchNorm2d(width), nn.SiLU()]
-            layers += [_along_time(width, width, 4, stride=2, padding=1)]
-        layers += [_Residual(width, _DILATIONS[i % len(_DILATIONS)]) for i in range(n_blocks)]
-        layers += [BatchNorm2d(width), nn.SiLU(), _along_time(width, latent_dim, 1)]
+            layers += [Residual(width), BatchNorm2d(width), nn.SiLU()]
+            layers += [along_time(width, width, 4, stride=2, padding=1)]
+        layers += [Residual(width, _DILATIONS[i % len(_DILATIONS)]) for i in range(n_blocks)]
+        layers += [BatchNorm2d(width), nn.SiLU(), along_time(width, latent_dim, 1)]
         layers += [BatchNorm2d(latent_dim, affine=False)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
@@ -118,15 +119,15 @@ class ConvDecoder(nn.Module):
         self.n_timepoints = n_timepoints
         stride = total_stride(n_timepoints, downsampled_width)
         stem = min(stride, _STEM_STRIDE)
-        layers = [_along_time(latent_dim, width, 1)]
-        layers += [_Residual(width) for _ in range(n_blocks // 2)]
+        layers = [along_time(latent_dim, width, 1)]
+        layers += [Residual(width) for _ in range(n_blocks // 2)]
         for _ in range(int(math.log2(stride // stem))):
-            layers += [BatchNorm2d(width), nn.SiLU(), _along_time(width, 2 * width, 1)]
-            layers += [_Interleave(2), _Residual(width)]
+            layers += [BatchNorm2d(width), nn.SiLU(), along_time(width, 2 * width, 1)]
+            layers += [_Interleave(2), Residual(width)]
         layers += [
             BatchNorm2d(width),
             nn.SiLU(),
-            _along_time(width, n_channels * stem, 3, padding=1),
+            along_time(width, n_channels * stem, 3, padding=1),
         ]
         layers += [_Interleave(stem)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)

@@ -13,16 +13,16 @@ def build(constructor, generator):
 
     Layer constructors draw from the global generator, so they run on the meta
     device, where nothing is drawn; then each layer is initialised as torch does it.
-    Modules with parameters or buffers of their own have ``initialise(generator)``.
+    Modules that start otherwise or have parameters of their own have ``initialise(generator)``.
     """
     module = allocate(constructor)
     for layer in module.modules():
-        if isinstance(layer, _WEIGHTED):
+        if hasattr(layer, "initialise"):
+            layer.initialise(generator)
+        elif isinstance(layer, _WEIGHTED):
             _initialise_weighted(layer, generator)
         elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.reset_parameters()
-        elif hasattr(layer, "initialise"):
-            layer.initialise(generator)
     return module
 
 

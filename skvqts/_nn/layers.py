@@ -16,7 +16,7 @@ def recorded_activations():
     Yields
     ------
     activations : list of Tensor (B, C, H, W)
-        One per layer with a scale of its own, in the order of their use, standardised per channel
+        One per recorded layer, in the order of their use, standardised per channel
         by the running statistics: how far each value lies from the training set's mean.
     """
     activations = []
@@ -25,6 +25,13 @@ def recorded_activations():
         yield activations
     finally:
         _records.reset(token)
+
+
+def recorded(encode, x):
+    """What ``encode(x)`` gives, and the standardised activations inside it, each ``(B, M, C)``."""
+    with recorded_activations() as activations:
+        encoded = encode(x)
+    return encoded, [a.flatten(2).transpose(1, 2) for a in activations]
 
 
 class _SingleValue:
@@ -47,11 +54,18 @@ class BatchNorm1d(_SingleValue, nn.BatchNorm1d):
 
 
 class BatchNorm2d(_SingleValue, nn.BatchNorm2d):
-    """For images ``(B, C, H, W)``; accepts a single value per channel, and can be recorded."""
+    """For images ``(B, C, H, W)``; accepts a single value per channel, and can be recorded.
+
+    Recorded are, unless told otherwise, layers with a scale of their own.
+    """
+
+    def __init__(self, n_features, *, affine=True, recorded=True):
+        super().__init__(n_features, affine=affine)
+        self.recorded = recorded and affine
 
     def forward(self, x):
         records = _records.get()
-        if records is not None and self.affine:
+        if records is not None and self.recorded:
             records.append(
                 F.batch_norm(x, self.running_mean, self.running_var, training=False, eps=self.eps)
             )

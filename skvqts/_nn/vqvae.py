@@ -6,13 +6,13 @@ after the other; the ids of a band start where those of the last one end.
 """
 
 import math
-from collections import defaultdict
 
 import torch
 from torch import nn
 
 from .conv import ConvDecoder, ConvEncoder
-from .layers import recorded_activations
+from .layers import recorded
+from .multiscale import MultiScaleEncoder
 from .quantizer import Quantizer
 from .stft import STFTDecoder, STFTEncoder
 
@@ -50,6 +50,10 @@ class VQVAE(nn.Module):
         """Rows and columns of the tokens of each band."""
         return tuple(band.encoder.grid for band in self.bands)
 
+    def forward(self, x):
+        """Continuous latents ``(B, N, D)`` of series, past the codebook."""
+        return torch.cat([b.encoder(p) for b, p in zip(self.bands, self.split(x), strict=True)], 1)
+
     def encode(self, x):
         """Latents of series ``(B, C, T)``, quantised: one `Quantized` per band."""
         parts = zip(self.bands, self.split(x), strict=True)
@@ -57,9 +61,7 @@ class VQVAE(nn.Module):
 
     def encode_and_record(self, x):
         """As `encode`, and the standardised activations of the encoders, each ``(B, M, C)``."""
-        with recorded_activations() as activations:
-            quantized = self.encode(x)
-        return quantized, [a.flatten(2).transpose(1, 2) for a in activations]
+        return recorded(self.encode, x)
 
     @torch.no_grad()
     def initialise_codebooks(self, start, data, batch_size, generator):
@@ -82,13 +84,13 @@ class VQVAE(nn.Module):
 
     def losses(self, x, quantized):
         """Unweighted terms of eq. 21, summed over bands, by name."""
-        terms = defaultdict(float)
-        for band, part, q in zip(self.bands, self.split(x), quantized, strict=True):
-            for name, value in (
-                band.decoder.losses(part, q.z_q) | band.quantizer.losses(q)
-            ).items():
-                terms[name] = terms[name] + value
-        return dict(terms)
+        of_codes = [b.quantizer.losses(q) for b, q in zip(self.bands, quantized, strict=True)]
+        return self.reconstruction(x, self.quantized_latents(quantized)) | _summed(of_codes)
+
+    def reconstruction(self, x, z):
+        """Unweighted terms of the error of series decoded from `z`, summed over bands, by name."""
+        parts = zip(self.bands, self.split(x), self._per_band(z), strict=True)
+        return _summed([band.decoder.losses(part, latents) for band, part, latents in parts])
 
     def update(self, quantized, generator):
         """Let the codebooks follow a training batch."""
@@ -136,12 +138,19 @@ def _whole(x):
     return [x]
 
 
-_FRONT_ENDS = {
+def _summed(terms):
+    """The sum of each term over dicts of terms."""
+    return {name: sum(part[name] for part in terms) for name in terms[0]}
+
+
+FRONT_ENDS = {
     "conv": (ConvEncoder, ConvDecoder),
+    "multiscale": (MultiScaleEncoder, ConvDecoder),
     "stft": (STFTEncoder, STFTDecoder),
 }
 _SIZES = {
     "conv": {"width": 64, "latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
+    "multiscale": {"width": 64, "latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
     "stft": {"width": 64, "latent_dim": 64, "n_blocks": 4, "downsampled_width": 8},
 }
 
@@ -151,6 +160,16 @@ def front_end_size(frontend, **size):
     return {
         name: _SIZES[frontend][name] if value == "auto" else value for name, value in size.items()
     }
+
+
+def make_encoder(n_channels, n_timepoints, *, frontend, size):
+    """The encoder of a front end."""
+    return FRONT_ENDS[frontend][0](n_channels, n_timepoints, **size)
+
+
+def make_decoder(n_channels, n_timepoints, grid, *, frontend, size):
+    """The decoder of a front end, for tokens of shape `grid`."""
+    return FRONT_ENDS[frontend][1](n_channels, n_timepoints, grid, **size)
 
 
 def make_vqvae(n_channels, n_timepoints, *, frontend, size, quantizer):
@@ -165,7 +184,7 @@ def make_vqvae(n_channels, n_timepoints, *, frontend, size, quantizer):
     quantizer : dict
         Parameters of `Quantizer`.
     """
-    encoder_class, decoder_class = _FRONT_ENDS[frontend]
-    encoder = encoder_class(n_channels, n_timepoints, **size)
-    decoder = decoder_class(n_channels, n_timepoints, encoder.grid, **size)
+    shape = {"n_channels": n_channels, "n_timepoints": n_timepoints}
+    encoder = make_encoder(**shape, frontend=frontend, size=size)
+    decoder = make_decoder(**shape, grid=encoder.grid, frontend=frontend, size=size)
     return VQVAE([Band(encoder, Quantizer(size["latent_dim"], **quantizer), decoder)])

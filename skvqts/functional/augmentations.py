@@ -62,12 +62,14 @@ def slice_and_shuffle(x, generator, n_segments):
     """
     n_series, _, length = x.shape
     cuts = torch.randint(length, (n_series, n_segments - 1), generator=generator, device="cpu")
-    bounds = torch.cat([torch.zeros(n_series, 1, dtype=torch.int64), cuts.sort(1).values], dim=1)
-    ends = torch.cat([bounds[:, 1:], torch.full((n_series, 1), length)], dim=1)
+    bounds = torch.cat(
+        [torch.zeros(n_series, 1, dtype=torch.int64, device="cpu"), cuts.sort(1).values], dim=1
+    )
+    ends = torch.cat([bounds[:, 1:], torch.full((n_series, 1), length, device="cpu")], dim=1)
     order = torch.rand(n_series, n_segments, generator=generator, device="cpu").argsort(1)
     lengths = (ends - bounds).gather(1, order)
     starts = torch.zeros_like(order).scatter_(1, order, lengths.cumsum(1) - lengths)
-    positions = torch.arange(length).expand(n_series, length)
+    positions = torch.arange(length, device="cpu").expand(n_series, length)
     segments = torch.searchsorted(ends, positions.contiguous(), right=True)
     targets = positions + (starts - bounds).gather(1, segments)
     targets = targets[:, None].expand_as(x).to(x.device)
@@ -79,7 +81,7 @@ def crop(x, generator, ratio):
     length = x.shape[2]
     window = max(1, round(ratio * length))
     starts = _starts(len(x), length - window + 1, generator)
-    steps = torch.linspace(0, window - 1, length, dtype=torch.float64)
+    steps = torch.linspace(0, window - 1, length, dtype=torch.float64, device="cpu")
     return _interpolate(x, starts[:, None] + steps)
 
 
@@ -95,7 +97,7 @@ def window_warp(x, generator, ratio, low, high):
     scales = torch.rand(len(x), 1, generator=generator, device="cpu", dtype=torch.float64)
     stretched = ((low + (high - low) * scales) * window).long().clamp(min=1)
     total = length - window + stretched
-    steps = torch.arange(length, dtype=torch.float64) / max(1, length - 1)
+    steps = torch.arange(length, dtype=torch.float64, device="cpu") / max(1, length - 1)
     below, weight = _split(steps * (total - 1))
     corners = (_unwarp(below + k, starts, window, stretched, total) for k in (0, 1))
     first, second = (_interpolate(x, corner) for corner in corners)
@@ -167,6 +169,7 @@ def _split(positions):
 @cache
 def _spline_basis(n_knots, length):
     """``(n_knots, length)``: the spline through the unit vectors."""
-    knots = torch.linspace(0, max(1, length - 1), n_knots, dtype=torch.float64)
-    spline = CubicSpline(knots.numpy(), torch.eye(n_knots, dtype=torch.float64).numpy())
-    return torch.from_numpy(spline(torch.arange(length).numpy())).T.contiguous()
+    double = {"dtype": torch.float64, "device": "cpu"}
+    knots = torch.linspace(0, max(1, length - 1), n_knots, **double)
+    spline = CubicSpline(knots.numpy(), torch.eye(n_knots, **double).numpy())
+    return torch.from_numpy(spline(torch.arange(length, device="cpu").numpy())).T.contiguous()

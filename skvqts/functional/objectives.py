@@ -148,3 +148,16 @@ def whitening_matrix(z, n_iterations=5, eps=1e-5):
     for _ in range(n_iterations):
         root = 1.5 * root - 0.5 * root @ root @ root @ covariance
     return root / trace.sqrt()
+
+
+def masked_error(reconstruction, x, hidden):
+    """Mean squared error of the hidden values of a series (He et al. 2022, section 3).
+
+    Parameters
+    ----------
+    reconstruction, x : Tensor of shape (B, C, T)
+    hidden : boolean Tensor of shape (B, 1, T)
+        0 is returned where nothing is hidden.
+    """
+    weights = hidden.expand_as(x).to(x.dtype)
+    return ((reconstruction - x).square() * weights).sum() / weights.sum().clamp(min=1)

@@ -26,11 +26,15 @@ def pool(z, statistics, levels):
     Parameters
     ----------
     z : Tensor of shape (B, N, D)
-    statistics : sequence of {"mean", "max", "min", "std", "variation", "shares"}
+    statistics : sequence of str
+        "mean", "max", "min" and "std".
         "variation" is the mean absolute difference of neighbouring tokens, 0 for one.
         "shares" are the shares of tokens above each of -2, -1, -0.5, 0, 0.5, 1 and 2, the law of
         standardised values in seven numbers (after the share of positive values of
         Dempster et al. 2020).
+        "positions" are the mean positions of positive and of negative tokens, from 0 to 1, and -1
+        where there is none; "stretches" the lengths of the longest runs of both, as shares
+        of the tokens (after Tan et al. 2022).
     levels : sequence of int
         For each level, the axis is cut into so many parts (as many as there are tokens, if
         fewer), and each statistic is taken of each part.
@@ -38,7 +42,7 @@ def pool(z, statistics, levels):
     Returns
     -------
     Tensor of shape (B, n_parts * n_statistics * D)
-        "shares" counts as seven statistics.
+        "shares" counts as seven statistics, "positions" and "stretches" as two each.
     """
     parts = [part for level in levels for part in z.tensor_split(min(level, z.shape[1]), dim=1)]
     return torch.cat([_STATISTICS[name](part) for part in parts for name in statistics], dim=1)
@@ -49,6 +53,29 @@ def _shares(z):
     return torch.cat(above, dim=1)
 
 
+def _positions(z):
+    """Mean positions of positive and negative values."""
+    places = (torch.arange(z.shape[1], device=z.device, dtype=z.dtype) + 0.5) / z.shape[1]
+    return torch.cat([_mean_position(z > 0, places), _mean_position(z < 0, places)], dim=1)
+
+
+def _mean_position(chosen, places):
+    count = chosen.sum(1)
+    total = torch.einsum("bnd,n->bd", chosen.to(places.dtype), places)
+    return torch.where(count > 0, total / count.clamp(min=1), -1.0)
+
+
+def _stretches(z):
+    """Longest runs of positive and negative values, as shares of the tokens."""
+    return torch.cat([_longest_run(z > 0), _longest_run(z < 0)], dim=1) / z.shape[1]
+
+
+def _longest_run(chosen):
+    places = torch.arange(1, chosen.shape[1] + 1, device=chosen.device)[:, None]
+    last_other = torch.where(chosen, 0, places).cummax(1).values
+    return (places - last_other).amax(1).to(torch.float32)
+
+
 _STATISTICS = {
     "mean": lambda z: z.mean(1),
     "max": lambda z: z.amax(1),
@@ -56,4 +83,6 @@ _STATISTICS = {
     "std": lambda z: z.std(1, correction=0),
     "variation": lambda z: z.diff(dim=1).abs().sum(1) / max(1, z.shape[1] - 1),
     "shares": _shares,
+    "positions": _positions,
+    "stretches": _stretches,
 }

@@ -1,0 +1,183 @@
+"""What all transformers with a trained network share: parameters of training, and fit."""
+
+from copy import deepcopy
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils._param_validation import StrOptions
+
+from ._nn.initialise import build
+from ._progress import CallbackSupportMixin, Progress, with_callbacks
+from ._runtime import computing, default_n_threads
+from ._scaling import SeriesScaler
+from ._state import TorchStateMixin, unchanged_on_failure
+from ._training import TrainingPlan, train
+from ._validation import Decimal, Whole, generator_from, resolve_device, validate_series
+
+
+class SeriesTransformer(
+    TorchStateMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
+    """Base of transformers of series.
+
+    A subclass says what is trained: ``_network_arguments()`` and ``_module_constructor()`` give the
+    network, ``_task(network, data, plan, generator, warm)`` the losses of a training step, and
+    ``_describe(series)`` sets the fitted attributes that the trained network gives.
+    """
+
+    _auto_steps, _auto_epochs = 600, 8  # max_epochs="auto" makes at least so many of both
+
+    _parameter_constraints = {
+        "scaling": [StrOptions({"train", "series"})],
+        "batch_size": [Whole(1)],
+        "max_epochs": [Whole(1), StrOptions({"auto"})],
+        "learning_rate": [Decimal(0, closed="neither")],
+        "weight_decay": [Decimal(0)],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Decimal(0, 1, closed="neither")],
+        "n_iter_no_change": [Whole(1)],
+        "tol": [Decimal(0)],
+        "warm_start": ["boolean"],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str, torch.device],
+        "n_threads": [Whole(1), None],
+        "verbose": [Whole(0), "boolean"],
+        "random_state": ["random_state"],
+    }
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn from training series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : ignored
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If `X` or a parameter is not valid, or `device` is not present.
+        TypeError
+            If `X` is sparse or not numeric.
+        DivergedError
+            If the loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+        """
+        with unchanged_on_failure(self):
+            record = self._fit(X, y)
+        if record.interrupt is not None:
+            raise record.interrupt
+        return self
+
+    @with_callbacks
+    def _fit(self, X, y):
+        warm = self.warm_start and hasattr(self, "module_")
+        series = validate_series(self, X, reset=not warm, min_samples=2)
+        device, generator = resolve_device(self.device), generator_from(self.random_state)
+        plan = self._plan(len(series))
+        n_points = plan.n_epochs * len(series) * series.shape[2]
+        n_threads = self.n_threads or default_n_threads(n_points)
+        self._prepare(series, warm)
+        with (
+            computing(device, n_threads, training=True),
+            Progress(self, plan.n_epochs, X, y) as progress,
+        ):
+            network = self._network(warm, generator).to(device)
+            data, held_out = self._split(series, device, generator)
+            task = self._task(network, data, plan, generator, warm)
+            record = train(
+                task.module,
+                (data,),
+                task.losses,
+                task.weights,
+                plan,
+                generator,
+                after_step=task.after_step,
+                validation=held_out,
+                on_epoch_end=progress.epoch,
+            )
+        self.module_, self.device_, self.n_threads_ = network, str(device), n_threads
+        self.n_iter_, self.interrupted_ = record.n_epochs, record.interrupt is not None
+        self.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
+        self._describe(series)
+        return record
+
+    @property
+    def _least_batch(self):
+        """Series that a training step needs."""
+        return 1
+
+    def _plan(self, n_series):
+        n_train = n_series - self._n_held_out(n_series)
+        n_batches = -(-n_train // self.batch_size)
+        n_epochs = self.max_epochs
+        if n_epochs == "auto":
+            n_epochs = max(self._auto_epochs, -(-self._auto_steps // n_batches))
+        return TrainingPlan(
+            n_epochs=int(n_epochs),
+            batch_size=int(self.batch_size),
+            least_batch=self._least_batch,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            bfloat16=self.precision == "bfloat16",
+        )
+
+    def _n_held_out(self, n_series):
+        """Series held out for early stopping; none where they are too few to be split."""
+        if not self.early_stopping:
+            return 0
+        least = self._least_batch
+        n = max(least, round(self.validation_fraction * n_series))
+        n = min(n, n_series - least)
+        return n if n >= least else 0
+
+    def _prepare(self, series, warm):
+        """Scaling, and the arguments of the network, kept to build an equal one when unpickled."""
+        architecture = self._network_arguments()
+        per_series = self.scaling == "series"
+        if not warm:
+            self._architecture = architecture
+            self._scaler = SeriesScaler(per_series).fit(series)
+        elif (architecture, per_series) != (self._architecture, self._scaler.per_series):
+            raise ValueError(
+                f"{type(self).__name__}(warm_start=True) continues with the network of the "
+                "previous fit, but parameters that shape the network, its codebook or the scaling "
+                "have changed since: set them back, or set warm_start=False."
+            )
+
+    def _network(self, warm, generator):
+        return deepcopy(self.module_) if warm else build(self._module_constructor(), generator)
+
+    def _split(self, series, device, generator):
+        """Scaled training series on the device, and held-out ones for early stopping."""
+        data = torch.from_numpy(self._scaler.transform(series)).to(device)
+        n_held_out = self._n_held_out(len(data))
+        if not n_held_out:
+            return data, None
+        order = torch.randperm(len(data), generator=generator, device="cpu").to(device)
+        return data[order[n_held_out:]], (data[order[:n_held_out]],)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

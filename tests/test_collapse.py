@@ -1,0 +1,32 @@
+"""Measures of collapse against hand-worked cases."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skvqts.functional.collapse import effective_rank, relative_std
+
+
+@given(rank=st.integers(1, 6), seed=st.integers(0, 1000))
+def test_equal_directions_are_counted(rank, seed):
+    """Orthonormal columns with mean 0, turned at random."""
+    rng = np.random.default_rng(seed)
+    columns = np.linalg.qr(np.c_[np.ones(20), rng.normal(size=(20, rank))])[0][:, 1:]
+    turn = np.linalg.qr(rng.normal(size=(9, 9)))[0][:rank]
+    assert effective_rank(torch.tensor(5 + columns @ turn)) == pytest.approx(rank)
+
+
+def test_rank_by_hand():
+    z = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    p = np.array([0.75, 0.25])  # singular values 3 and 1, times the root of 2
+    assert effective_rank(z) == pytest.approx(np.exp(-(p * np.log(p)).sum()))
+    assert effective_rank(torch.full((5, 3), 7.3)) == 0
+
+
+def test_relative_std_by_hand():
+    latents = torch.tensor([[[1.0, 2.0], [1.0, -2.0]], [[-1.0, 2.0], [-1.0, -2.0]]])
+    std = relative_std(latents, latents.mean(1))
+    assert std.tolist() == [1, 0]  # the second dimension has the same mean in all series
+    assert relative_std(0 * latents, 0 * latents.mean(1)).tolist() == [0, 0]

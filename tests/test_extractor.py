@@ -1,0 +1,189 @@
+"""What SSLFeatureExtractor promises beyond the suites of all transformers."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from skvqts import CollapseWarning, SSLFeatureExtractor
+from skvqts.augmentation import Compose, Crop, GaussianNoise
+from skvqts.objectives import OBJECTIVES, BarlowTwins, MaskedModelling, MoCo
+
+from .conftest import two_shapes
+
+FRONT_ENDS = ("conv", "multiscale", "stft")
+POOLED = 5 * 3 * 8  # columns of three statistics of latents of 8 dimensions, on five parts
+
+
+def make(objective="barlow_twins", **parameters):
+    small = {
+        "width": 4,
+        "latent_dim": 8,
+        "n_blocks": 2,
+        "max_epochs": 3,
+        "random_state": 0,
+    }
+    return SSLFeatureExtractor(objective, **small | parameters)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return make(max_epochs=20).fit(two_shapes(24)[0])
+
+
+@pytest.mark.parametrize("frontend", FRONT_ENDS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_trains_every_encoder(objective, frontend, series):
+    extractor = make(objective, frontend=frontend).fit(series)
+    assert set(extractor.loss_curve_) == {"loss", "ssl"}
+    assert all(np.isfinite(curve).all() for curve in extractor.loss_curve_.values())
+    out = extractor.transform(series)
+    layers = [m for m in extractor.module_.modules() if getattr(m, "recorded", False)]
+    assert out.shape == (24, POOLED + 14 * sum(layer.num_features for layer in layers))
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_loss_falls(objective, series):
+    if objective == "moco":  # against a queue that holds no random directions any more
+        objective = MoCo(queue_size=16)
+    curve = make(objective, max_epochs=30).fit(series).loss_curve_["ssl"]
+    assert curve[-3:].mean() < curve[1:4].mean()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_batches_of_two(objective, n):
+    """Three series in batches of two are one batch: no objective can work with one series."""
+    extractor = make(objective, batch_size=2, early_stopping=True).fit(two_shapes(n)[0])
+    assert np.isfinite(extractor.loss_curve_["loss"]).all()
+
+
+def test_a_batch_of_one_is_refused(series):
+    with pytest.raises(ValueError, match="'batch_size' parameter of SSLFeatureExtractor"):
+        make(batch_size=1).fit(series)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_constant_series_warn_and_give_finite_features(objective):
+    with pytest.warns(CollapseWarning, match="Are the series themselves alike"):
+        extractor = make(objective).fit(np.full((10, 20), 3.0))
+    assert not extractor.transform(np.full((2, 20), 3.0)).any()
+
+
+def test_collapse_of_one_direction_is_seen():
+    """Series that differ in their level only, where the encoder sees levels."""
+    X = np.repeat(np.linspace(-1, 1, 40)[:, None], 32, axis=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        levels = make(frontend="conv").fit(X).effective_rank_
+        shapes = make(frontend="conv").fit(two_shapes(40)[0]).effective_rank_
+    assert levels < shapes
+    assert not [w for w in caught if w.category is CollapseWarning and shapes < 1.1]
+
+
+def test_fitted_attributes(fitted, series):
+    assert fitted.latent_std_.shape == (8,)
+    assert (fitted.latent_std_ > 0).all()
+    assert (fitted.latent_std_ <= 1.01).all()
+    assert 1 <= fitted.effective_rank_ <= 8
+    assert fitted.n_iter_ == 20
+    assert fitted.token_shape_ == ((1, 32),)
+    np.testing.assert_allclose(
+        fitted.loss_curve_["loss"], BarlowTwins().weight * fitted.loss_curve_["ssl"]
+    )
+
+
+def test_collapse_is_measured_on_the_pooled_latents(fitted, series):
+    latents = pickle.loads(pickle.dumps(fitted)).set_params(output="latents").transform(series)
+    latents = latents.reshape(24, 32, 8).astype(float)
+    expected = latents.mean(1).std(0) / np.sqrt(np.square(latents).mean((0, 1)))
+    np.testing.assert_allclose(fitted.latent_std_, expected, rtol=1e-4)
+    values = np.linalg.svd(latents.mean(1) - latents.mean((0, 1)), compute_uv=False)
+    shares = values / values.sum()
+    assert fitted.effective_rank_ == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def test_outputs(fitted, series):
+    extractor = pickle.loads(pickle.dumps(fitted))
+    for output, width in (("latents", 32 * 8), ("latents_pooled", POOLED)):
+        out = extractor.set_params(output=output).transform(series)
+        assert out.shape == (24, width)
+        assert out.dtype == np.float32
+        assert len(extractor.get_feature_names_out()) == width
+    with pytest.raises(ValueError, match="'output' parameter"):
+        extractor.set_params(output="tokens").transform(series)
+
+
+def test_features_have_one_scale(fitted, series):
+    features = fitted.transform(series).astype(float)
+    variance = features.var(0)
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(variance[variance > 1e-9], 25 / features.shape[1], rtol=1e-3)
+
+
+def test_no_projector_is_kept(fitted):
+    kept = sum(p.numel() for p in fitted.module_.parameters())
+    assert kept < 5000
+    assert len(pickle.dumps(fitted)) < 200_000
+
+
+def test_warm_start_continues(series):
+    extractor = make(warm_start=True).fit(series)
+    before = {k: v.clone() for k, v in extractor.module_.state_dict().items()}
+    extractor.set_params(learning_rate=1e-12).fit(series)
+    for name, value in extractor.module_.named_parameters():
+        np.testing.assert_allclose(value.detach(), before[name].detach(), atol=1e-6)
+    with pytest.raises(ValueError, match="SSLFeatureExtractor\\(warm_start=True\\)"):
+        extractor.set_params(width=5).fit(series)
+
+
+def test_objects_are_searched_in_a_pipeline():
+    X, y = two_shapes(30)
+    augmentation = Compose([("crop", Crop()), ("noise", GaussianNoise())])
+    pipeline = Pipeline(
+        [("ssl", make(BarlowTwins(projector_width=8), augmentation=augmentation)), ("clf", SVC())]
+    )
+    grid = {
+        "ssl__objective__off_diagonal_weight": [0.005, 0.05],
+        "ssl__augmentation__noise__scale": [0.0, 0.5],
+    }
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+    assert len(search.cv_results_["params"]) == 4
+    assert search.score(X, y) > 0.5
+    assert augmentation.get_params()["noise__scale"] == 0.05  # the user's object is not touched
+
+
+def test_masked_modelling_learns_to_fill_in():
+    X = two_shapes(60, noise=0.0)[0]
+    objective = MaskedModelling(ratio=0.3, block=2)
+    extractor = make(objective, width=16, max_epochs=120, frontend="conv").fit(X)
+    assert extractor.loss_curve_["ssl"][-5:].mean() < 0.3  # 1 is the error of the mean
+
+
+TOY = {"width": 16, "latent_dim": 16, "max_epochs": 15, "output": "latents_pooled"}
+
+
+def probe():
+    return make_pipeline(StandardScaler(), SVC(kernel="linear", C=0.01))
+
+
+def test_a_linear_probe_finds_what_raw_series_hide():
+    """Sines against sawtooth waves of random phase in strong noise (printed with -s)."""
+    X, y = two_shapes(400, 64, noise=0.5)
+    train, test = slice(None, 200), slice(200, None)
+    raw = probe().fit(X[train], y[train]).score(X[test], y[test])
+    found = {"untrained": make(**TOY, learning_rate=1e-20).fit(X[train])}
+    for name in set(OBJECTIVES) - {"vcreg"}:  # neither invariance nor reconstruction
+        found[name] = make(name, **TOY).fit(X[train])
+    for name, extractor in found.items():
+        Z = extractor.transform(X)
+        found[name] = probe().fit(Z[train], y[train]).score(Z[test], y[test])
+    print({"raw": raw} | found)
+    assert raw <= 0.6
+    assert min(score for name, score in found.items() if name != "untrained") >= 0.95

@@ -1,0 +1,48 @@
+"""Objectives as parameter objects."""
+
+import pytest
+from sklearn.base import clone
+
+from skvqts._nn.initialise import build
+from skvqts.functional import objectives as ob
+from skvqts.objectives import OBJECTIVES, BarlowTwins, VCReg, VIbCReg, VICReg, make_objective
+
+from .test_branches import Encoder, generator, pooled, view
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_parameters_clone_and_are_set(name):
+    objective = OBJECTIVES[name]()
+    for parameter in objective.get_params():
+        objective.set_params(**{parameter: 7})
+    assert set(clone(objective).get_params().values()) == {7}
+    assert make_objective(objective) is not objective
+    assert isinstance(make_objective(name), OBJECTIVES[name])
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_bad_parameters_are_refused_in_one_sentence(name):
+    for parameter in OBJECTIVES[name]().get_params():
+        objective = OBJECTIVES[name](**{parameter: -1})
+        with pytest.raises(ValueError, match=f"The '{parameter}' parameter of"):
+            objective.make_branch(6)
+
+
+WEIGHTED = {
+    "barlow": (BarlowTwins(0.5, 8), lambda a, b: ob.barlow_twins(a, b, 0.5)),
+    "vicreg": (VICReg(1.0, 2.0, 3.0, 8), lambda a, b: ob.vicreg(a, b, 1, 2, 3)),
+    "vibcreg": (VIbCReg(1.0, 2.0, 3.0, 8), lambda a, b: ob.vibcreg(a, b, 1, 2, 3)),
+    "vcreg": (VCReg(2.0, 3.0, 8), lambda a, b: ob.vicreg(a, b, 0, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_parameters_reach_the_loss(name):
+    objective, loss = WEIGHTED[name]
+    branch = build(lambda: objective.make_branch(6), generator())
+    encoder = build(Encoder, generator()).train()
+    first, second = view(encoder), view(encoder, seed=1)
+    branch.eval()
+    projected = [branch.projector(pooled(v.latents)) for v in (first, second)]
+    assert projected[0].shape == (6, 8)
+    assert branch(first, second).item() == pytest.approx(loss(*projected).item())

@@ -1,0 +1,153 @@
+"""The self-supervised branch of VQTokenizer."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
+
+from skvqts import VQTokenizer
+from skvqts._nn.initialise import build
+from skvqts._nn.vqvae import front_end_size, make_vqvae
+from skvqts._self_supervision import SelfSupervision
+from skvqts._tokenizer import _SelfSupervisedTask, _Task
+from skvqts.augmentation import GaussianNoise
+from skvqts.objectives import OBJECTIVES, BarlowTwins
+
+from .conftest import two_shapes
+
+VIEWS = ("quantized", "continuous", "augmented")
+
+
+def make(**parameters):
+    small = {
+        "codebook_size": 6,
+        "width": 8,
+        "latent_dim": 8,
+        "n_blocks": 1,
+        "max_epochs": 3,
+        "random_state": 0,
+    }
+    return VQTokenizer(**small | parameters)
+
+
+def task(ssl="barlow_twins", view="quantized", augmented_weight=0.1):
+    """A training step on a small network, and a batch."""
+    generator = torch.Generator().manual_seed(0)
+    size = front_end_size("conv", width=8, latent_dim=8, n_blocks=1, downsampled_width=8)
+    network = build(
+        lambda: make_vqvae(1, 32, frontend="conv", size=size, quantizer={"codebook_size": 6}),
+        generator,
+    ).train()
+    x = torch.tensor(two_shapes(16)[0], dtype=torch.float32)[:, None]
+    network.initialise_codebooks("kmeans", x, 16, generator)
+    branch = SelfSupervision(ssl, "slice", generator)
+    branch.start(network, 8, "cpu")
+    plain = _Task(network, {}, generator)
+    return _SelfSupervisedTask(plain, branch, view, augmented_weight), network, x
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("ssl", OBJECTIVES)
+def test_every_objective_beside_every_view(ssl, view, series):
+    tokenizer = make(ssl=ssl, ssl_view=view).fit(series)
+    terms = {"loss", "reconstruction", "commitment", "ssl"}
+    assert set(tokenizer.loss_curve_) == terms | ({"augmented"} if ssl != "masked" else set())
+    assert np.isfinite(tokenizer.transform(series)).all()
+    assert tokenizer.decode(tokenizer.encode(series)).shape == series.shape
+
+
+@pytest.mark.parametrize("ssl", [None, "barlow_twins"])
+@pytest.mark.parametrize("frontend", ["multiscale", "stft"])
+def test_other_front_ends(frontend, ssl, series):
+    tokenizer = make(ssl=ssl, frontend=frontend).fit(series)
+    assert ("augmented" in tokenizer.loss_curve_) == (ssl is not None)
+    assert np.isfinite(tokenizer.transform(series)).all()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_never_touch_the_codebook(view):
+    """The quantiser is called once, on the series themselves; usage counts only their tokens."""
+    step, network, x = task(view=view)
+    quantizer, seen = network.bands[0].quantizer, []
+    quantizer.register_forward_hook(lambda module, inputs, _: seen.append(inputs[0]))
+    step.losses(x)
+    assert len(seen) == 1
+    before = quantizer.cluster_size.sum().item()
+    step.after_step()
+    n_tokens = seen[0].shape[0] * seen[0].shape[1]
+    assert quantizer.cluster_size.sum().item() == pytest.approx(
+        0.95 * before + 0.05 * n_tokens, rel=1e-4
+    )
+
+
+def test_the_published_scheme_compares_quantised_latents_with_a_continuous_view():
+    step, network, x = task()
+    given = []
+    step.ssl.branch.register_forward_hook(lambda module, views, _: given.extend(views))
+    terms = step.losses(x)
+    first, second = given
+    assert torch.equal(first.series, x)
+    assert torch.equal(first.latents, network.quantized_latents(step.task.quantized))
+    assert not torch.equal(second.series, x)
+    decoded = network.decode(second.latents)  # batch statistics, as in the step
+    error = (decoded - second.series).square().mean()
+    assert terms["augmented"].item() == pytest.approx(error.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_gradients_reach_the_encoder_through_the_branch_alone(view):
+    step, network, x = task(view=view)
+    step.losses(x)["ssl"].backward()
+    assert network.bands[0].encoder.layers[0].weight.grad.abs().sum() > 0
+
+
+def test_no_weight_no_decoding_of_views(series):
+    assert "augmented" not in make(ssl="vicreg", augmented_weight=0.0).fit(series).loss_curve_
+
+
+def test_weights_of_the_terms(series):
+    curve = make(ssl=BarlowTwins(weight=0.3), augmented_weight=0.7).fit(series).loss_curve_
+    weighted = curve["reconstruction"] + 0.25 * curve["commitment"]
+    weighted = weighted + 0.7 * curve["augmented"] + 0.3 * curve["ssl"]
+    np.testing.assert_allclose(curve["loss"], weighted, rtol=1e-5)
+
+
+def test_single_series_batches(series):
+    for n in (2, 3):
+        curve = make(ssl="barlow_twins", batch_size=1, early_stopping=True).fit(series[:n])
+        assert np.isfinite(curve.loss_curve_["loss"]).all()
+
+
+def test_grid_search_over_the_branch():
+    X, y = two_shapes(30)
+    tokenizer = make(ssl=BarlowTwins(projector_width=8), augmentation=GaussianNoise())
+    grid = {"tok__ssl__weight": [0.1, 1.0], "tok__augmentation__scale": [0.05, 0.2]}
+    search = GridSearchCV(Pipeline([("tok", tokenizer), ("clf", SVC())]), grid, cv=2).fit(X, y)
+    best = search.best_estimator_["tok"]
+    assert best.ssl.weight == search.best_params_["tok__ssl__weight"]
+    by_name = GridSearchCV(
+        Pipeline([("tok", make()), ("clf", SVC())]), {"tok__ssl": [None, "simclr", "masked"]}, cv=2
+    )
+    assert by_name.fit(X, y).best_score_ > 0.5
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"ssl": "barlow"}, "'ssl' parameter of VQTokenizer"),
+        ({"ssl": BarlowTwins}, "'ssl' parameter of VQTokenizer"),
+        ({"ssl": "vicreg", "augmentation": "noise"}, "'augmentation' parameter of VQTokenizer"),
+        ({"ssl": "vicreg", "ssl_view": "both"}, "'ssl_view' parameter of VQTokenizer"),
+        ({"ssl": BarlowTwins(weight=-1)}, "'weight' parameter of BarlowTwins"),
+        (
+            {"ssl": "vicreg", "augmentation": GaussianNoise(-1)},
+            "'scale' parameter of GaussianNoise",
+        ),
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_named(parameters, message, series):
+    with pytest.raises(ValueError, match=message):
+        make(**parameters).fit(series)
