@@ -114,9 +114,9 @@ class VQTokenizer(SeriesTransformer):
     ssl : None, str or objective, default=None
         Self-supervised objective that is learned beside the reconstruction: the latents of a series
         and of a random view of it are to be alike, those of different series different [3]_.
-        "barlow_twins", "vicreg", "vibcreg", "vcreg", "simclr", "moco", "byol", "masked" (hidden parts
-        of the series are reconstructed instead), or an object of `skvqts.objectives` with
-        parameters of its own. It makes a fit two to three times as long.
+        "barlow_twins", "vicreg", "vibcreg", "vcreg", "simclr", "moco", "byol", "masked" (hidden
+        parts of the series are reconstructed instead), or an object of `skvqts.objectives`
+        with parameters of its own. It makes a fit two to three times as long.
 
     ssl_view : {"quantized", "continuous", "augmented"}, default="quantized"
         What the latents of the random view are compared with: the quantised latents of the
@@ -188,7 +188,8 @@ class VQTokenizer(SeriesTransformer):
         Of `codebook_usage_`: from 1 (one code) to `codebook_size` (all alike).
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean of each loss term per epoch, unweighted: "reconstruction", "commitment", with `ssl`
-        "augmented" and "ssl", ...; their weighted sum "loss"; with early stopping, "validation", that of held-out series.
+        "augmented" and "ssl", ...; their weighted sum "loss"; with early stopping,
+        "validation", that of held-out series.
     n_iter_ : int
         Number of epochs run.
     interrupted_ : bool

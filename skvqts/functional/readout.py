@@ -48,39 +48,50 @@ def pool(z, statistics, levels):
     return torch.cat([_STATISTICS[name](part) for part in parts for name in statistics], dim=1)
 
 
+def _std(z):
+    return (z - z.mean(1, keepdim=True)).square_().mean(1).sqrt_()
+
+
 def _shares(z):
-    above = [(z > threshold).to(z.dtype).mean(1) for threshold in _THRESHOLDS]
-    return torch.cat(above, dim=1)
+    above = torch.empty_like(z, requires_grad=False)
+    return torch.cat([torch.gt(z, t, out=above).mean(1) for t in _THRESHOLDS], dim=1)
 
 
 def _positions(z):
     """Mean positions of positive and negative values."""
     places = (torch.arange(z.shape[1], device=z.device, dtype=z.dtype) + 0.5) / z.shape[1]
-    return torch.cat([_mean_position(z > 0, places), _mean_position(z < 0, places)], dim=1)
+    return torch.cat([_mean_position(part, places) for part in _signs(z)], dim=1)
 
 
 def _mean_position(chosen, places):
     count = chosen.sum(1)
-    total = torch.einsum("bnd,n->bd", chosen.to(places.dtype), places)
+    total = torch.einsum("bnd,n->bd", chosen, places)
     return torch.where(count > 0, total / count.clamp(min=1), -1.0)
 
 
 def _stretches(z):
     """Longest runs of positive and negative values, as shares of the tokens."""
-    return torch.cat([_longest_run(z > 0), _longest_run(z < 0)], dim=1) / z.shape[1]
+    return torch.cat([_longest_run(part) for part in _signs(z)], dim=1) / z.shape[1]
 
 
 def _longest_run(chosen):
-    places = torch.arange(1, chosen.shape[1] + 1, device=chosen.device)[:, None]
-    last_other = torch.where(chosen, 0, places).cummax(1).values
-    return (places - last_other).amax(1).to(torch.float32)
+    run = longest = torch.zeros_like(chosen[:, 0])
+    for column in chosen.unbind(1):
+        run = (run + 1) * column
+        longest = torch.maximum(longest, run)
+    return longest
+
+
+def _signs(z):
+    """1 where values are positive, and 1 where they are negative."""
+    return (z > 0).to(z.dtype), (z < 0).to(z.dtype)
 
 
 _STATISTICS = {
     "mean": lambda z: z.mean(1),
     "max": lambda z: z.amax(1),
     "min": lambda z: z.amin(1),
-    "std": lambda z: z.std(1, correction=0),
+    "std": _std,
     "variation": lambda z: z.diff(dim=1).abs().sum(1) / max(1, z.shape[1] - 1),
     "shares": _shares,
     "positions": _positions,

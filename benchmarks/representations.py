@@ -1,0 +1,241 @@
+"""Self-supervised representations on the published sets: time and accuracy side by side.
+
+    python -m benchmarks.representations screen    [SET ...] [--seeds 0]     [--seconds 60]
+    python -m benchmarks.representations report    [SET ...] [--seeds 0 1 2] [--seconds 90]
+    python -m benchmarks.representations published [SET ...] [--seeds 0]     [--steps 600]
+
+"screen": every objective in both estimators, judged by cross-validation inside the training sets.
+"report": the plain tokenizer, the two best settings of each estimator in the screen, untrained
+encoders, raw series and MiniRocket on the test sets. Each fit has as many epochs as fill the
+seconds. Probes: RBF SVC with C by cross-validation, ridge, 5-NN, and the paper's (means of
+quantised latents, scaled to (-1, 1), linear SVC); the headline is that of SVC and ridge which
+cross-validation on the training set prefers. "published": the published architecture and
+settings with Barlow Twins against none, by the paper's probe. Cells are written to
+benchmarks/results as they finish: start again to continue.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from benchmarks.cells import RESULTS, Cells, mean_and_spread, table
+from benchmarks.data import default_folder, default_sets, load
+from benchmarks.probes import (
+    headline,
+    minirocket,
+    paper_probe,
+    rows_for_probes,
+    standardised,
+)
+from skvqts import SSLFeatureExtractor, VQTokenizer
+from skvqts.objectives import OBJECTIVES, BarlowTwins
+
+SCREEN_SETS = ("TwoPatterns", "SwedishLeaf", "OSULeaf", "ECG200")
+MULTISCALE = {"frontend": "multiscale"}
+SCREEN = (
+    {
+        "tokenizer": (VQTokenizer, {}),
+        "multiscale tokenizer": (VQTokenizer, MULTISCALE),
+        "multiscale tokenizer barlow_twins": (VQTokenizer, MULTISCALE | {"ssl": "barlow_twins"}),
+    }
+    | {f"tokenizer {name}": (VQTokenizer, {"ssl": name}) for name in OBJECTIVES}
+    | {f"extractor {name}": (SSLFeatureExtractor, {"objective": name}) for name in OBJECTIVES}
+)
+UNTRAINED = {"learning_rate": 1e-20}  # running statistics only
+
+# the two best of each estimator in the screen
+REPORT = {
+    "tokenizer": (VQTokenizer, {}),
+    "untrained extractor": (SSLFeatureExtractor, UNTRAINED),
+    "extractor barlow_twins": (SSLFeatureExtractor, {}),
+}
+
+PUBLISHED_SETS = ("TwoPatterns", "FordA", "ShapesAll")
+PUBLISHED = {
+    "frontend": "stft",
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-3,
+    "commitment_weight": 1.0,
+    "ema_decay": 0.9,
+}
+
+
+def fitted(make, X, seed, seconds, threads, **parameters):
+    """An estimator with as many epochs as fill the seconds, and what its fit cost."""
+    new = lambda n: make(random_state=seed, n_threads=threads, max_epochs=n, **parameters)  # noqa: E731
+    if "learning_rate" in parameters:
+        n_epochs = 1
+    else:
+        new(1).fit(X[:2])  # whatever is imported or allocated first
+        short, longer = (seconds_of(new(n), X) for n in (1, 4))
+        per_epoch = (longer - short) / 3
+        n_epochs = max(1, round((seconds - short) / per_epoch) + 1)
+    estimator = new(n_epochs)
+    taken = seconds_of(estimator, X)
+    steps = n_epochs * -(-len(X) // estimator.batch_size)
+    return estimator, {"seconds": taken, "steps": steps}
+
+
+def seconds_of(estimator, X):
+    start = time.perf_counter()
+    estimator.fit(X)
+    return time.perf_counter() - start
+
+
+def probed(estimator, X, y, X_test=None, y_test=None):
+    """Accuracies on the default features and by the paper's probe."""
+    train, test = (None if part is None else estimator.transform(part) for part in (X, X_test))
+    found = headline(train, y, test, y_test)
+    if test is not None:
+        kind = "quantized" if hasattr(estimator, "codebook_") else "latents"
+        means = [token_means(estimator, kind, part) for part in (X, X_test)]
+        found["paper"] = paper_probe(means[0], y, means[1], y_test)
+    return found
+
+
+def token_means(estimator, kind, X):
+    """Means over the tokens of latents, ``(n, D)``."""
+    before = estimator.output
+    flat = estimator.set_params(output=kind).transform(X)
+    estimator.set_params(output=before)
+    n_tokens = sum(rows * columns for rows, columns in estimator.token_shape_)
+    return flat.reshape(len(flat), n_tokens, -1).mean(1)
+
+
+def screen_cell(name, folder, seed, seconds, threads, make, parameters):
+    X, y, _, _ = load(name, folder)
+    estimator, row = fitted(make, X, seed, seconds, threads, **parameters)
+    return row | probed(estimator, X, y)
+
+
+def report_cell(name, folder, seed, seconds, threads, make, parameters):
+    data = load(name, folder)
+    estimator, row = fitted(make, data[0], seed, seconds, threads, **parameters)
+    return row | probed(estimator, *data)
+
+
+def baseline_cell(name, folder, seed):
+    X, y, X_test, y_test = load(name, folder)
+    few = rows_for_probes(len(X))
+    flat = [part.reshape(len(part), -1) for part in (X, X_test)]
+    raw = headline(*_interleaved(standardised(*flat), (y, y_test)))
+    return {f"raw {key}": value for key, value in raw.items()} | minirocket(
+        X[few], y[few], X_test, y_test, seed
+    )
+
+
+def _interleaved(features, labels):
+    return features[0], labels[0], features[1], labels[1]
+
+
+def published_cell(name, folder, seed, steps, threads, parameters):
+    X, y, X_test, y_test = load(name, folder)
+    n_epochs = max(1, round(steps / -(-len(X) // PUBLISHED["batch_size"])))
+    tokenizer = VQTokenizer(
+        random_state=seed, n_threads=threads, max_epochs=n_epochs, **PUBLISHED, **parameters
+    )
+    seconds = seconds_of(tokenizer, X)
+    train, test = (token_means(tokenizer, "quantized", part) for part in (X, X_test))
+    return {"seconds": seconds, "accuracy": paper_probe(train, y, test, y_test)}
+
+
+def run(mode, cells, sets, seeds, models, measure):
+    """All cells of a mode, a line each."""
+    for name in sets:
+        for seed in seeds:
+            for model, settings in models.items():
+                key = {"mode": mode, "set": name, "seed": seed, "model": model}
+                row = cells.measure(
+                    key, lambda n=name, s=seed, settings=settings: measure(n, s, *settings)
+                )
+                numbers = {k: v for k, v in row.items() if isinstance(v, float)}
+                found = "  ".join(f"{k} {v:.3f}" for k, v in numbers.items())
+                print(f"{name:<24}{seed:>2} {model:<34}{found}", flush=True)
+
+
+def print_means(rows, models, columns):
+    """Mean over sets, mean and spread over seeds."""
+    lines = []
+    for model in models:
+        mine = [row for row in rows if row["model"] == model]
+        line = {"model": model}
+        for column in columns:
+            per_seed = {}
+            for row in mine:
+                if column in row:
+                    per_seed.setdefault(row["seed"], []).append(row[column])
+            if per_seed:
+                line[column] = mean_and_spread([float(np.mean(v)) for v in per_seed.values()])
+        lines.append(line)
+    print("\n".join(["", *table(lines, ["model", *columns])]))
+
+
+def main():
+    folder = default_folder()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("mode", choices=("screen", "report", "published"))
+    parser.add_argument("sets", nargs="*")
+    parser.add_argument("--folder", default=folder)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--projector", type=int, default=512)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    cells = Cells(RESULTS / f"representations_{options.mode}.jsonl")
+    common = {"folder": options.folder, "threads": options.threads}
+    if options.mode == "published":
+        sets = options.sets or (PUBLISHED_SETS if folder else default_sets(folder))
+        barlow = BarlowTwins(projector_width=options.projector)
+        models = {"naive": ({},)} | {
+            f"barlow_twins {a} {options.projector}": ({"ssl": barlow, "augmentation": a},)
+            for a in ("slice", "warp")
+        }
+
+        def measure(name, seed, parameters):
+            return published_cell(
+                name, seed=seed, steps=options.steps, parameters=parameters, **common
+            )
+
+        columns = ("seconds", "accuracy")
+    elif options.mode == "screen":
+        sets = options.sets or (SCREEN_SETS if folder else default_sets(folder))
+        models = SCREEN
+
+        def measure(name, seed, make, parameters):
+            return screen_cell(
+                name,
+                seed=seed,
+                seconds=options.seconds,
+                make=make,
+                parameters=parameters,
+                **common,
+            )
+
+        columns = ("seconds", "steps", "headline cv", "svc cv", "ridge cv", "5nn cv")
+    else:
+        sets = options.sets or default_sets(folder)
+        models = REPORT | {"baselines": (None, None)}
+
+        def measure(name, seed, make, parameters):
+            if make is None:
+                return baseline_cell(name, options.folder, seed)
+            return report_cell(
+                name,
+                seed=seed,
+                seconds=options.seconds,
+                make=make,
+                parameters=parameters,
+                **common,
+            )
+
+        columns = ("seconds", "steps", "headline", "svc", "ridge", "5nn", "paper")
+    run(options.mode, cells, sets, options.seeds, models, measure)
+    rows = [row for row in cells.rows if row["set"] in sets and row["seed"] in options.seeds]
+    print_means(rows, models, columns)
+
+
+if __name__ == "__main__":
+    main()
