@@ -2,6 +2,7 @@
 
 from . import augmentation, objectives
 from ._extractor import SSLFeatureExtractor
+from ._fine_tuning import FineTunedClassifier
 from ._tokenizer import VQTokenizer
 from ._version import __version__
 from .exceptions import CollapseWarning, DivergedError, NotInvertibleError, VersionWarning
@@ -9,6 +10,7 @@ from .exceptions import CollapseWarning, DivergedError, NotInvertibleError, Vers
 __all__ = [
     "CollapseWarning",
     "DivergedError",
+    "FineTunedClassifier",
     "NotInvertibleError",
     "SSLFeatureExtractor",
     "VQTokenizer",

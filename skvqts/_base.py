@@ -1,4 +1,4 @@
-"""What all transformers with a trained network share: parameters of training, and fit."""
+"""What all estimators with a trained network share: parameters of training, and fit."""
 
 from copy import deepcopy
 
@@ -21,24 +21,18 @@ from ._training import TrainingPlan, train
 from ._validation import Decimal, Whole, generator_from, resolve_device, validate_series
 
 
-class SeriesTransformer(
-    TorchStateMixin,
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseEstimator,
-):
-    """Base of transformers of series.
+class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
+    """Base of estimators that train a network on series.
 
-    A subclass says what is trained: ``_network_arguments()`` and ``_module_constructor()`` give the
-    network, ``_task(network, data, plan, generator, warm)`` the losses of a training step, and
-    ``_describe(series)`` sets the fitted attributes that the trained network gives.
+    A subclass says what is trained: ``_network(series, warm, generator)`` and
+    ``_module_constructor()`` give the network, ``_task(network, data, plan, generator, warm)``
+    what a training step does, and ``_describe(series)`` sets the fitted attributes that the
+    trained network gives. ``_scaler`` is set on the way.
     """
 
     _auto_steps, _auto_epochs = 600, 8  # max_epochs="auto" makes at least so many of both
 
     _parameter_constraints = {
-        "scaling": [StrOptions({"train", "series"})],
         "batch_size": [Whole(1)],
         "max_epochs": [Whole(1), StrOptions({"auto"})],
         "learning_rate": [Decimal(0, closed="neither")],
@@ -47,7 +41,6 @@ class SeriesTransformer(
         "validation_fraction": [Decimal(0, 1, closed="neither")],
         "n_iter_no_change": [Whole(1)],
         "tol": [Decimal(0)],
-        "warm_start": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
         "n_threads": [Whole(1), None],
@@ -55,7 +48,7 @@ class SeriesTransformer(
         "random_state": ["random_state"],
     }
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
         """Learn from training series.
 
@@ -88,29 +81,31 @@ class SeriesTransformer(
 
     @with_callbacks
     def _fit(self, X, y):
-        warm = self.warm_start and hasattr(self, "module_")
+        warm = getattr(self, "warm_start", False) and hasattr(self, "module_")
         series = validate_series(self, X, reset=not warm, min_samples=2)
+        targets = self._targets(y, series, warm)
         device, generator = resolve_device(self.device), generator_from(self.random_state)
         plan = self._plan(len(series))
         n_points = plan.n_epochs * len(series) * series.shape[2]
         n_threads = self.n_threads or default_n_threads(n_points)
-        self._prepare(series, warm)
+        self._prepare(series, generator)
         with (
             computing(device, n_threads, training=True),
             Progress(self, plan.n_epochs, X, y) as progress,
         ):
-            network = self._network(warm, generator).to(device)
-            data, held_out = self._split(series, device, generator)
+            network = self._network(series, warm, generator).to(device)
+            data, held_out = self._split(series, targets, device, generator)
             task = self._task(network, data, plan, generator, warm)
             record = train(
                 task.module,
-                (data,),
+                task.inputs(*data),
                 task.losses,
                 task.weights,
                 plan,
                 generator,
+                rates=task.rates,
                 after_step=task.after_step,
-                validation=held_out,
+                validation=held_out and task.inputs(*held_out),
                 on_epoch_end=progress.epoch,
             )
         self.module_, self.device_, self.n_threads_ = network, str(device), n_threads
@@ -150,34 +145,99 @@ class SeriesTransformer(
         n = min(n, n_series - least)
         return n if n >= least else 0
 
-    def _prepare(self, series, warm):
-        """Scaling, and the arguments of the network, kept to build an equal one when unpickled."""
+    def _prepare(self, series, generator):
+        """What is to be done before the training."""
+
+    def _targets(self, y, series, warm):
+        """What is learned besides the series, one array per target; nothing without labels."""
+        return ()
+
+    def _split(self, series, targets, device, generator):
+        """Scaled training series and targets on the device, and those held out or None."""
+        arrays = self._scaler.transform(series), *targets
+        data = [torch.from_numpy(array).to(device) for array in arrays]
+        n_held_out = self._n_held_out(len(series))
+        if not n_held_out:
+            return data, None
+        order = torch.randperm(len(series), generator=generator, device="cpu").to(device)
+        parts = order[n_held_out:], order[:n_held_out]
+        return tuple([part[picks] for part in data] for picks in parts)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class SeriesTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEstimator):
+    """Base of transformers of series, which scale series and own their network.
+
+    ``_network_arguments()`` gives the arguments of ``_module_constructor()``.
+    """
+
+    _parameter_constraints = {
+        **SeriesEstimator._parameter_constraints,
+        "scaling": [StrOptions({"train", "series"})],
+        "warm_start": ["boolean"],
+    }
+
+    def _network(self, series, warm, generator):
+        """A new network and scaling, whose arguments are kept, or those of the previous fit."""
         architecture = self._network_arguments()
         per_series = self.scaling == "series"
         if not warm:
-            self._architecture = architecture
-            self._scaler = SeriesScaler(per_series).fit(series)
-        elif (architecture, per_series) != (self._architecture, self._scaler.per_series):
+            self._take_shape(series, architecture)
+            return build(self._module_constructor(), generator)
+        if (architecture, per_series) != (self._architecture, self._scaler.per_series):
             raise ValueError(
                 f"{type(self).__name__}(warm_start=True) continues with the network of the "
                 "previous fit, but parameters that shape the network, its codebook or the scaling "
                 "have changed since: set them back, or set warm_start=False."
             )
+        return deepcopy(self.module_)
 
-    def _network(self, warm, generator):
-        return deepcopy(self.module_) if warm else build(self._module_constructor(), generator)
+    def _take_shape(self, series, architecture):
+        self._architecture = architecture
+        self._scaler = SeriesScaler(self.scaling == "series").fit(series)
 
-    def _split(self, series, device, generator):
-        """Scaled training series on the device, and held-out ones for early stopping."""
-        data = torch.from_numpy(self._scaler.transform(series)).to(device)
-        n_held_out = self._n_held_out(len(data))
-        if not n_held_out:
-            return data, None
-        order = torch.randperm(len(data), generator=generator, device="cpu").to(device)
-        return data[order[n_held_out:]], (data[order[:n_held_out]],)
+    def _untrained(self, X):
+        """With the scaling and architecture that `fit` would have, but no network."""
+        self._validate_params()
+        series = validate_series(self, X, reset=True, min_samples=2)
+        self._take_shape(series, self._network_arguments())
+        return self
+
+    @property
+    def _latent_dim(self):
+        return self._architecture["size"]["latent_dim"]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+class Task:
+    """What a training step does with a batch; for subclasses.
+
+    Attributes
+    ----------
+    module : nn.Module
+        What is trained.
+    weights : dict
+        Of the terms of the loss.
+    rates : sequence of (nn.Module, float)
+        Parts of `module` that learn at a rate of their own, as a factor.
+    """
+
+    weights, rates = {}, ()
+
+    def __init__(self, module):
+        self.module = module
+
+    def inputs(self, *data):
+        """The tensors that batches are taken of, from scaled series and targets."""
+        return data
+
+    def after_step(self):
+        """Called after each step of the optimiser."""

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ._base import SeriesTransformer
+from ._base import SeriesTransformer, Task
 from ._codec import ENCODER_OUTPUTS, EncoderReader
 from ._nn.branches import View
 from ._nn.initialise import build
@@ -272,13 +272,14 @@ class SSLFeatureExtractor(SeriesTransformer):
         return partial(make_encoder, **self._architecture)
 
     def _task(self, network, data, plan, generator, warm):
+        device = data[0].device
         ssl = SelfSupervision(self.objective, self.augmentation, generator)
         model = network
         if ssl.hides:
             constructor = partial(make_decoder, grid=network.grid, **self._architecture)
-            model = _Autoencoder(network, build(constructor, generator).to(data.device))
-        ssl.start(model, self._architecture["size"]["latent_dim"], data.device)
-        return _Task(model, ssl)
+            model = _Autoencoder(network, build(constructor, generator).to(device))
+        ssl.start(model, self._latent_dim, device)
+        return _SSLTask(model, ssl)
 
     def _describe(self, series):
         """Fitted attributes that the trained encoder gives on the training set."""
@@ -291,8 +292,7 @@ class SSLFeatureExtractor(SeriesTransformer):
 
     def _measure_collapse(self, reader, series):
         (latents,) = reader.read(series, "latents")
-        dim = self._architecture["size"]["latent_dim"]
-        latents = torch.from_numpy(latents).view(len(series), -1, dim)
+        latents = torch.from_numpy(latents).view(len(series), -1, self._latent_dim)
         pooled = latents.mean(1)
         self.latent_std_ = relative_std(latents, pooled).numpy()
         self.effective_rank_ = effective_rank(pooled)
@@ -324,12 +324,12 @@ class _Autoencoder(nn.Module):
         return self.encoder(x)
 
 
-class _Task:
+class _SSLTask(Task):
     """A self-supervised loss (eq. 12) between two views of a batch of series."""
 
     def __init__(self, model, ssl):
+        super().__init__(nn.ModuleList([model, ssl.branch]))
         self.model, self.ssl = model, ssl
-        self.module = nn.ModuleList([model, ssl.branch])
         self.weights = {"ssl": ssl.objective.weight}
 
     def losses(self, x):

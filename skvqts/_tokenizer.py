@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ._base import SeriesTransformer
+from ._base import SeriesTransformer, Task
 from ._codec import OUTPUTS, Codec
 from ._nn.branches import View
 from ._nn.vqvae import FRONT_ENDS, front_end_size, make_vqvae
@@ -436,10 +436,6 @@ class VQTokenizer(SeriesTransformer):
     def _n_tokens(self):
         return sum(rows * columns for rows, columns in self.token_shape_)
 
-    @property
-    def _latent_dim(self):
-        return self._architecture["size"]["latent_dim"]
-
     def _module_constructor(self):
         return partial(make_vqvae, **self._architecture)
 
@@ -448,13 +444,14 @@ class VQTokenizer(SeriesTransformer):
         return 1 if self.ssl is None else 2
 
     def _task(self, network, data, plan, generator, warm):
+        (x,) = data
         if not warm:
-            network.initialise_codebooks(self.codebook_init, data, plan.batch_size, generator)
-        task = _Task(network, self._loss_weights(), generator)
+            network.initialise_codebooks(self.codebook_init, x, plan.batch_size, generator)
+        task = _VQTask(network, self._loss_weights(), generator)
         if self.ssl is None:
             return task
         ssl = SelfSupervision(self.ssl, self.augmentation, generator)
-        ssl.start(network, self._latent_dim, data.device)
+        ssl.start(network, self._latent_dim, x.device)
         return _SelfSupervisedTask(task, ssl, self.ssl_view, self.augmented_weight)
 
     def _loss_weights(self):
@@ -518,12 +515,13 @@ class VQTokenizer(SeriesTransformer):
         return tags
 
 
-class _Task:
+class _VQTask(Task):
     """Eq. 21 on a batch of series; after the optimiser's step the codebook follows the batch."""
 
     def __init__(self, network, weights, generator):
-        self.module = self.network = network
-        self.weights, self.generator, self.quantized = weights, generator, None
+        super().__init__(network)
+        self.network, self.weights, self.generator = network, weights, generator
+        self.quantized = None
 
     def losses(self, x):
         self.quantized = self.network.encode(x)
@@ -533,16 +531,16 @@ class _Task:
         self.network.update(self.quantized, self.generator)
 
 
-class _SelfSupervisedTask:
+class _SelfSupervisedTask(Task):
     """Eq. 21 and a self-supervised loss (eq. 12) between the series and a view of them.
 
     The view is decoded from its continuous latents: it never touches the codebook.
     """
 
     def __init__(self, task, ssl, first_view, augmented_weight):
+        super().__init__(nn.ModuleList([task.network, ssl.branch]))
         self.task, self.ssl, self.first_view = task, ssl, first_view
         self.network = task.network
-        self.module = nn.ModuleList([task.network, ssl.branch])
         self.weights = task.weights | {
             "augmented": augmented_weight,
             "ssl": ssl.objective.weight,

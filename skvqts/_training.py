@@ -75,6 +75,7 @@ def train(
     plan,
     generator,
     *,
+    rates=(),
     after_step=None,
     validation=None,
     on_epoch_end=None,
@@ -95,6 +96,8 @@ def train(
         Weight of each term; 1 where a term is not named.
     generator : torch.Generator
         On the CPU; the order of the samples is drawn from it.
+    rates : sequence of (nn.Module, float)
+        Parts of `module` that learn at another rate: a factor of the plan's.
     after_step : callable or None
         ``after_step()`` is called after each optimiser step, for what is learned
         without gradients.
@@ -115,7 +118,8 @@ def train(
         If the mean loss of an epoch is not finite or 10,000 times that of the first batch.
     """
     record, best = TrainingRecord(), _Best(plan)
-    step = _Step(module, step_losses, weights, plan, len(data[0]), after_step)
+    groups = _parameter_groups(module, plan.weight_decay, dict(rates))
+    step = _Step(module, groups, step_losses, weights, plan, len(data[0]), after_step)
     finished = None
     try:
         for epoch in range(plan.n_epochs):
@@ -143,15 +147,13 @@ def train(
 class _Step:
     """Optimiser, schedule and precision of one training."""
 
-    def __init__(self, module, step_losses, weights, plan, n_samples, after_step):
+    def __init__(self, module, groups, step_losses, weights, plan, n_samples, after_step):
         self.module, self.step_losses, self.weights = module, step_losses, weights
         self.plan, self.after_step = plan, after_step or (lambda: None)
         self.n_batches = plan.n_batches(n_samples)
         self.n_steps, self.taken, self.first_loss = plan.n_epochs * self.n_batches, 0, None
         self.device = next(module.parameters()).device
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(module, plan.weight_decay), betas=(0.9, 0.99), fused=True
-        )
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
 
     def epoch(self, data, generator):
         """One pass over the data in random order; the mean of each term."""
@@ -184,7 +186,7 @@ class _Step:
     def _descend(self, loss):
         rate = self.plan.learning_rate * learning_rate_factor(self.taken, self.n_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["factor"] * rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), self.plan.max_grad_norm)
@@ -220,13 +222,17 @@ def learning_rate_factor(step, n_steps, warmup=0.05, floor=0.02):
     return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def _parameter_groups(module, weight_decay):
-    weights = [m.weight for m in module.modules() if isinstance(m, _DECAYED)]
-    known = {id(p) for p in weights}
-    others = [p for p in module.parameters() if id(p) not in known]
+def _parameter_groups(module, weight_decay, rates):
+    """Parameters by whether they decay and by the factor of their learning rate."""
+    decayed = {id(m.weight) for m in module.modules() if isinstance(m, _DECAYED)}
+    factors = {id(p): factor for part, factor in rates.items() for p in part.parameters()}
+    groups = {}
+    for parameter in module.parameters():
+        decay = weight_decay if id(parameter) in decayed else 0.0
+        groups.setdefault((factors.get(id(parameter), 1.0), decay), []).append(parameter)
     return [
-        {"params": weights, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "factor": factor}
+        for (factor, decay), parameters in groups.items()
     ]
 
 

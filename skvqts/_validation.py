@@ -6,8 +6,9 @@ from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import assert_all_finite, check_array, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, validate_data
 
 # scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
@@ -184,6 +185,29 @@ def _check_values(X, estimator):
             "Input X contains infinity or a value too large for dtype('float32'), "
             f"the precision of {name}."
         )
+
+
+def validate_labels(estimator, y, n_samples):
+    """Classes, sorted, and the index of the class of each series, int64.
+
+    Raises
+    ------
+    ValueError
+        If `y` is missing, not one label per series, or not of classes.
+    """
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
+        )
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, estimator_name=type(estimator).__name__, input_name="y")
+    if len(y) != n_samples:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {[n_samples, len(y)]}"
+        )
+    check_classification_targets(y)
+    classes, indices = np.unique(y, return_inverse=True)
+    return classes, indices.astype(np.int64)
 
 
 def random_seed(random_state):

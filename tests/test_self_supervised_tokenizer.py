@@ -11,7 +11,7 @@ from skvqts import VQTokenizer
 from skvqts._nn.initialise import build
 from skvqts._nn.vqvae import front_end_size, make_vqvae
 from skvqts._self_supervision import SelfSupervision
-from skvqts._tokenizer import _SelfSupervisedTask, _Task
+from skvqts._tokenizer import _SelfSupervisedTask, _VQTask
 from skvqts.augmentation import GaussianNoise
 from skvqts.objectives import OBJECTIVES, BarlowTwins
 
@@ -44,7 +44,7 @@ def task(ssl="barlow_twins", view="quantized", augmented_weight=0.1):
     network.initialise_codebooks("kmeans", x, 16, generator)
     branch = SelfSupervision(ssl, "slice", generator)
     branch.start(network, 8, "cpu")
-    plain = _Task(network, {}, generator)
+    plain = _VQTask(network, {}, generator)
     return _SelfSupervisedTask(plain, branch, view, augmented_weight), network, x
 
 

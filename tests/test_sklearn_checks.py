@@ -4,7 +4,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvqts import VQTokenizer
+from skvqts import FineTunedClassifier, SSLFeatureExtractor, VQTokenizer
 
 OUTPUTS = [
     "features",
@@ -23,7 +23,20 @@ def tiny(**parameters):
     return VQTokenizer(**small | parameters)
 
 
-ESTIMATORS = [tiny(output=output) for output in OUTPUTS] + [tiny(frontend="stft")]
+def tiny_extractor(**parameters):
+    small = {"width": 2, "latent_dim": 4, "n_blocks": 1, "max_epochs": 1}
+    return SSLFeatureExtractor(**small | parameters)
+
+
+TRANSFORMERS = [
+    *(tiny(output=output) for output in OUTPUTS),
+    tiny(frontend="stft"),
+    tiny(ssl="barlow_twins"),
+    tiny_extractor(),
+    tiny_extractor(objective="masked", output="latents_pooled"),
+]
+CLASSIFIERS = [FineTunedClassifier(tiny_extractor(width=8), learning_rate=0.02, max_epochs=30)]
+ESTIMATORS = TRANSFORMERS + CLASSIFIERS
 
 MORE_CHECKS = [
     "check_dataframe_column_names_consistency",
@@ -46,6 +59,12 @@ def test_scikit_learn_check(estimator, check):
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS)
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
 def test_further_check(estimator, check):
+    getattr(estimator_checks, check)(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("check", MORE_CHECKS[:3])
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_further_check_of_classifiers(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)
