@@ -1,6 +1,7 @@
 """Results that are written cell by cell, so that a run can be stopped and continued."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,13 @@ class Cells:
             file.write(json.dumps(row) + "\n")
         self.rows.append(row)
         return row
+
+
+def seconds_of(estimator, *data):
+    """Fit an estimator; the seconds it took."""
+    start = time.perf_counter()
+    estimator.fit(*data)
+    return time.perf_counter() - start
 
 
 def _plain(value):

@@ -15,11 +15,10 @@ benchmarks/results as they finish: start again to continue.
 """
 
 import argparse
-import time
 
 import numpy as np
 
-from benchmarks.cells import RESULTS, Cells, mean_and_spread, table
+from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
 from benchmarks.data import default_folder, default_sets, load
 from benchmarks.probes import (
     headline,
@@ -76,12 +75,6 @@ def fitted(make, X, seed, seconds, threads, **parameters):
     taken = seconds_of(estimator, X)
     steps = n_epochs * -(-len(X) // estimator.batch_size)
     return estimator, {"seconds": taken, "steps": steps}
-
-
-def seconds_of(estimator, X):
-    start = time.perf_counter()
-    estimator.fit(X)
-    return time.perf_counter() - start
 
 
 def probed(estimator, X, y, X_test=None, y_test=None):
@@ -214,7 +207,7 @@ def main():
                 **common,
             )
 
-        columns = ("seconds", "steps", "headline cv", "svc cv", "ridge cv", "5nn cv")
+        columns = ("seconds", "steps", "headline cv", "few", "svc cv", "ridge cv", "5nn cv")
     else:
         sets = options.sets or default_sets(folder)
         models = REPORT | {"baselines": (None, None)}

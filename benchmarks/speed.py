@@ -1,11 +1,13 @@
 """What a training step and the quantiser cost, as ratios in one run.
 
-    python -m benchmarks.speed [--threads 2]
+    python -m benchmarks.speed [plain] [ssl] [quantiser] [--threads 2]
 
-Plain VQ-VAE steps at batch 128, length 140 for both front ends, in float32 and bfloat16, beside the
-machine's own rate for float32 matrix products; then a training step of the quantiser (12,800
-vectors of 64: nearest codes and moving averages) beside that of vector-quantize-pytorch, where
-it is installed, and the bare matrix product of vectors and codes. Medians of interleaved runs.
+"plain": VQ-VAE steps at batch 128, length 140 for all front ends, in float32 and bfloat16,
+beside the machine's own rate for float32 matrix products. "ssl": steps with Barlow Twins,
+augmentation included, by default settings and in the published form. "quantiser": a training
+step of the quantiser (12,800 vectors of 64: nearest codes and moving averages) beside that of
+vector-quantize-pytorch, where it is installed, and the bare matrix product of vectors and codes.
+Medians of interleaved runs.
 """
 
 import argparse
@@ -17,7 +19,9 @@ import torch
 from benchmarks.cells import table
 from skvqts import VQTokenizer
 from skvqts._nn.quantizer import Quantizer
+from skvqts.augmentation import make_augmentation
 from skvqts.functional.codebook import nearest_code
+from skvqts.objectives import BarlowTwins
 
 BATCH, LENGTH = 128, 140
 
@@ -33,23 +37,27 @@ def medians(functions, repeats):
     return {name: float(np.median(values[1:])) for name, values in seconds.items()}
 
 
-def steps(n_steps, threads, precisions):
-    """Functions that take `n_steps` training steps from a fitted start, by name."""
+SHORT, LONG = 2, 12  # training steps of two fits, whose difference is timed
+
+
+def fits(threads, **parameters):
+    """Two fits of one batch, by their number of steps."""
     X = np.random.default_rng(0).normal(size=(BATCH, LENGTH)).cumsum(1)
-    functions = {}
-    for frontend in ("conv", "stft"):
-        for precision in precisions:
-            tokenizer = VQTokenizer(
-                frontend=frontend,
-                precision=precision,
-                batch_size=BATCH,
-                max_epochs=n_steps,
-                warm_start=True,
-                n_threads=threads,
-                random_state=0,
-            )
-            functions[f"{frontend} {precision}"] = lambda t=tokenizer: t.fit(X)
-    return functions
+    common = {"batch_size": BATCH, "n_threads": threads, "random_state": 0}
+    tokenizers = {n: VQTokenizer(max_epochs=n, **common, **parameters) for n in (SHORT, LONG)}
+    return {n: lambda t=tokenizer: t.fit(X) for n, tokenizer in tokenizers.items()}
+
+
+def seconds_per_step(models, threads, others, repeats):
+    """Median seconds of a training step of each model, and of other functions, in one run."""
+    functions = {
+        (name, n): fit
+        for name, parameters in models.items()
+        for n, fit in fits(threads, **parameters).items()
+    }
+    found = medians(functions | others, repeats)
+    steps = {name: (found[name, LONG] - found[name, SHORT]) / (LONG - SHORT) for name in models}
+    return steps | {name: found[name] for name in others}
 
 
 def multiply_adds(tokenizer):
@@ -63,25 +71,57 @@ def multiply_adds(tokenizer):
     return 3 * counter.get_total_flops()
 
 
-def print_steps(threads, precisions, n_steps=10, repeats=4):
+def print_steps(threads, precisions, repeats=4):
     torch.set_num_threads(threads)
     a = torch.randn(1024, 1024)
-    seconds = medians(
-        steps(n_steps, threads, precisions) | {"sgemm": lambda: [a @ a for _ in range(20)]}, repeats
+    models = {
+        f"{frontend} {precision}": {"frontend": frontend, "precision": precision}
+        for frontend in ("conv", "multiscale", "stft")
+        for precision in precisions
+    }
+    seconds = seconds_per_step(
+        models, threads, {"sgemm": lambda: [a @ a for _ in range(20)]}, repeats
     )
     peak = 20 * 2 * 1024**3 / seconds.pop("sgemm") / 1e9
     print(f"float32 matrix product: {peak:.0f} GFLOP/s on {threads} thread(s)")
-    print(f"{'step':<18}{'ms':>8}{'of stft':>9}{'GFLOP':>8}{'of peak':>9}")
+    rows = []
     for name, value in seconds.items():
-        ms = 1e3 * value / n_steps
-        frontend, _ = name.split()
         x = np.zeros((2, LENGTH)) + np.arange(LENGTH)
+        frontend = models[name]["frontend"]
         work = (
             multiply_adds(VQTokenizer(frontend=frontend, max_epochs=1, batch_size=2).fit(x)) / 1e9
         )
-        share = work / (ms / 1e3) / peak
-        ratio = value / seconds["stft float32"]
-        print(f"{name:<18}{ms:>8.1f}{ratio:>9.2f}{work:>8.1f}{share:>9.2f}", flush=True)
+        rows.append(
+            {
+                "step": name,
+                "ms": 1e3 * value,
+                "of stft": value / seconds["stft float32"],
+                "GFLOP": work,
+                "of peak": work / value / peak,
+            }
+        )
+    print("\n".join(table(rows, list(rows[0]), digits=2)))
+
+
+SELF_SUPERVISED = {
+    "default": {"ssl": BarlowTwins()},
+    "projector of 4,096": {"ssl": BarlowTwins(projector_width=4096)},
+    "published": {"ssl": BarlowTwins(projector_width=4096), "frontend": "stft"},
+}
+
+
+def print_self_supervised(threads, repeats=4):
+    """Milliseconds of a step, and of the default augmentation alone."""
+    torch.set_num_threads(threads)
+    x, generator = torch.randn(BATCH, 1, LENGTH), torch.Generator().manual_seed(0)
+    augmentation = make_augmentation(VQTokenizer().augmentation)
+    others = {"augmentation alone": lambda: augmentation(x, generator)}
+    seconds = seconds_per_step(SELF_SUPERVISED, threads, others, repeats)
+    rows = [
+        {"step": name, "ms": 1e3 * value, "of published": value / seconds["published"]}
+        for name, value in seconds.items()
+    ]
+    print("\n".join(table(rows, list(rows[0]))))
 
 
 def quantisers(n_codes):
@@ -131,11 +171,16 @@ def print_quantiser(threads, repeats=8):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=("plain", "ssl", "quantiser"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--bfloat16", action="store_true", help="slow where there is no AMX")
     options = parser.parse_args()
-    print_steps(options.threads, ("float32", "bfloat16") if options.bfloat16 else ("float32",))
-    print_quantiser(options.threads)
+    if "plain" in options.parts:
+        print_steps(options.threads, ("float32", "bfloat16") if options.bfloat16 else ("float32",))
+    if "ssl" in options.parts:
+        print_self_supervised(options.threads)
+    if "quantiser" in options.parts:
+        print_quantiser(options.threads)
 
 
 if __name__ == "__main__":

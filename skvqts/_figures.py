@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 _BLUE, _ORANGE, _GREY = "#1f77b4", "#d95f02", "#999999"
+_VIEWS = _BLUE, _ORANGE
 
 
 def draw_tokenizer(tokenizer, X, title="", n_series=3):
@@ -72,3 +73,33 @@ def _draw_losses(axis, tokenizer):
     axis.set_xlabel("epoch")
     axis.legend(frameon=False, fontsize=8)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def draw_augmentations(series, augmentations, n_views=2, random_state=0):
+    """Random views of a series by each augmentation, over the series.
+
+    Parameters
+    ----------
+    series : array-like of shape (t,)
+        Of mean 0 and standard deviation 1, the scale that augmentations work on.
+    augmentations : dict of str to augmentation
+    n_views : int
+    random_state : int, RandomState instance or None
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    n_rows = -(-len(augmentations) // 3)
+    figure = Figure(figsize=(11, 1.7 * n_rows), layout="constrained")
+    panels = figure.subplots(n_rows, 3, sharex=True, sharey=True, squeeze=False).ravel()
+    copies = np.repeat(np.asarray(series)[None], n_views, axis=0)
+    for axis, (name, augmentation) in zip(panels, augmentations.items(), strict=False):
+        axis.plot(series, color=_GREY, linewidth=2.5)
+        for view, color in zip(augmentation.view(copies, random_state), _VIEWS, strict=False):
+            axis.plot(view, color=color, linewidth=1)
+        axis.set_title(name, fontsize=9, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in panels[len(augmentations) :]:
+        axis.set_axis_off()
+    return figure

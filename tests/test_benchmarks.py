@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.cells import Cells, mean_and_spread, table
-from benchmarks.probes import KMeansBag, accuracies, rows_for_probes
+from benchmarks.fine_tuning import labelled
+from benchmarks.probes import KMeansBag, accuracies, headline, paper_probe, rows_for_probes
+from benchmarks.representations import token_means
 from benchmarks.rivals import same_bits
 from skvqts._nn.conv import total_stride
 
 from .conftest import two_shapes
+from .transformers import fitted
 
 
 def test_a_cell_is_measured_once_and_a_cut_off_line_again(tmp_path):
@@ -68,3 +71,35 @@ def test_probes_learn_and_are_capped():
     rows = rows_for_probes(5000)
     assert len(rows) == len(set(rows)) == 2000
     assert np.array_equal(rows_for_probes(7), np.arange(7))
+
+
+def test_the_headline_is_that_which_the_training_set_prefers():
+    X, y = two_shapes(160, noise=0.2)
+    F = np.abs(np.fft.rfft(X))  # without the phase
+    F = 5 * (F - F.mean(0)) / F.std(0) / np.sqrt(F.shape[1])
+    found = headline(F[:80], y[:80], F[80:], y[80:])
+    better = "svc" if found["svc cv"] >= found["ridge cv"] else "ridge"
+    assert found["headline"] == found[better] > 0.9
+    assert found["headline cv"] == max(found["svc cv"], found["ridge cv"]) > 0.9
+    assert found["few"] > 0.8
+    noise = headline(np.random.default_rng(0).normal(size=(80, 8)), y[:80])
+    assert "svc" not in noise
+    assert noise["few"] < 0.7
+    assert paper_probe(F[:80], y[:80], F[80:], y[80:]) > 0.9
+
+
+def test_token_means_are_those_of_the_quantised_latents():
+    X = two_shapes(6)[0]
+    tokenizer = fitted("VQTokenizer")
+    means = token_means(tokenizer, "quantized", X)
+    expected = tokenizer.codebook_[tokenizer.encode(X)].mean(1)
+    np.testing.assert_allclose(means, expected, rtol=1e-4, atol=1e-5)
+    assert tokenizer.output == "features"
+
+
+def test_labelled_fractions_keep_every_class():
+    y = np.repeat([0, 1, 2], [40, 20, 3])
+    few = labelled(y, 0.1, seed=0)
+    assert np.bincount(y[few]).tolist() == [4, 2, 1]
+    assert np.array_equal(few, labelled(y, 0.1, seed=0))
+    assert len(labelled(y, 1.0, seed=0)) == 63
