@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.frozen import FrozenEstimator
 
-from benchmarks.cells import RESULTS, Cells, mean_and_spread, table
+from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
 from benchmarks.data import default_folder, load
 from skvqts import FineTunedClassifier, SSLFeatureExtractor
 
