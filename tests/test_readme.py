@@ -19,3 +19,15 @@ def test_example_runs(capsys):
     exec(compile(example, "README.md", "exec"), {})
     accuracy = float(capsys.readouterr().out.split()[0])
     assert accuracy > 0.9
+
+
+def test_example_of_self_supervision_runs(capsys):
+    text = (ROOT / "docs" / "self_supervision.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    quick = example.replace("random_state=0", "random_state=0, max_epochs=5")
+    names = {}
+    exec(compile(quick, "self_supervision.md", "exec"), names)
+    probe, fine_tuned = capsys.readouterr().out.split("\n")[:2]
+    assert float(probe.split()[0]) > 0.8
+    assert float(fine_tuned) > 0.4
+    assert names["search"].fit(names["X"], names["y"]).best_score_ > 0.5
