@@ -166,7 +166,7 @@ def test_masked_modelling_learns_to_fill_in():
     assert extractor.loss_curve_["ssl"][-5:].mean() < 0.3  # 1 is the error of the mean
 
 
-TOY = {"width": 16, "latent_dim": 16, "max_epochs": 15, "output": "latents_pooled"}
+TOY = {"width": 16, "latent_dim": 16, "max_epochs": 12, "output": "latents_pooled"}
 
 
 def probe():
@@ -175,8 +175,8 @@ def probe():
 
 def test_a_linear_probe_finds_what_raw_series_hide():
     """Sines against sawtooth waves of random phase in strong noise (printed with -s)."""
-    X, y = two_shapes(400, 64, noise=0.5)
-    train, test = slice(None, 200), slice(200, None)
+    X, y = two_shapes(360, 48, noise=0.5)
+    train, test = slice(None, 160), slice(160, None)
     raw = probe().fit(X[train], y[train]).score(X[test], y[test])
     found = {"untrained": make(**TOY, learning_rate=1e-20).fit(X[train])}
     for name in set(OBJECTIVES) - {"vcreg"}:  # neither invariance nor reconstruction

@@ -56,7 +56,9 @@ def measured(code, *arguments):
     return float(done.stdout)
 
 
-@pytest.mark.parametrize("name", sorted({name.split(" tokens")[0] for name in TRANSFORMERS}))
+@pytest.mark.parametrize(
+    "name", sorted(set(TRANSFORMERS) - {"VQTokenizer tokens", "VQTokenizer ssl"})
+)
 def test_a_hundred_fits_leave_less_than_five_megabytes(name):
     code = """
 X = two_shapes(24)[0]
@@ -70,11 +72,13 @@ print(anonymous_mb() - before)
     assert measured(code, name) < 5
 
 
-def test_a_large_memory_map_is_read_in_pieces(tmp_path):
+@pytest.mark.parametrize(("name", "n"), [("VQTokenizer", 100_000), ("SSLFeatureExtractor", 20_000)])
+def test_a_large_memory_map_is_read_in_pieces(name, n, tmp_path):
     code = """
 path = sys.argv[2] + "/X.npy"
-X = np.lib.format.open_memmap(path, "w+", np.float32, (100_000, 140))
-X[:] = np.random.default_rng(0).normal(size=(1000, 140)).repeat(100, 0)
+n = int(sys.argv[3])
+X = np.lib.format.open_memmap(path, "w+", np.float32, (n, 140))
+X[:] = np.random.default_rng(0).normal(size=(1000, 140)).repeat(n // 1000, 0)
 X.flush()
 before = (X[0].copy(), X[-1].copy())
 X = np.load(path, mmap_mode="r")
@@ -85,18 +89,19 @@ with Peak() as peak:
 assert np.array_equal(X[0], before[0]) and np.array_equal(X[-1], before[1])
 print(peak.mb - out.nbytes / 2**20)
 """
-    assert measured(code, "VQTokenizer", str(tmp_path)) < 300
+    assert measured(code, name, str(tmp_path), str(n)) < 300
 
 
-def test_series_of_a_hundred_thousand_points():
+@pytest.mark.parametrize("name", ["VQTokenizer", "SSLFeatureExtractor"])
+def test_series_of_a_hundred_thousand_points(name):
     code = """
 X = np.sin(np.arange(400_000) / 50).reshape(4, 100_000) * np.arange(1, 5)[:, None]
 with Peak() as peak:
     transformer = make(max_epochs=8, width=16, latent_dim=16).fit(X)
     out = transformer.transform(X[:1])
-    again = transformer.decode(transformer.encode(X))
+    if hasattr(transformer, "decode"):
+        assert transformer.decode(transformer.encode(X)).shape == X.shape
 assert np.isfinite(out).all()
-assert again.shape == X.shape
 print(peak.mb)
 """
-    assert measured(code, "VQTokenizer") < 1000
+    assert measured(code, name) < 1000

@@ -33,9 +33,8 @@ TRANSFORMERS = [
     tiny(frontend="stft"),
     tiny(ssl="barlow_twins"),
     tiny_extractor(),
-    tiny_extractor(objective="masked", output="latents_pooled"),
 ]
-CLASSIFIERS = [FineTunedClassifier(tiny_extractor(width=8), learning_rate=0.02, max_epochs=30)]
+CLASSIFIERS = [FineTunedClassifier(tiny_extractor(width=8), learning_rate=0.05, max_epochs=12)]
 ESTIMATORS = TRANSFORMERS + CLASSIFIERS
 
 MORE_CHECKS = [
