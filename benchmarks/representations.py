@@ -19,7 +19,7 @@ import argparse
 import numpy as np
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
-from benchmarks.data import default_folder, default_sets, load
+from benchmarks.data import PUBLISHED, default_folder, default_sets, load
 from benchmarks.probes import (
     headline,
     minirocket,
@@ -50,8 +50,8 @@ REPORT = {
     "extractor barlow_twins": (SSLFeatureExtractor, {}),
 }
 
-PUBLISHED_SETS = ("TwoPatterns", "FordA", "ShapesAll")
-PUBLISHED = {
+REPRODUCED = ("TwoPatterns", "FordA", "ShapesAll")
+PUBLISHED_SETTINGS = {
     "frontend": "stft",
     "batch_size": 128,
     "learning_rate": 1e-3,
@@ -97,51 +97,85 @@ def token_means(estimator, kind, X):
     return flat.reshape(len(flat), n_tokens, -1).mean(1)
 
 
-def screen_cell(name, folder, seed, seconds, threads, make, parameters):
-    X, y, _, _ = load(name, folder)
-    estimator, row = fitted(make, X, seed, seconds, threads, **parameters)
+def screen_cell(data, options, seed, make, parameters):
+    X, y, _, _ = data
+    estimator, row = fitted(make, X, seed, options.seconds, options.threads, **parameters)
     return row | probed(estimator, X, y)
 
 
-def report_cell(name, folder, seed, seconds, threads, make, parameters):
-    data = load(name, folder)
-    estimator, row = fitted(make, data[0], seed, seconds, threads, **parameters)
+def report_cell(data, options, seed, make, parameters):
+    if make is None:
+        return baselines(*data, seed)
+    estimator, row = fitted(make, data[0], seed, options.seconds, options.threads, **parameters)
+    if hasattr(estimator, "score"):
+        row["MSE"] = -estimator.score(data[2])
     return row | probed(estimator, *data)
 
 
-def baseline_cell(name, folder, seed):
-    X, y, X_test, y_test = load(name, folder)
+def baselines(X, y, X_test, y_test, seed):
     few = rows_for_probes(len(X))
-    flat = [part.reshape(len(part), -1) for part in (X, X_test)]
-    raw = headline(*_interleaved(standardised(*flat), (y, y_test)))
-    return {f"raw {key}": value for key, value in raw.items()} | minirocket(
-        X[few], y[few], X_test, y_test, seed
-    )
+    train, test = standardised(*(part.reshape(len(part), -1) for part in (X, X_test)))
+    raw = headline(train, y, test, y_test)
+    rocket = minirocket(X[few], y[few], X_test, y_test, seed)
+    return {f"raw {key}": value for key, value in raw.items()} | rocket
 
 
-def _interleaved(features, labels):
-    return features[0], labels[0], features[1], labels[1]
-
-
-def published_cell(name, folder, seed, steps, threads, parameters):
-    X, y, X_test, y_test = load(name, folder)
-    n_epochs = max(1, round(steps / -(-len(X) // PUBLISHED["batch_size"])))
-    tokenizer = VQTokenizer(
-        random_state=seed, n_threads=threads, max_epochs=n_epochs, **PUBLISHED, **parameters
+def published_cell(data, options, seed, make, parameters):
+    X, y, X_test, y_test = data
+    n_epochs = max(1, round(options.steps / -(-len(X) // PUBLISHED_SETTINGS["batch_size"])))
+    tokenizer = make(
+        random_state=seed,
+        n_threads=options.threads,
+        max_epochs=n_epochs,
+        **PUBLISHED_SETTINGS,
+        **parameters,
     )
     seconds = seconds_of(tokenizer, X)
     train, test = (token_means(tokenizer, "quantized", part) for part in (X, X_test))
     return {"seconds": seconds, "accuracy": paper_probe(train, y, test, y_test)}
 
 
-def run(mode, cells, sets, seeds, models, measure):
+def published_models(options):
+    objective = BarlowTwins(projector_width=options.projector)
+    return {"naive": (VQTokenizer, {})} | {
+        f"barlow_twins {augmentation} {options.projector}": (
+            VQTokenizer,
+            {"ssl": objective, "augmentation": augmentation},
+        )
+        for augmentation in ("slice", "warp")
+    }
+
+
+# per mode: how a cell is measured, the sets, the models, and the columns of the summary
+MODES = {
+    "screen": (
+        screen_cell,
+        SCREEN_SETS,
+        lambda options: SCREEN,
+        ("seconds", "steps", "headline cv", "few", "svc cv", "ridge cv", "5nn cv"),
+    ),
+    "report": (
+        report_cell,
+        PUBLISHED,
+        lambda options: REPORT | {"baselines": (None, {})},
+        ("seconds", "steps", "MSE", "headline", "svc", "ridge", "5nn", "paper")
+        + ("raw headline", "minirocket"),
+    ),
+    "published": (published_cell, REPRODUCED, published_models, ("seconds", "accuracy")),
+}
+
+
+def run(cells, mode, sets, options):
     """All cells of a mode, a line each."""
+    measure, _, models, _ = MODES[mode]
     for name in sets:
-        for seed in seeds:
-            for model, settings in models.items():
-                key = {"mode": mode, "set": name, "seed": seed, "model": model}
+        for seed in options.seeds:
+            for model, settings in models(options).items():
                 row = cells.measure(
-                    key, lambda n=name, s=seed, settings=settings: measure(n, s, *settings)
+                    {"set": name, "seed": seed, "model": model},
+                    lambda n=name, s=seed, settings=settings: measure(
+                        load(n, options.folder), options, s, *settings
+                    ),
                 )
                 numbers = {k: v for k, v in row.items() if isinstance(v, float)}
                 found = "  ".join(f"{k} {v:.3f}" for k, v in numbers.items())
@@ -152,12 +186,11 @@ def print_means(rows, models, columns):
     """Mean over sets, mean and spread over seeds."""
     lines = []
     for model in models:
-        mine = [row for row in rows if row["model"] == model]
         line = {"model": model}
         for column in columns:
             per_seed = {}
-            for row in mine:
-                if column in row:
+            for row in rows:
+                if row["model"] == model and column in row:
                     per_seed.setdefault(row["seed"], []).append(row[column])
             if per_seed:
                 line[column] = mean_and_spread([float(np.mean(v)) for v in per_seed.values()])
@@ -168,7 +201,7 @@ def print_means(rows, models, columns):
 def main():
     folder = default_folder()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mode", choices=("screen", "report", "published"))
+    parser.add_argument("mode", choices=tuple(MODES))
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--folder", default=folder)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -177,57 +210,12 @@ def main():
     parser.add_argument("--projector", type=int, default=512)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    _, sets, models, columns = MODES[options.mode]
+    sets = options.sets or (sets if folder else default_sets(folder))
     cells = Cells(RESULTS / f"representations_{options.mode}.jsonl")
-    common = {"folder": options.folder, "threads": options.threads}
-    if options.mode == "published":
-        sets = options.sets or (PUBLISHED_SETS if folder else default_sets(folder))
-        barlow = BarlowTwins(projector_width=options.projector)
-        models = {"naive": ({},)} | {
-            f"barlow_twins {a} {options.projector}": ({"ssl": barlow, "augmentation": a},)
-            for a in ("slice", "warp")
-        }
-
-        def measure(name, seed, parameters):
-            return published_cell(
-                name, seed=seed, steps=options.steps, parameters=parameters, **common
-            )
-
-        columns = ("seconds", "accuracy")
-    elif options.mode == "screen":
-        sets = options.sets or (SCREEN_SETS if folder else default_sets(folder))
-        models = SCREEN
-
-        def measure(name, seed, make, parameters):
-            return screen_cell(
-                name,
-                seed=seed,
-                seconds=options.seconds,
-                make=make,
-                parameters=parameters,
-                **common,
-            )
-
-        columns = ("seconds", "steps", "headline cv", "few", "svc cv", "ridge cv", "5nn cv")
-    else:
-        sets = options.sets or default_sets(folder)
-        models = REPORT | {"baselines": (None, None)}
-
-        def measure(name, seed, make, parameters):
-            if make is None:
-                return baseline_cell(name, options.folder, seed)
-            return report_cell(
-                name,
-                seed=seed,
-                seconds=options.seconds,
-                make=make,
-                parameters=parameters,
-                **common,
-            )
-
-        columns = ("seconds", "steps", "headline", "svc", "ridge", "5nn", "paper")
-    run(options.mode, cells, sets, options.seeds, models, measure)
+    run(cells, options.mode, sets, options)
     rows = [row for row in cells.rows if row["set"] in sets and row["seed"] in options.seeds]
-    print_means(rows, models, columns)
+    print_means(rows, models(options), columns)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from skvqts import VQTokenizer
 from skvqts._nn.initialise import build
 from skvqts._nn.vqvae import front_end_size, make_vqvae
 from skvqts._self_supervision import SelfSupervision
@@ -16,20 +15,9 @@ from skvqts.augmentation import GaussianNoise
 from skvqts.objectives import OBJECTIVES, BarlowTwins
 
 from .conftest import two_shapes
+from .transformers import tokenizer as make
 
 VIEWS = ("quantized", "continuous", "augmented")
-
-
-def make(**parameters):
-    small = {
-        "codebook_size": 6,
-        "width": 8,
-        "latent_dim": 8,
-        "n_blocks": 1,
-        "max_epochs": 3,
-        "random_state": 0,
-    }
-    return VQTokenizer(**small | parameters)
 
 
 def task(ssl="barlow_twins", view="quantized", augmented_weight=0.1):

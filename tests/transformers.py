@@ -16,21 +16,23 @@ _SMALL_TOKENIZER = {
 }
 
 
-def _tokenizer(**parameters):
+def tokenizer(**parameters):
+    """A small VQTokenizer."""
     return VQTokenizer(**_SMALL_TOKENIZER | parameters)
 
 
-def _extractor(**parameters):
+def extractor(**parameters):
+    """A small SSLFeatureExtractor."""
     small = {"width": 4, "latent_dim": 8, "n_blocks": 1, "max_epochs": 3, "random_state": 0}
     return SSLFeatureExtractor(**small | parameters)
 
 
 TRANSFORMERS = {
-    "VQTokenizer": _tokenizer,
-    "VQTokenizer tokens": functools.partial(_tokenizer, output="tokens"),
-    "VQTokenizer stft": functools.partial(_tokenizer, frontend="stft"),
-    "VQTokenizer ssl": functools.partial(_tokenizer, ssl="vicreg"),
-    "SSLFeatureExtractor": _extractor,
+    "VQTokenizer": tokenizer,
+    "VQTokenizer tokens": functools.partial(tokenizer, output="tokens"),
+    "VQTokenizer stft": functools.partial(tokenizer, frontend="stft"),
+    "VQTokenizer ssl": functools.partial(tokenizer, ssl="vicreg"),
+    "SSLFeatureExtractor": extractor,
 }
 
 # a parameter of each with a value outside its constraints, besides what scikit-learn tries
