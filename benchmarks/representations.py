@@ -158,8 +158,10 @@ MODES = {
         report_cell,
         PUBLISHED,
         lambda options: REPORT | {"baselines": (None, {})},
-        ("seconds", "steps", "MSE", "headline", "svc", "ridge", "5nn", "paper")
-        + ("raw headline", "minirocket"),
+        (
+            *("seconds", "steps", "MSE", "headline", "svc", "ridge", "5nn", "paper"),
+            *("raw headline", "minirocket"),
+        ),
     ),
     "published": (published_cell, REPRODUCED, published_models, ("seconds", "accuracy")),
 }

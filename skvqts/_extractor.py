@@ -305,7 +305,7 @@ class SSLFeatureExtractor(SeriesTransformer):
                 "the series themselves alike? If not, try another objective or a smaller "
                 "learning_rate.",
                 CollapseWarning,
-                stacklevel=5,
+                stacklevel=7,
             )
 
     def _reader(self):

@@ -490,7 +490,7 @@ class VQTokenizer(SeriesTransformer):
             warnings.warn(
                 f"The training set has only {tokens.size} tokens for codebook_size="
                 f"{len(self.codebook_)}; some codes cannot be learned.",
-                stacklevel=4,
+                stacklevel=6,
             )
         shares = cb.usage(torch.from_numpy(tokens), len(self.codebook_))
         self.codebook_usage_, self.perplexity_ = shares.numpy(), float(cb.perplexity(shares))
