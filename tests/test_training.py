@@ -61,6 +61,39 @@ def test_every_sample_once_per_epoch_in_batches_of_nearly_equal_size():
     assert not torch.equal(torch.cat(seen[:6]), torch.cat(seen[6:]))
 
 
+@pytest.mark.parametrize(("n", "sizes"), [(3, [3]), (5, [2, 3]), (2, [2]), (8, [2, 2, 2, 2])])
+def test_no_batch_is_smaller_than_the_least(n, sizes):
+    model, (x, _), _ = regression(8)
+    seen = []
+
+    def losses(index):
+        seen.append(len(index))
+        return {"error": model(x[index]).square().mean()}
+
+    least = plan(n_epochs=1, batch_size=2, least_batch=2)
+    run(model, (torch.arange(n),), losses, least)
+    assert sorted(seen) == sizes
+    seen.clear()
+    run(model, (torch.arange(4),), losses, least, validation=(torch.arange(3),))
+    assert seen == [2, 2, 3]
+
+
+def test_parts_learn_at_rates_of_their_own():
+    parts = nn.ModuleList([nn.Linear(3, 1), nn.Linear(3, 1)])
+    with torch.no_grad():
+        for parameter in parts.parameters():
+            parameter.zero_()
+
+    def losses(x):
+        return {"error": sum((part(x) - 1).square().mean() for part in parts)}
+
+    x = torch.ones(4, 3)
+    run(parts, (x,), losses, plan(n_epochs=1, weight_decay=0.0), rates=[(parts[1], 0.1)])
+    for fast, slow in zip(parts[0].parameters(), parts[1].parameters(), strict=True):
+        torch.testing.assert_close(slow, 0.1 * fast)
+        assert (fast > 0).all()
+
+
 def test_terms_are_weighed_and_recorded_unweighted():
     model, data, _ = regression()
     terms = {"a": 2.0, "b": 3.0}
