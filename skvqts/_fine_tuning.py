@@ -175,6 +175,36 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
+    def fit(self, X, y):
+        """Learn from labelled series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : array-like of shape (n,)
+            Their classes, of any kind that can be sorted.
+
+        Returns
+        -------
+        self : FineTunedClassifier
+
+        Raises
+        ------
+        ValueError
+            If `X`, `y` or a parameter is not valid, `device` is not present, or `pretrained` holds
+            a transformer fitted to series of another shape.
+        TypeError
+            If `X` is sparse or not numeric, or `pretrained` holds something else.
+        NotFittedError
+            If `pretrained` is a FrozenEstimator of a transformer that is not fitted.
+        DivergedError
+            If the loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+        """
+        return super().fit(X, y)
+
     def predict(self, X):
         """The most probable class of each series.
 
