@@ -1,6 +1,7 @@
 """What all estimators with a trained network share: parameters of training, and fit."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,10 +25,10 @@ from ._validation import Decimal, Whole, generator_from, resolve_device, validat
 class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
     """Base of estimators that train a network on series.
 
-    A subclass says what is trained: ``_network(series, warm, generator)`` and
-    ``_module_constructor()`` give the network, ``_task(network, data, plan, generator, warm)``
-    what a training step does, and ``_describe(series)`` sets the fitted attributes that the
-    trained network gives. ``_scaler`` is set on the way.
+    A subclass says what is trained: ``_prepare(series, warm, generator)`` sets ``_scaler`` and what
+    ``_module_constructor()`` needs, and gives what ``_network(origin, generator)`` starts from;
+    ``_task(network, data, plan, generator, warm)`` is what a training step does, and
+    ``_describe(series)`` sets the fitted attributes that the trained network gives.
     """
 
     _auto_steps, _auto_epochs = 600, 8  # max_epochs="auto" makes at least so many of both
@@ -88,12 +89,12 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         plan = self._plan(len(series))
         n_points = plan.n_epochs * len(series) * series.shape[2]
         n_threads = self.n_threads or default_n_threads(n_points)
-        self._prepare(series, generator)
+        origin = self._prepare(series, warm, generator)
         with (
             computing(device, n_threads, training=True),
             Progress(self, plan.n_epochs, X, y) as progress,
         ):
-            network = self._network(series, warm, generator).to(device)
+            network = self._network(origin, generator).to(device)
             data, held_out = self._split(series, targets, device, generator)
             task = self._task(network, data, plan, generator, warm)
             record = train(
@@ -108,11 +109,14 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
                 validation=held_out and task.inputs(*held_out),
                 on_epoch_end=progress.epoch,
             )
+            task.finish(*data)
         self.module_, self.device_, self.n_threads_ = network, str(device), n_threads
         self.n_iter_, self.interrupted_ = record.n_epochs, record.interrupt is not None
         self.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
         self._describe(series)
         return record
+
+    _least_held_out = 1  # series that a validation loss needs to mean something
 
     @property
     def _least_batch(self):
@@ -120,13 +124,8 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         return 1
 
     def _plan(self, n_series):
-        n_train = n_series - self._n_held_out(n_series)
-        n_batches = -(-n_train // self.batch_size)
-        n_epochs = self.max_epochs
-        if n_epochs == "auto":
-            n_epochs = max(self._auto_epochs, -(-self._auto_steps // n_batches))
-        return TrainingPlan(
-            n_epochs=int(n_epochs),
+        plan = TrainingPlan(
+            n_epochs=self._auto_epochs,
             batch_size=int(self.batch_size),
             least_batch=self._least_batch,
             learning_rate=self.learning_rate,
@@ -135,18 +134,19 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
             tol=self.tol,
             bfloat16=self.precision == "bfloat16",
         )
+        if self.max_epochs != "auto":
+            return replace(plan, n_epochs=int(self.max_epochs))
+        n_batches = plan.n_batches(n_series - self._n_held_out(n_series))
+        return replace(plan, n_epochs=max(plan.n_epochs, -(-self._auto_steps // n_batches)))
 
     def _n_held_out(self, n_series):
         """Series held out for early stopping; none where they are too few to be split."""
         if not self.early_stopping:
             return 0
         least = self._least_batch
-        n = max(least, round(self.validation_fraction * n_series))
-        n = min(n, n_series - least)
+        n = max(self._least_held_out, round(self.validation_fraction * n_series))
+        n = min(n, max(least, n_series // 2), n_series - least)
         return n if n >= least else 0
-
-    def _prepare(self, series, generator):
-        """What is to be done before the training."""
 
     def _targets(self, y, series, warm):
         """What is learned besides the series, one array per target; nothing without labels."""
@@ -159,9 +159,13 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         n_held_out = self._n_held_out(len(series))
         if not n_held_out:
             return data, None
-        order = torch.randperm(len(series), generator=generator, device="cpu").to(device)
+        order = self._held_out_first(targets, len(series), generator).to(device)
         parts = order[n_held_out:], order[:n_held_out]
         return tuple([part[picks] for part in data] for picks in parts)
+
+    def _held_out_first(self, targets, n_series, generator):
+        """An order of the series, of which the first are held out."""
+        return torch.randperm(n_series, generator=generator, device="cpu")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -181,31 +185,34 @@ class SeriesTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
         "warm_start": ["boolean"],
     }
 
-    def _network(self, series, warm, generator):
-        """A new network and scaling, whose arguments are kept, or those of the previous fit."""
-        architecture = self._network_arguments()
-        per_series = self.scaling == "series"
+    def _prepare(self, series, warm, generator):
+        """Scaling and architecture: new ones, or unchanged those of the previous fit."""
+        architecture, per_series = self._network_arguments(), self.scaling == "series"
         if not warm:
-            self._take_shape(series, architecture)
-            return build(self._module_constructor(), generator)
-        if (architecture, per_series) != (self._architecture, self._scaler.per_series):
+            self._architecture = architecture
+            self._scaler = SeriesScaler(per_series).fit(series)
+        elif (architecture, per_series) != (self._architecture, self._scaler.per_series):
             raise ValueError(
                 f"{type(self).__name__}(warm_start=True) continues with the network of the "
                 "previous fit, but parameters that shape the network, its codebook or the scaling "
                 "have changed since: set them back, or set warm_start=False."
             )
-        return deepcopy(self.module_)
+        return warm
 
-    def _take_shape(self, series, architecture):
-        self._architecture = architecture
-        self._scaler = SeriesScaler(self.scaling == "series").fit(series)
+    def _network(self, warm, generator):
+        return deepcopy(self.module_) if warm else build(self._module_constructor(), generator)
 
     def _untrained(self, X):
         """With the scaling and architecture that `fit` would have, but no network."""
         self._validate_params()
-        series = validate_series(self, X, reset=True, min_samples=2)
-        self._take_shape(series, self._network_arguments())
+        self._prepare(validate_series(self, X, reset=True, min_samples=2), False, None)
         return self
+
+    @property
+    def _n_features_out(self):
+        n_columns = self._n_columns
+        self._validate_params()
+        return n_columns[self.output]
 
     @property
     def _latent_dim(self):
@@ -241,3 +248,6 @@ class Task:
 
     def after_step(self):
         """Called after each step of the optimiser."""
+
+    def finish(self, *data):
+        """Called after the training, with the scaled training series and targets."""

@@ -1,6 +1,5 @@
 """SSLFeatureExtractor: features of series by a self-supervised encoder, without quantisation."""
 
-import warnings
 from functools import partial
 
 import torch
@@ -12,17 +11,16 @@ from ._base import SeriesTransformer, Task
 from ._codec import ENCODER_OUTPUTS, EncoderReader
 from ._nn.branches import View
 from ._nn.initialise import build
+from ._nn.layers import estimate_statistics
 from ._nn.vqvae import FRONT_ENDS, front_end_size, make_decoder, make_encoder
 from ._scaling import ColumnScaler
 from ._self_supervision import SelfSupervision
 from ._validation import Whole, validate_series
 from .augmentation import PRESETS, Augmentation
-from .exceptions import CollapseWarning
-from .functional.collapse import effective_rank, relative_std
+from .exceptions import CollapseWarning, warn_user
+from .functional.collapse import effective_rank, has_collapsed, relative_std
 from .objectives import OBJECTIVES, Objective
 
-_COLLAPSED_STD, _COLLAPSED_RANK = 0.01, 1.1  # below is collapse
-_RANK_ROWS = 8  # fewer series have a small rank anyway
 _COLLAPSE_ROWS = 1024  # series that collapse is measured on
 
 
@@ -124,7 +122,8 @@ class SSLFeatureExtractor(SeriesTransformer):
     ----------
     latent_std_ : ndarray of shape (latent_dim,)
         Standard deviation over the training series of each dimension of the pooled latents, in
-        units of the latents' own: near 0 where all series are alike (collapse).
+        units of the latents' own: near 0 where all series are alike (collapse). Measured, like
+        the next, on at most 1,024 series, evenly spaced.
     effective_rank_ : float
         Number of directions in which the pooled latents of the training series differ: the
         exponential of the entropy of their singular values [2]_.
@@ -167,7 +166,7 @@ class SSLFeatureExtractor(SeriesTransformer):
     """
 
     _auto_steps, _auto_epochs = 300, 4
-    _least_batch = 2
+    _least_batch, _least_held_out = 2, 8
 
     _parameter_constraints = {
         **SeriesTransformer._parameter_constraints,
@@ -250,10 +249,6 @@ class SSLFeatureExtractor(SeriesTransformer):
         (out,) = self._reader().read(validate_series(self, X), self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
 
-    @property
-    def _n_features_out(self):
-        return self._n_columns[self.output]
-
     def _network_arguments(self):
         return {
             "n_channels": self.n_channels_in_,
@@ -271,15 +266,21 @@ class SSLFeatureExtractor(SeriesTransformer):
     def _module_constructor(self):
         return partial(make_encoder, **self._architecture)
 
+    def _encoder_constructor(self):
+        return self._module_constructor()
+
+    def _encoder(self):
+        return self.module_
+
     def _task(self, network, data, plan, generator, warm):
-        device = data[0].device
+        (x,) = data
         ssl = SelfSupervision(self.objective, self.augmentation, generator)
         model = network
         if ssl.hides:
             constructor = partial(make_decoder, grid=network.grid, **self._architecture)
-            model = _Autoencoder(network, build(constructor, generator).to(device))
-        ssl.start(model, self._latent_dim, device)
-        return _SSLTask(model, ssl)
+            model = _Autoencoder(network, build(constructor, generator).to(x.device))
+        ssl.start(model, self._latent_dim, x)
+        return _SSLTask(network, model, ssl, plan)
 
     def _describe(self, series):
         """Fitted attributes that the trained encoder gives on the training set."""
@@ -288,7 +289,7 @@ class SSLFeatureExtractor(SeriesTransformer):
         self._n_columns = reader.n_columns(series)
         (features,) = reader.read(series, "features")
         self._feature_scaler = ColumnScaler().fit(features)
-        self._measure_collapse(reader, series[:_COLLAPSE_ROWS])
+        self._measure_collapse(reader, series[:: -(-len(series) // _COLLAPSE_ROWS)])
 
     def _measure_collapse(self, reader, series):
         (latents,) = reader.read(series, "latents")
@@ -297,15 +298,13 @@ class SSLFeatureExtractor(SeriesTransformer):
         self.latent_std_ = relative_std(latents, pooled).numpy()
         self.effective_rank_ = effective_rank(pooled)
         std = float(self.latent_std_.mean())
-        few_directions = len(series) >= _RANK_ROWS and self.effective_rank_ < _COLLAPSED_RANK
-        if std < _COLLAPSED_STD or few_directions:
-            warnings.warn(
+        if has_collapsed(std, self.effective_rank_, len(series)):
+            warn_user(
                 "The representation has collapsed: the training series hardly differ in it "
                 f"(mean latent_std_ {std:.2g}, effective_rank_ {self.effective_rank_:.2g}). Are "
                 "the series themselves alike? If not, try another objective or a smaller "
                 "learning_rate.",
                 CollapseWarning,
-                stacklevel=7,
             )
 
     def _reader(self):
@@ -327,14 +326,17 @@ class _Autoencoder(nn.Module):
 class _SSLTask(Task):
     """A self-supervised loss (eq. 12) between two views of a batch of series."""
 
-    def __init__(self, model, ssl):
+    def __init__(self, encoder, model, ssl, plan):
         super().__init__(nn.ModuleList([model, ssl.branch]))
-        self.model, self.ssl = model, ssl
-        self.weights = {"ssl": ssl.objective.weight}
+        self.encoder, self.model, self.ssl, self.plan = encoder, model, ssl, plan
 
     def losses(self, x):
         first = View(x, None) if self.ssl.hides else self.ssl.view(x, self.model)
-        return {"ssl": self.ssl.branch(first, self.ssl.view(x, self.model))}
+        return {"ssl": self.ssl.loss(first, self.ssl.view(x, self.model))}
 
     def after_step(self):
         self.ssl.branch.follow(self.model)
+
+    def finish(self, x):
+        """Running statistics of the series themselves, of which training saw only views."""
+        estimate_statistics(self.encoder, x, self.plan.n_batches(len(x)))

@@ -11,14 +11,16 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import SeriesEstimator, SeriesTransformer, Task
+from ._base import SeriesEstimator, Task
 from ._codec import Reader
 from ._extractor import SSLFeatureExtractor
 from ._nn.classifier import cross_entropy, make_classifier
 from ._nn.initialise import build
+from ._tokenizer import VQTokenizer
 from ._validation import Decimal, validate_labels, validate_series
 
 _PART = 64  # series that are encoded at a time
+_SHARED = ("precision", "device", "n_threads", "verbose")  # with the default transformer
 _ENCODER_RATES = {"pretrained": 0.3, "random": 1.0}
 
 
@@ -35,7 +37,8 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
     pretrained : SSLFeatureExtractor, VQTokenizer or None, default=None
         Where the encoder comes from. As everywhere in scikit-learn, it is cloned and fitted on the
         training series; to use one that is fitted already, on many more series without labels,
-        wrap it: ``FrozenEstimator(extractor)``. None: ``SSLFeatureExtractor()``.
+        wrap it: ``FrozenEstimator(extractor)``. None: an `SSLFeatureExtractor` with the
+        `device`, `n_threads`, `precision` and `verbose` of the classifier.
 
     start : {"pretrained", "random"}, default="pretrained"
         Start from the weights of `pretrained`, or from new ones of the same network; then
@@ -130,7 +133,7 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
 
     _parameter_constraints = {
         **SeriesEstimator._parameter_constraints,
-        "pretrained": [SeriesTransformer, FrozenEstimator, None],
+        "pretrained": [SSLFeatureExtractor, VQTokenizer, FrozenEstimator, None],
         "start": [StrOptions({"pretrained", "random"})],
         "train_encoder": ["boolean"],
         "encoder_rate": [Decimal(0, closed="neither"), StrOptions({"auto"})],
@@ -263,27 +266,39 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
         self.classes_, indices = validate_labels(self, y, len(series))
         return (indices,)
 
-    def _prepare(self, series, generator):
-        """Scaling and architecture of the pretrained transformer, and the encoder to start from."""
-        transformer = self.pretrained
-        if isinstance(transformer, FrozenEstimator):
-            transformer = self._fitted_transformer(transformer.estimator)
+    def _held_out_first(self, targets, n_series, generator):
+        """Of every class a like share; one that has a single series keeps it for training."""
+        order = torch.randperm(n_series, generator=generator, device="cpu")
+        classes = torch.from_numpy(targets[0])[order]
+        place = torch.empty(n_series, dtype=torch.float64, device="cpu")
+        for label in classes.unique():
+            mine = (classes == label).nonzero()[:, 0]
+            place[mine] = (torch.arange(len(mine), dtype=torch.float64) + 0.5) / len(mine)
+        return order[place.argsort(stable=True)]
+
+    def _prepare(self, series, warm, generator):
+        """The pretrained transformer, its scaling and its architecture."""
+        if isinstance(self.pretrained, FrozenEstimator):
+            transformer = self._fitted_transformer(self.pretrained.estimator)
         else:
             transformer = self._new_transformer(series, generator)
-        self._encoder_constructor = transformer._module_constructor()
+        self._encoder_constructor = transformer._encoder_constructor()
         self._latent_dim, self._scaler = transformer._latent_dim, transformer._scaler
-        if self.start == "random":
-            self._start = build(self._encoder_constructor, generator)
-        else:
-            self._start = deepcopy(transformer.module_)
+        return transformer
 
     def _fitted_transformer(self, transformer):
-        if not isinstance(transformer, SeriesTransformer):
+        if not isinstance(transformer, (SSLFeatureExtractor, VQTokenizer)):
             raise TypeError(
                 "FrozenEstimator as `pretrained` must hold an SSLFeatureExtractor or a "
                 f"VQTokenizer, got {type(transformer).__name__}."
             )
         check_is_fitted(transformer)
+        ours, theirs = (getattr(e, "feature_names_in_", None) for e in (self, transformer))
+        if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+            raise ValueError(
+                "The feature names should match those that were passed to fit of the pretrained "
+                f"{type(transformer).__name__}."
+            )
         for shape, unit in (("n_channels_in_", "channels"), ("n_timepoints_in_", "time points")):
             ours, theirs = getattr(self, shape), getattr(transformer, shape)
             if ours != theirs:
@@ -294,7 +309,11 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
         return transformer
 
     def _new_transformer(self, series, generator):
-        transformer = SSLFeatureExtractor() if self.pretrained is None else clone(self.pretrained)
+        if self.pretrained is None:
+            shared = {name: getattr(self, name) for name in _SHARED}
+            transformer = SSLFeatureExtractor(**shared)
+        else:
+            transformer = clone(self.pretrained)
         if transformer.random_state is None:
             seed = torch.randint(2**31 - 1, (1,), generator=generator, device="cpu")
             transformer.set_params(random_state=int(seed))
@@ -302,9 +321,10 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
             return transformer._untrained(series)
         return transformer.fit(series)
 
-    def _network(self, series, warm, generator):
+    def _network(self, transformer, generator):
         network = build(self._module_constructor(), generator)
-        network.encoder = vars(self).pop("_start")
+        if self.start == "pretrained":
+            network.encoder = deepcopy(transformer._encoder())
         return network
 
     def _module_constructor(self):

@@ -1,10 +1,14 @@
 """The self-supervised part of a training step, the same for all estimators."""
 
+import torch
+
 from ._nn.branches import View
 from ._nn.initialise import build
 from .augmentation import make_augmentation
 from .functional.augmentations import block_mask
 from .objectives import make_objective
+
+_VALIDATION_SEED = 0
 
 
 class SelfSupervision:
@@ -28,19 +32,38 @@ class SelfSupervision:
         """Whether the second view is the series itself with parts hidden."""
         return self.objective.hides
 
-    def start(self, model, dim, device):
-        """Make the branch of a `model` whose call gives latents ``(B, N, dim)`` of series."""
-        self.branch = build(lambda: self.objective.make_branch(2 * dim), self.generator)
-        self.branch.to(device).start(model)
+    def start(self, model, dim, data):
+        """Make the branch of a `model` whose call gives latents ``(B, N, dim)`` of series.
+
+        `data` are the training series, on the device.
+        """
+        make = lambda: self.objective.make_branch(2 * dim, len(data))  # noqa: E731
+        self.branch = build(make, self.generator)
+        self.branch.to(data.device).start(model)
 
     def view(self, x, model):
         """A random view of series, or the series with parts hidden, and its latents."""
-        hidden = None
+        hidden, generator = None, self._generator_of(model)
         if self.hides:
             ratio, block = self.objective.ratio, self.objective.block
-            hidden = block_mask(len(x), x.shape[2], self.generator, ratio, block)[:, None]
+            hidden = block_mask(len(x), x.shape[2], generator, ratio, block)[:, None]
             hidden = hidden.to(x.device)
             series = x.masked_fill(hidden, 0.0)
         else:
-            series = self.augmentation(x, self.generator)
+            series = self.augmentation(x, generator)
         return View(series, model(series), hidden)
+
+    def loss(self, first, second):
+        """The branch's loss of two views, in float32."""
+        first, second = (
+            View(v.series, None if v.latents is None else v.latents.float(), v.hidden)
+            for v in (first, second)
+        )
+        with torch.autocast(second.series.device.type, enabled=False):
+            return self.branch(first, second)
+
+    def _generator_of(self, model):
+        """In training the own one; validation sees the same views after every epoch."""
+        if model.training:
+            return self.generator
+        return torch.Generator("cpu").manual_seed(_VALIDATION_SEED)

@@ -1,6 +1,5 @@
 """VQTokenizer: series to discrete tokens and back, and features made of both."""
 
-import warnings
 from functools import partial
 
 import numpy as np
@@ -12,7 +11,8 @@ from torch import nn
 from ._base import SeriesTransformer, Task
 from ._codec import OUTPUTS, Codec
 from ._nn.branches import View
-from ._nn.vqvae import FRONT_ENDS, front_end_size, make_vqvae
+from ._nn.layers import kept_statistics
+from ._nn.vqvae import FRONT_ENDS, front_end_size, make_encoders, make_vqvae
 from ._scaling import ColumnScaler
 from ._self_supervision import SelfSupervision
 from ._validation import (
@@ -24,7 +24,7 @@ from ._validation import (
     validate_tokens,
 )
 from .augmentation import PRESETS, Augmentation
-from .exceptions import NotInvertibleError
+from .exceptions import NotInvertibleError, warn_user
 from .functional import codebook as cb
 from .objectives import OBJECTIVES, Objective
 
@@ -116,19 +116,22 @@ class VQTokenizer(SeriesTransformer):
         and of a random view of it are to be alike, those of different series different [3]_.
         "barlow_twins", "vicreg", "vibcreg", "vcreg", "simclr", "moco", "byol", "masked" (hidden
         parts of the series are reconstructed instead), or an object of `skvqts.objectives`
-        with parameters of its own. It makes a fit two to three times as long.
+        with parameters of its own. It makes a fit two to three times as long, and
+        needs batches of two series at least.
 
     ssl_view : {"quantized", "continuous", "augmented"}, default="quantized"
         What the latents of the random view are compared with: the quantised latents of the
         series, as published; its continuous latents; or those of a second random view. The
-        latents of a random view are never quantised and never move a code.
+        latents of a random view are never quantised and never move a code. Not used with
+        "masked".
 
     augmentation : {"gauss", "slice", "warp"} or augmentation, default="warp"
         What makes the random view: a published set [3]_ or an object of
-        `skvqts.augmentation`. Used where `ssl` is not None.
+        `skvqts.augmentation`. Not used with "masked", or where `ssl` is None.
 
     augmented_weight : float, default=0.1
-        Weight of the reconstruction of the random view from its continuous latents.
+        Weight of the reconstruction of the random view from its continuous latents. Not used
+        with "masked".
 
     scaling : {"train", "series"}, default="train"
         Standardise each channel by the mean and standard deviation of the training set, or of each
@@ -429,19 +432,25 @@ class VQTokenizer(SeriesTransformer):
         return -float(np.square(residuals, dtype=np.float64).mean())
 
     @property
-    def _n_features_out(self):
-        return self._n_columns[self.output]
-
-    @property
     def _n_tokens(self):
         return sum(rows * columns for rows, columns in self.token_shape_)
 
     def _module_constructor(self):
         return partial(make_vqvae, **self._architecture)
 
+    def _encoder_constructor(self):
+        return partial(make_encoders, **self._architecture)
+
+    def _encoder(self):
+        return self.module_.encoders()
+
     @property
     def _least_batch(self):
         return 1 if self.ssl is None else 2
+
+    @property
+    def _least_held_out(self):
+        return 1 if self.ssl is None else 8
 
     def _task(self, network, data, plan, generator, warm):
         (x,) = data
@@ -451,7 +460,7 @@ class VQTokenizer(SeriesTransformer):
         if self.ssl is None:
             return task
         ssl = SelfSupervision(self.ssl, self.augmentation, generator)
-        ssl.start(network, self._latent_dim, x.device)
+        ssl.start(network, self._latent_dim, x)
         return _SelfSupervisedTask(task, ssl, self.ssl_view, self.augmented_weight)
 
     def _loss_weights(self):
@@ -487,10 +496,9 @@ class VQTokenizer(SeriesTransformer):
         self._n_columns = self._codec().n_columns(series)
         tokens, features = self._codec().read(series, "tokens", "features")
         if tokens.size < len(self.codebook_):
-            warnings.warn(
+            warn_user(
                 f"The training set has only {tokens.size} tokens for codebook_size="
-                f"{len(self.codebook_)}; some codes cannot be learned.",
-                stacklevel=6,
+                f"{len(self.codebook_)}; some codes cannot be learned."
             )
         shares = cb.usage(torch.from_numpy(tokens), len(self.codebook_))
         self.codebook_usage_, self.perplexity_ = shares.numpy(), float(cb.perplexity(shares))
@@ -534,7 +542,8 @@ class _VQTask(Task):
 class _SelfSupervisedTask(Task):
     """Eq. 21 and a self-supervised loss (eq. 12) between the series and a view of them.
 
-    The view is decoded from its continuous latents: it never touches the codebook.
+    The view is decoded from its continuous latents. It never touches the codebook, nor the
+    running statistics of batch normalisations, which are those of series as inference sees them.
     """
 
     def __init__(self, task, ssl, first_view, augmented_weight):
@@ -548,11 +557,13 @@ class _SelfSupervisedTask(Task):
 
     def losses(self, x):
         terms = self.task.losses(x)
-        view = self.ssl.view(x, self.network)
-        if self.weights["augmented"] and not self.ssl.hides:
-            decoded = self.network.reconstruction(*view[:2])
-            terms["augmented"] = sum(decoded.values())
-        return terms | {"ssl": self.ssl.branch(self._first(x), view)}
+        with kept_statistics(self.network):
+            view = self.ssl.view(x, self.network)
+            if self.weights["augmented"] and not self.ssl.hides:
+                decoded = self.network.reconstruction(*view[:2])
+                terms["augmented"] = sum(decoded.values())
+            terms["ssl"] = self.ssl.loss(self._first(x), view)
+        return terms
 
     def _first(self, x):
         if self.first_view == "augmented" and not self.ssl.hides:

@@ -200,6 +200,8 @@ def validate_labels(estimator, y, n_samples):
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
     y = column_or_1d(y, warn=True)
+    if y.dtype == object and any(label is None for label in y):
+        raise ValueError("Input y contains None: every series needs a label.")
     assert_all_finite(y, estimator_name=type(estimator).__name__, input_name="y")
     if len(y) != n_samples:
         raise ValueError(

@@ -259,10 +259,28 @@ class Compose(_BaseComposition, Augmentation):
         self.steps = steps
 
     def __call__(self, x, generator):
-        """New series of scaled series ``(B, C, T)``, drawn with a CPU generator."""
+        """New series of scaled series ``(B, C, T)``, drawn with a CPU generator.
+
+        Raises
+        ------
+        ValueError
+            If `steps` are not pairs of a name and an augmentation, or a parameter is not valid.
+        """
+        self._check_steps()
         for _, augmentation in self.steps:
             x = augmentation(x, generator)
         return x
+
+    def _check_steps(self):
+        pairs = isinstance(self.steps, (list, tuple)) and all(
+            isinstance(step, tuple) and len(step) == 2 for step in self.steps
+        )
+        if not pairs or not all(isinstance(step, Augmentation) for _, step in self.steps):
+            raise ValueError(
+                "steps of Compose must be pairs of a name and an augmentation, such as "
+                f"('noise', GaussianNoise()). Got {self.steps!r} instead."
+            )
+        self._validate_names([name for name, _ in self.steps])
 
     def get_params(self, deep=True):
         """Parameters of all steps, by ``name__parameter``, and the steps."""

@@ -1,5 +1,10 @@
 """Errors and warnings of skvqts that scikit-learn has no name for."""
 
+import sys
+import warnings
+
+_INSIDE = ("joblib", "sklearn", "skvqts")
+
 
 class DivergedError(RuntimeError):
     """Training produced a loss that is not finite or grew without bound."""
@@ -18,3 +23,11 @@ class VersionWarning(UserWarning):
 
 class CollapseWarning(UserWarning):
     """A self-supervised representation in which all series are alike."""
+
+
+def warn_user(message, category=UserWarning):
+    """Warn at the line of the caller's that led into skvqts, through scikit-learn or not."""
+    level, frame = 2, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

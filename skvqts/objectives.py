@@ -1,7 +1,8 @@
 """Self-supervised objectives as parameter objects: what is learned without labels.
 
 Each is an estimator without `fit`: `get_params`, `set_params`, `clone` and a grid over
-``tok__ssl__weight`` work. `weight` is that of the loss beside others, in `VQTokenizer`.
+``tok__ssl__weight`` work. `weight` is that of the loss beside others, in `VQTokenizer`;
+`SSLFeatureExtractor` has no others and does not use it.
 Losses compare projections of pooled latents (mean and maximum over the tokens).
 """
 
@@ -25,8 +26,14 @@ class Objective(BaseEstimator):
 
     hides = False  # whether the second view is the series with parts hidden
 
-    def make_branch(self, dim):
-        """The modules and the loss, for pooled latents of dimension `dim`.
+    def make_branch(self, dim, n_series):
+        """The modules and the loss, for pooled latents of `n_series` training series.
+
+        Parameters
+        ----------
+        dim : int
+            Of the pooled latents.
+        n_series : int
 
         Raises
         ------
@@ -34,7 +41,7 @@ class Objective(BaseEstimator):
             If a parameter is not valid.
         """
         self._validate_params()
-        return self._branch(dim)
+        return self._branch(dim, n_series)
 
 
 class BarlowTwins(Objective):
@@ -56,7 +63,7 @@ class BarlowTwins(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim):
+    def _branch(self, dim, n_series):
         loss = partial(losses.barlow_twins, off_diagonal_weight=self.off_diagonal_weight)
         return branches.Joint(Projector(dim, self.projector_width), loss)
 
@@ -93,7 +100,7 @@ class VICReg(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim):
+    def _branch(self, dim, n_series):
         loss = partial(
             losses.vicreg,
             invariance_weight=self.invariance_weight,
@@ -135,7 +142,7 @@ class VIbCReg(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim):
+    def _branch(self, dim, n_series):
         loss = partial(
             losses.vibcreg,
             invariance_weight=self.invariance_weight,
@@ -172,7 +179,7 @@ class VCReg(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim):
+    def _branch(self, dim, n_series):
         weights = self.variance_weight, self.covariance_weight
         return branches.Joint(
             Projector(dim, self.projector_width),
@@ -198,7 +205,7 @@ class SimCLR(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim):
+    def _branch(self, dim, n_series):
         loss = partial(losses.nt_xent, temperature=self.temperature)
         return branches.Joint(Projector(dim, self.projector_width, n_hidden=1), loss)
 
@@ -210,7 +217,8 @@ class MoCo(Objective):
     ----------
     temperature : float, default=0.2
     queue_size : int, default=512
-        Number of earlier projections that serve as negatives.
+        Number of earlier projections that serve as negatives; no more than training series, of
+        which few then meet an earlier view of themselves.
     momentum : float, default=0.99
         Of the moving average that makes the slow encoder.
     projector_width : int, default=512
@@ -233,11 +241,10 @@ class MoCo(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim):
+    def _branch(self, dim, n_series):
         projector = Projector(dim, self.projector_width, n_hidden=1)
-        return branches.MoCo(
-            projector, self.projector_width, self.momentum, self.temperature, self.queue_size
-        )
+        size = min(self.queue_size, n_series)
+        return branches.MoCo(projector, self.projector_width, self.momentum, self.temperature, size)
 
 
 class BYOL(Objective):
@@ -259,7 +266,7 @@ class BYOL(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim):
+    def _branch(self, dim, n_series):
         width = self.projector_width
         projector, predictor = (Projector(d, width, n_hidden=1) for d in (dim, width))
         return branches.BYOL(projector, predictor, self.momentum)
@@ -291,7 +298,7 @@ class MaskedModelling(Objective):
         self.block = block
         self.weight = weight
 
-    def _branch(self, dim):
+    def _branch(self, dim, n_series):
         return branches.Masked()
 
 

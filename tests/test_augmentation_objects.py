@@ -86,3 +86,19 @@ def test_the_published_sets():
     mine = ag.Crop(ratio=0.3)
     assert ag.make_augmentation(mine) is not mine
     assert ag.make_augmentation(mine).ratio == 0.3
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[("a", "warp")], [ag.GaussianNoise()], ag.GaussianNoise(), [("a", ag.GaussianNoise)]],
+    ids=str,
+)
+def test_compose_says_what_its_steps_are(steps):
+    with pytest.raises(ValueError, match="pairs of a name and an augmentation"):
+        ag.Compose(steps).view(np.zeros((2, 9)))
+
+
+def test_names_of_steps_are_unique():
+    twice = ag.Compose([("noise", ag.GaussianNoise()), ("noise", ag.Flip())])
+    with pytest.raises(ValueError, match="Names provided are not unique"):
+        twice.view(np.zeros((2, 9)))

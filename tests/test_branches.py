@@ -63,7 +63,7 @@ def test_joint_projects_both_views_alike(encoder):
 
 @pytest.mark.parametrize("name", sorted(set(public.OBJECTIVES) - {"masked"}))
 def test_the_encoder_gets_a_gradient(encoder, name):
-    branch = build(lambda: public.OBJECTIVES[name]().make_branch(6), generator()).train()
+    branch = build(lambda: public.OBJECTIVES[name]().make_branch(6, 50), generator()).train()
     branch.start(encoder)
     branch(view(encoder), view(encoder, seed=1)).backward()
     assert encoder.linear.weight.grad.abs().sum() > 0
@@ -123,6 +123,12 @@ def test_the_queue_holds_the_latest_keys_first(encoder):
     kept = branch.queue.clone()
     branch.eval()(first, second)
     assert torch.equal(branch.queue, kept)
+
+
+def test_the_queue_is_no_longer_than_the_training_set():
+    for n_series, size in ((20, 20), (9000, 512)):
+        branch = build(lambda n=n_series: public.MoCo().make_branch(6, n), generator())
+        assert len(branch.queue) == size
 
 
 def test_moco_is_the_mean_of_both_directions(encoder):

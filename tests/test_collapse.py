@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skvqts.functional.collapse import effective_rank, relative_std
+from skvqts.functional.collapse import effective_rank, has_collapsed, relative_std
 
 
 @given(rank=st.integers(1, 6), seed=st.integers(0, 1000))
@@ -30,3 +30,12 @@ def test_relative_std_by_hand():
     std = relative_std(latents, latents.mean(1))
     assert std.tolist() == [1, 0]  # the second dimension has the same mean in all series
     assert relative_std(0 * latents, 0 * latents.mean(1)).tolist() == [0, 0]
+
+
+def test_collapse_is_no_deviation_or_a_single_direction():
+    one = torch.outer(torch.linspace(-1, 1, 20), torch.tensor([1.0, 2.0, -1.0]))
+    many = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    assert has_collapsed(0.5, effective_rank(one), 20)
+    assert not has_collapsed(0.5, effective_rank(many), 20)
+    assert not has_collapsed(0.5, 1.0, 2)  # two series differ in one direction
+    assert has_collapsed(0.001, effective_rank(many), 20)

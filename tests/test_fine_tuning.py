@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
@@ -67,13 +68,13 @@ def test_a_frozen_encoder_stays_and_a_trained_one_moves(kind):
         fitted = extractor(max_epochs=2).fit(X)
     else:
         fitted = VQTokenizer(width=8, latent_dim=8, max_epochs=2, random_state=0).fit(X)
-    before = weights(fitted.module_)
+    before = weights(fitted._encoder())
     for train_encoder in (False, True):
         classifier = make(FrozenEstimator(fitted), train_encoder=train_encoder).fit(X, Y)
         after = weights(classifier.module_.encoder)
         moved = {name for name in before if not torch.equal(before[name], after[name])}
         assert bool(moved) == train_encoder
-    unchanged = weights(fitted.module_)  # the pretrained transformer is not touched
+    unchanged = weights(fitted._encoder())  # the pretrained transformer is not touched
     assert all(torch.equal(before[name], unchanged[name]) for name in before)
 
 
@@ -130,6 +131,50 @@ def test_early_stopping_holds_series_out(frozen):
     assert len(classifier.loss_curve_["validation"]) == classifier.n_iter_
 
 
+def test_held_out_series_are_of_all_classes_and_leave_some_of_each():
+    y = np.repeat([0, 1, 2], [1, 30, 60])
+    classifier = make(None)
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        held_out = classifier._held_out_first((y,), 91, generator)[:9].numpy()
+        assert np.bincount(y[held_out], minlength=3).tolist() == [0, 3, 6]
+
+
+def test_inside_inference_mode(frozen):
+    with torch.inference_mode():
+        for start in ("pretrained", "random"):
+            for pretrained in (frozen, extractor(max_epochs=1)):
+                make(pretrained, start=start, max_epochs=1).fit(X, Y).predict(X)
+
+
+def test_the_default_transformer_shares_device_and_threads(monkeypatch):
+    seen = []
+    fit = SSLFeatureExtractor.fit
+    monkeypatch.setattr(
+        SSLFeatureExtractor,
+        "fit",
+        lambda self, X: seen.append(self) or fit(self.set_params(width=4, max_epochs=1), X),
+    )
+    make(None, device="cpu", n_threads=2, verbose=3, max_epochs=1).fit(X[:, :8], Y)
+    assert (seen[0].device, seen[0].n_threads, seen[0].verbose) == ("cpu", 2, 3)
+
+
+def test_only_the_encoder_of_a_tokenizer_is_kept():
+    tokenizer = VQTokenizer(width=8, latent_dim=8, max_epochs=1, random_state=0).fit(X)
+    classifier = make(FrozenEstimator(tokenizer), max_epochs=1).fit(X, Y)
+    n_encoder = sum(p.numel() for p in tokenizer.module_.bands[0].encoder.parameters())
+    assert sum(p.numel() for p in classifier.module_.encoder.parameters()) == n_encoder
+    assert classifier.predict(X).shape == (120,)
+
+
+def test_column_names_of_the_pretrained_transformer_are_checked():
+    frame = pd.DataFrame(X[:, :8]).rename(columns=str)
+    fitted = extractor(max_epochs=1).fit(frame)
+    make(FrozenEstimator(fitted), max_epochs=1).fit(frame, Y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        make(FrozenEstimator(fitted)).fit(frame[frame.columns[::-1]], Y)
+
+
 def test_pickle_and_threads(frozen):
     classifier = make(frozen).fit(X, Y)
     again = pickle.loads(pickle.dumps(classifier))
@@ -164,5 +209,7 @@ def test_refused_shapes_and_labels(frozen):
         make(frozen).fit(X, Y[:60])
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         make(frozen).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="Input y contains None"):
+        make(frozen).fit(X, np.where(INDICES, Y.astype(object), None))
     with pytest.raises(ValueError, match="Input y contains NaN"):
         make(frozen).fit(X, np.where(INDICES, 1.0, np.nan))

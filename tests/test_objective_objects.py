@@ -25,7 +25,7 @@ def test_bad_parameters_are_refused_in_one_sentence(name):
     for parameter in OBJECTIVES[name]().get_params():
         objective = OBJECTIVES[name](**{parameter: -1})
         with pytest.raises(ValueError, match=f"The '{parameter}' parameter of"):
-            objective.make_branch(6)
+            objective.make_branch(6, 50)
 
 
 WEIGHTED = {
@@ -39,7 +39,7 @@ WEIGHTED = {
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_parameters_reach_the_loss(name):
     objective, loss = WEIGHTED[name]
-    branch = build(lambda: objective.make_branch(6), generator())
+    branch = build(lambda: objective.make_branch(6, 50), generator())
     encoder = build(Encoder, generator()).train()
     first, second = view(encoder), view(encoder, seed=1)
     branch.eval()

@@ -31,7 +31,7 @@ def task(ssl="barlow_twins", view="quantized", augmented_weight=0.1):
     x = torch.tensor(two_shapes(16)[0], dtype=torch.float32)[:, None]
     network.initialise_codebooks("kmeans", x, 16, generator)
     branch = SelfSupervision(ssl, "slice", generator)
-    branch.start(network, 8, "cpu")
+    branch.start(network, 8, x)
     plain = _VQTask(network, {}, generator)
     return _SelfSupervisedTask(plain, branch, view, augmented_weight), network, x
 
@@ -91,6 +91,19 @@ def test_gradients_reach_the_encoder_through_the_branch_alone(view):
     assert network.bands[0].encoder.layers[0].weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("ssl", ["masked", "vicreg"])
+def test_views_leave_the_running_statistics_to_the_series(ssl):
+    step, network, x = task(ssl)
+    plain, same, _ = task(ssl)
+    for _ in range(3):
+        step.losses(x)
+        plain.task.losses(x)
+    pairs = zip(network.named_buffers(), same.named_buffers(), strict=True)
+    for (name, ours), (_, expected) in pairs:
+        if "running" in name:
+            assert torch.equal(ours, expected), name
+
+
 def test_no_weight_no_decoding_of_views(series):
     assert "augmented" not in make(ssl="vicreg", augmented_weight=0.0).fit(series).loss_curve_
 
@@ -102,10 +115,19 @@ def test_weights_of_the_terms(series):
     np.testing.assert_allclose(curve["loss"], weighted, rtol=1e-5)
 
 
-def test_single_series_batches(series):
+def test_batches_are_two_series_at_least(series):
     for n in (2, 3):
         curve = make(ssl="barlow_twins", batch_size=1, early_stopping=True).fit(series[:n])
         assert np.isfinite(curve.loss_curve_["loss"]).all()
+    plan = make(ssl="barlow_twins", batch_size=1, max_epochs="auto")._plan(8)
+    assert plan.n_epochs * plan.n_batches(8) == 600
+
+
+@pytest.mark.parametrize("ssl", OBJECTIVES)
+def test_bfloat16(ssl, series):
+    curve = make(ssl=ssl, precision="bfloat16", max_epochs=1).fit(series).loss_curve_["ssl"]
+    assert np.isfinite(curve).all()
+    assert curve[0] != torch.tensor(curve[0]).bfloat16().item()  # computed in float32
 
 
 def test_grid_search_over_the_branch():

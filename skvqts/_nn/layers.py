@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -32,6 +33,36 @@ def recorded(encode, x):
     with recorded_activations() as activations:
         encoded = encode(x)
     return encoded, [a.flatten(2).transpose(1, 2) for a in activations]
+
+
+@contextmanager
+def kept_statistics(module):
+    """Batch normalisations inside `module` leave their running statistics as they are."""
+    layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, before, strict=True):
+            layer.momentum = momentum
+
+
+@torch.no_grad()
+def estimate_statistics(module, x, n_batches):
+    """Set the running statistics inside `module` to their means over batches of `x`."""
+    layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all batches
+    module.train()
+    for batch in x.tensor_split(n_batches):
+        module(batch)
+    module.eval()
+    for layer, momentum in zip(layers, before, strict=True):
+        layer.momentum = momentum
 
 
 class _SingleValue:

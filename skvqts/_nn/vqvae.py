@@ -29,6 +29,24 @@ class Band(nn.Module):
         self.decoder = decoder
 
 
+class Encoders(nn.Module):
+    """Continuous latents ``(B, N, D)`` of series: the encoders of all bands.
+
+    Parameters
+    ----------
+    encoders : iterable of nn.Module
+    split : callable
+    """
+
+    def __init__(self, encoders, split):
+        super().__init__()
+        self.encoders, self.split = nn.ModuleList(encoders), split
+
+    def forward(self, x):
+        parts = zip(self.encoders, self.split(x), strict=True)
+        return torch.cat([encoder(part) for encoder, part in parts], dim=1)
+
+
 class VQVAE(nn.Module):
     """Bands whose decoded series add up.
 
@@ -52,7 +70,11 @@ class VQVAE(nn.Module):
 
     def forward(self, x):
         """Continuous latents ``(B, N, D)`` of series, past the codebook."""
-        return torch.cat([b.encoder(p) for b, p in zip(self.bands, self.split(x), strict=True)], 1)
+        return self.encoders()(x)
+
+    def encoders(self):
+        """The part that makes latents; its modules are shared."""
+        return Encoders([band.encoder for band in self.bands], self.split)
 
     def encode(self, x):
         """Latents of series ``(B, C, T)``, quantised: one `Quantized` per band."""
@@ -188,3 +210,8 @@ def make_vqvae(n_channels, n_timepoints, *, frontend, size, quantizer):
     encoder = make_encoder(**shape, frontend=frontend, size=size)
     decoder = make_decoder(**shape, grid=encoder.grid, frontend=frontend, size=size)
     return VQVAE([Band(encoder, Quantizer(size["latent_dim"], **quantizer), decoder)])
+
+
+def make_encoders(**architecture):
+    """The encoders of the plain VQ-VAE."""
+    return make_vqvae(**architecture).encoders()

@@ -2,6 +2,9 @@
 
 import torch
 
+_STD, _RANK = 0.01, 1.1  # below is collapse
+_RANK_ROWS = 8  # fewer series have a small rank anyway
+
 
 def relative_std(latents, pooled):
     """Standard deviation over series of pooled latents, in units of the latents.
@@ -33,3 +36,8 @@ def effective_rank(z):
         return 0.0
     shares = values / values.sum()
     return float(torch.special.entr(shares).sum().exp())
+
+
+def has_collapsed(std, rank, n_series):
+    """Whether series hardly differ, by the mean relative deviation, or in one direction only."""
+    return std < _STD or (n_series >= _RANK_ROWS and rank < _RANK)
