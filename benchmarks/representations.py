@@ -43,12 +43,17 @@ SCREEN = (
 )
 UNTRAINED = {"learning_rate": 1e-20}  # running statistics only
 
-# the two best of each estimator in the screen
+# the plain tokenizer, the two best of each estimator in the screen, and an untrained encoder
 REPORT = {
-    "tokenizer": (VQTokenizer, {}),
-    "untrained extractor": (SSLFeatureExtractor, UNTRAINED),
-    "extractor barlow_twins": (SSLFeatureExtractor, {}),
-}
+    name: SCREEN[name]
+    for name in (
+        "tokenizer",
+        "tokenizer vibcreg",
+        "multiscale tokenizer barlow_twins",
+        "extractor vicreg",
+        "extractor barlow_twins",
+    )
+} | {"untrained extractor": (SSLFeatureExtractor, UNTRAINED)}
 
 REPRODUCED = ("TwoPatterns", "FordA", "ShapesAll")
 PUBLISHED_SETTINGS = {
@@ -172,7 +177,7 @@ def run(cells, mode, sets, options):
     measure, _, models, _ = MODES[mode]
     for name in sets:
         for seed in options.seeds:
-            for model, settings in models(options).items():
+            for model, settings in chosen(models(options), options).items():
                 row = cells.measure(
                     {"set": name, "seed": seed, "model": model},
                     lambda n=name, s=seed, settings=settings: measure(
@@ -182,6 +187,10 @@ def run(cells, mode, sets, options):
                 numbers = {k: v for k, v in row.items() if isinstance(v, float)}
                 found = "  ".join(f"{k} {v:.3f}" for k, v in numbers.items())
                 print(f"{name:<24}{seed:>2} {model:<34}{found}", flush=True)
+
+
+def chosen(models, options):
+    return {name: models[name] for name in options.models or models}
 
 
 def print_means(rows, models, columns):
@@ -211,13 +220,14 @@ def main():
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--projector", type=int, default=512)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--models", nargs="+", help="names of some models; all if absent")
     options = parser.parse_args()
     _, sets, models, columns = MODES[options.mode]
     sets = options.sets or (sets if folder else default_sets(folder))
     cells = Cells(RESULTS / f"representations_{options.mode}.jsonl")
     run(cells, options.mode, sets, options)
     rows = [row for row in cells.rows if row["set"] in sets and row["seed"] in options.seeds]
-    print_means(rows, models(options), columns)
+    print_means(rows, chosen(models(options), options), columns)
 
 
 if __name__ == "__main__":

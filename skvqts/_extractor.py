@@ -33,7 +33,7 @@ class SSLFeatureExtractor(SeriesTransformer):
 
     Parameters
     ----------
-    objective : str or objective, default="barlow_twins"
+    objective : str or objective, default="vicreg"
         "barlow_twins", "vicreg", "vibcreg", "vcreg", "simclr", "moco", "byol", "masked", or an
         object of `skvqts.objectives` with parameters of its own.
 
@@ -183,7 +183,7 @@ class SSLFeatureExtractor(SeriesTransformer):
 
     def __init__(
         self,
-        objective="barlow_twins",
+        objective="vicreg",
         *,
         augmentation="warp",
         output="features",
