@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from .transformers import TRANSFORMERS
-
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="no Linux accounts of memory"
 )
@@ -56,9 +54,7 @@ def measured(code, *arguments):
     return float(done.stdout)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(TRANSFORMERS) - {"VQTokenizer tokens", "VQTokenizer ssl"})
-)
+@pytest.mark.parametrize("name", ["VQTokenizer", "SSLFeatureExtractor"])
 def test_a_hundred_fits_leave_less_than_five_megabytes(name):
     code = """
 X = two_shapes(24)[0]
@@ -72,7 +68,7 @@ print(anonymous_mb() - before)
     assert measured(code, name) < 5
 
 
-@pytest.mark.parametrize(("name", "n"), [("VQTokenizer", 100_000), ("SSLFeatureExtractor", 10_000)])
+@pytest.mark.parametrize(("name", "n"), [("VQTokenizer", 100_000), ("SSLFeatureExtractor", 5_000)])
 def test_a_large_memory_map_is_read_in_pieces(name, n, tmp_path):
     code = """
 path = sys.argv[2] + "/X.npy"

@@ -31,7 +31,6 @@ TRANSFORMERS = {
     "VQTokenizer": tokenizer,
     "VQTokenizer tokens": functools.partial(tokenizer, output="tokens"),
     "VQTokenizer stft": functools.partial(tokenizer, frontend="stft"),
-    "VQTokenizer ssl": functools.partial(tokenizer, ssl="vicreg"),
     "SSLFeatureExtractor": extractor,
 }
 
