@@ -93,7 +93,7 @@ def test_series_of_a_hundred_thousand_points(name):
     code = """
 X = np.sin(np.arange(400_000) / 50).reshape(4, 100_000) * np.arange(1, 5)[:, None]
 with Peak() as peak:
-    transformer = make(max_epochs=8, width=16, latent_dim=16).fit(X)
+    transformer = make(max_epochs=2, width=16, latent_dim=16).fit(X)
     out = transformer.transform(X[:1])
     if hasattr(transformer, "decode"):
         assert transformer.decode(transformer.encode(X)).shape == X.shape
