@@ -14,12 +14,15 @@ from sklearn.base import (
 from sklearn.utils._param_validation import StrOptions
 
 from ._nn.initialise import build
+from ._nn.vqvae import FRONT_ENDS, front_end_size
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._runtime import computing, default_n_threads
 from ._scaling import SeriesScaler
 from ._state import TorchStateMixin, unchanged_on_failure
 from ._training import TrainingPlan, train
 from ._validation import Decimal, Whole, generator_from, resolve_device, validate_series
+
+_SIZE = ("width", "latent_dim", "n_blocks", "downsampled_width")  # parameters of an encoder
 
 
 class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
@@ -167,6 +170,11 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         """An order of the series, of which the first are held out."""
         return torch.randperm(n_series, generator=generator, device="cpu")
 
+    def _reader(self, kind):
+        """A `Reader` of a kind for the trained network."""
+        n_values = self.n_channels_in_ * self.n_timepoints_in_
+        return kind(self.module_, self._scaler, self.device_, self.n_threads_, n_values)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -176,11 +184,17 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
 class SeriesTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesEstimator):
     """Base of transformers of series, which scale series and own their network.
 
-    ``_network_arguments()`` gives the arguments of ``_module_constructor()``.
+    ``_network_arguments()`` gives the arguments of ``_module_constructor()``: those of an encoder,
+    and what a subclass adds.
     """
 
     _parameter_constraints = {
         **SeriesEstimator._parameter_constraints,
+        "frontend": [StrOptions(set(FRONT_ENDS))],
+        "width": [Whole(1)],
+        "latent_dim": [Whole(1), StrOptions({"auto"})],
+        "n_blocks": [Whole(0), StrOptions({"auto"})],
+        "downsampled_width": [Whole(1), StrOptions({"auto"})],
         "scaling": [StrOptions({"train", "series"})],
         "warm_start": ["boolean"],
     }
@@ -198,6 +212,15 @@ class SeriesTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
                 "have changed since: set them back, or set warm_start=False."
             )
         return warm
+
+    def _network_arguments(self):
+        size = {name: getattr(self, name) for name in _SIZE}
+        return {
+            "n_channels": self.n_channels_in_,
+            "n_timepoints": self.n_timepoints_in_,
+            "frontend": self.frontend,
+            "size": front_end_size(self.frontend, **size),
+        }
 
     def _network(self, warm, generator):
         return deepcopy(self.module_) if warm else build(self._module_constructor(), generator)

@@ -120,16 +120,17 @@ def _bag_of_codes(encoded):
 
 def _features(encoded):
     """Pooled latents, pooled activations, square root of the bag of codes (Hellinger)."""
-    parts = [_pooled_latents(encoded), *_pooled_activations(encoded)]
-    return torch.cat([*parts, _bag_of_codes(encoded).sqrt()], dim=1)
+    return torch.cat([_pooled(encoded), _bag_of_codes(encoded).sqrt()], dim=1)
 
 
 def _pooled_latents(encoded):
     return readout.pool(encoded.latents, **POOLING)
 
 
-def _pooled_activations(encoded):
-    return [readout.pool(a, **ACTIVATION_POOLING) for a in encoded.activations]
+def _pooled(encoded):
+    """Pooled latents and pooled activations."""
+    activations = [readout.pool(a, **ACTIVATION_POOLING) for a in encoded.activations]
+    return torch.cat([_pooled_latents(encoded), *activations], dim=1)
 
 
 Codec.outputs = OUTPUTS = {
@@ -159,9 +160,7 @@ class _Encoded(NamedTuple):
 
 
 EncoderReader.outputs = ENCODER_OUTPUTS = {
-    "features": lambda encoded: torch.cat(
-        [_pooled_latents(encoded), *_pooled_activations(encoded)], dim=1
-    ),
+    "features": _pooled,
     "latents": lambda encoded: encoded.latents.flatten(1),
     "latents_pooled": _pooled_latents,
 }

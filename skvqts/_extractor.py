@@ -12,7 +12,7 @@ from ._codec import ENCODER_OUTPUTS, EncoderReader
 from ._nn.branches import View
 from ._nn.initialise import build
 from ._nn.layers import estimate_statistics
-from ._nn.vqvae import FRONT_ENDS, front_end_size, make_decoder, make_encoder
+from ._nn.vqvae import make_decoder, make_encoder
 from ._scaling import ColumnScaler
 from ._self_supervision import SelfSupervision
 from ._validation import Whole, validate_series
@@ -173,11 +173,6 @@ class SSLFeatureExtractor(SeriesTransformer):
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "augmentation": [StrOptions(set(PRESETS)), Augmentation],
         "output": [StrOptions(set(ENCODER_OUTPUTS))],
-        "frontend": [StrOptions(set(FRONT_ENDS))],
-        "width": [Whole(1)],
-        "latent_dim": [Whole(1), StrOptions({"auto"})],
-        "n_blocks": [Whole(0), StrOptions({"auto"})],
-        "downsampled_width": [Whole(1), StrOptions({"auto"})],
         "batch_size": [Whole(2)],
     }
 
@@ -246,22 +241,8 @@ class SSLFeatureExtractor(SeriesTransformer):
         """
         self._validate_params()
         check_is_fitted(self)
-        (out,) = self._reader().read(validate_series(self, X), self.output)
+        (out,) = self._reader(EncoderReader).read(validate_series(self, X), self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
-
-    def _network_arguments(self):
-        return {
-            "n_channels": self.n_channels_in_,
-            "n_timepoints": self.n_timepoints_in_,
-            "frontend": self.frontend,
-            "size": front_end_size(
-                self.frontend,
-                width=self.width,
-                latent_dim=self.latent_dim,
-                n_blocks=self.n_blocks,
-                downsampled_width=self.downsampled_width,
-            ),
-        }
 
     def _module_constructor(self):
         return partial(make_encoder, **self._architecture)
@@ -285,7 +266,7 @@ class SSLFeatureExtractor(SeriesTransformer):
     def _describe(self, series):
         """Fitted attributes that the trained encoder gives on the training set."""
         self.token_shape_ = (self.module_.grid,)
-        reader = self._reader()
+        reader = self._reader(EncoderReader)
         self._n_columns = reader.n_columns(series)
         (features,) = reader.read(series, "features")
         self._feature_scaler = ColumnScaler().fit(features)
@@ -306,10 +287,6 @@ class SSLFeatureExtractor(SeriesTransformer):
                 "learning_rate.",
                 CollapseWarning,
             )
-
-    def _reader(self):
-        n_values = self.n_channels_in_ * self.n_timepoints_in_
-        return EncoderReader(self.module_, self._scaler, self.device_, self.n_threads_, n_values)
 
 
 class _Autoencoder(nn.Module):

@@ -252,14 +252,7 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
 
     def _logits(self, X):
         check_is_fitted(self)
-        reader = _LogitReader(
-            self.module_,
-            self._scaler,
-            self.device_,
-            self.n_threads_,
-            self.n_channels_in_ * self.n_timepoints_in_,
-        )
-        (logits,) = reader.read(validate_series(self, X), "logits")
+        (logits,) = self._reader(_LogitReader).read(validate_series(self, X), "logits")
         return logits.astype(np.float64)
 
     def _targets(self, y, series, warm):

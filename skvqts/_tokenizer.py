@@ -12,7 +12,7 @@ from ._base import SeriesTransformer, Task
 from ._codec import OUTPUTS, Codec
 from ._nn.branches import View
 from ._nn.layers import kept_statistics
-from ._nn.vqvae import FRONT_ENDS, front_end_size, make_encoders, make_vqvae
+from ._nn.vqvae import make_encoders, make_vqvae
 from ._scaling import ColumnScaler
 from ._self_supervision import SelfSupervision
 from ._validation import (
@@ -237,11 +237,6 @@ class VQTokenizer(SeriesTransformer):
         **SeriesTransformer._parameter_constraints,
         "codebook_size": [Whole(1)],
         "output": [StrOptions(set(OUTPUTS))],
-        "frontend": [StrOptions(set(FRONT_ENDS))],
-        "width": [Whole(1)],
-        "latent_dim": [Whole(1), StrOptions({"auto"})],
-        "n_blocks": [Whole(0), StrOptions({"auto"})],
-        "downsampled_width": [Whole(1), StrOptions({"auto"})],
         "code_dim": [Whole(1), None],
         "normalize_codes": ["boolean"],
         "codebook_update": [StrOptions({"ema", "gradient"})],
@@ -467,17 +462,7 @@ class VQTokenizer(SeriesTransformer):
         return {"commitment": self.commitment_weight, "orthogonal": self.orthogonal_weight}
 
     def _network_arguments(self):
-        return {
-            "n_channels": self.n_channels_in_,
-            "n_timepoints": self.n_timepoints_in_,
-            "frontend": self.frontend,
-            "size": front_end_size(
-                self.frontend,
-                width=self.width,
-                latent_dim=self.latent_dim,
-                n_blocks=self.n_blocks,
-                downsampled_width=self.downsampled_width,
-            ),
+        return super()._network_arguments() | {
             "quantizer": {
                 "codebook_size": self.codebook_size,
                 "code_dim": self.code_dim,
@@ -505,8 +490,7 @@ class VQTokenizer(SeriesTransformer):
         self._feature_scaler = ColumnScaler().fit(features)
 
     def _codec(self):
-        n_values = self.n_channels_in_ * self.n_timepoints_in_
-        return Codec(self.module_, self._scaler, self.device_, self.n_threads_, n_values)
+        return self._reader(Codec)
 
     def _read(self, X, kind):
         check_is_fitted(self)

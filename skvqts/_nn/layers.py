@@ -35,15 +35,20 @@ def recorded(encode, x):
     return encoded, [a.flatten(2).transpose(1, 2) for a in activations]
 
 
-@contextmanager
 def kept_statistics(module):
     """Batch normalisations inside `module` leave their running statistics as they are."""
+    return _momentum(module, 0.0)
+
+
+@contextmanager
+def _momentum(module, momentum):
+    """Of the batch normalisations inside `module`, which it yields; restored afterwards."""
     layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     before = [layer.momentum for layer in layers]
     for layer in layers:
-        layer.momentum = 0.0
+        layer.momentum = momentum
     try:
-        yield
+        yield layers
     finally:
         for layer, momentum in zip(layers, before, strict=True):
             layer.momentum = momentum
@@ -52,17 +57,13 @@ def kept_statistics(module):
 @torch.no_grad()
 def estimate_statistics(module, x, n_batches):
     """Set the running statistics inside `module` to their means over batches of `x`."""
-    layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches
     module.train()
-    for batch in x.tensor_split(n_batches):
-        module(batch)
+    with _momentum(module, None) as layers:  # None: the mean over all batches
+        for layer in layers:
+            layer.reset_running_stats()
+        for batch in x.tensor_split(n_batches):
+            module(batch)
     module.eval()
-    for layer, momentum in zip(layers, before, strict=True):
-        layer.momentum = momentum
 
 
 class _SingleValue:
