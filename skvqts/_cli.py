@@ -59,23 +59,15 @@ def _default_data():
 def _run(data, options):
     print(f"{data.name}: {len(data.X_train)} training and {len(data.X_test)} test series,", end=" ")
     print(f"shape {np.shape(data.X_train)[1:]}", flush=True)
-    tokenizer = VQTokenizer(codebook_size=options.codes, random_state=options.seed)
+    # printed lines, not scikit-learn's bar: Ctrl-C while that is set up ends in a KeyError
+    tokenizer = VQTokenizer(options.codes, random_state=options.seed, verbose=1)
     start = time.perf_counter()
-    _show_progress(tokenizer).fit(data.X_train)
+    tokenizer.fit(data.X_train)
     print(f"fitted in {time.perf_counter() - start:.1f} s, {tokenizer.n_iter_} epochs")
     _print_quality(tokenizer, data)
     if data.y_train is not None:
         _print_accuracy(tokenizer, data)
     _draw(tokenizer, data, Path(options.out))
-
-
-def _show_progress(tokenizer):
-    """A progress bar where scikit-learn and rich have one, printed lines otherwise."""
-    if find_spec("rich") and find_spec("sklearn.callback"):
-        from sklearn.callback import ProgressBar
-
-        return tokenizer.set_callbacks(ProgressBar())
-    return tokenizer.set_params(verbose=1)
 
 
 def _print_quality(tokenizer, data):
