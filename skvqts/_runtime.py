@@ -19,7 +19,14 @@ def default_n_threads(n_points):
     work is fastest on one thread and, being so everywhere, gives the same bits
     in the main process and in joblib's workers.
     """
-    return 1 if n_points < _SMALL_WORK else min(4, os.cpu_count() or 1)
+    return 1 if n_points < _SMALL_WORK else min(4, _n_cores())
+
+
+def _n_cores():
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _ThreadPin:

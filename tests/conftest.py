@@ -1,19 +1,24 @@
-"""One torch thread; array API on before scipy is imported; small series for all tests."""
+"""One thread and one core a worker; array API on before scipy is imported; small series."""
 
 import os
 
 os.environ["SCIPY_ARRAY_API"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))  # several threads on cores that others use crawl
+    os.sched_setaffinity(0, {cores[int(os.environ["PYTEST_XDIST_WORKER"][2:]) % len(cores)]})
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from . import tally
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("default")
 torch.set_num_threads(1)
+threadpool_limits(1)
 
 
 def two_shapes(n, t=32, *, seed=0, noise=0.1):
@@ -42,6 +47,17 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "cuda" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_sessionfinish(session):
+    """A worker of pytest-xdist sends its counts to the process that prints the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tally"] = dict(tally.COUNTS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    tally.COUNTS.update(getattr(node, "workeroutput", {}).get("tally", {}))
 
 
 def pytest_terminal_summary(terminalreporter):

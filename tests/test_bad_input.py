@@ -181,7 +181,9 @@ def test_unknown_parameters(name):
         make(codes=3)
 
 
-@pytest.mark.parametrize("value", [np.random.default_rng(0), "0", -1, 1.5], ids=repr)
+@pytest.mark.parametrize(
+    "value", [np.random.default_rng(0), "0", -1, 1.5], ids=lambda value: type(value).__name__
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_seeds_of_other_kinds(name, value, X):
     transformer = TRANSFORMERS[name](random_state=value)
