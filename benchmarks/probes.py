@@ -93,7 +93,9 @@ def headline(train, y, test=None, y_test=None):
     svc = SVC(C=c, kernel="precomputed").fit(_kernel(distances), y)
     across = euclidean_distances(test.astype(np.float64), train.astype(np.float64), squared=True)
     found["svc"] = svc.score(_kernel(across), y_test)
-    found["ridge"] = _ridge().fit(train, y).score(test, y_test)
+    ridge = _ridge()
+    ridge.gcv_mode = "svd"  # the same leave-one-out errors, several times faster on many rows
+    found["ridge"] = ridge.fit(train, y).score(test, y_test)
     found["headline"] = found["svc" if svc_cv >= ridge_cv else "ridge"]
     found["5nn"] = near.fit(train, y).score(test, y_test)
     return found

@@ -42,6 +42,7 @@ SCREEN = (
     | {f"extractor {name}": (SSLFeatureExtractor, {"objective": name}) for name in OBJECTIVES}
 )
 UNTRAINED = {"learning_rate": 1e-20}  # running statistics only
+_TIMED_SERIES = 512  # of which the time of a step is learned
 
 # the plain tokenizer, the two best of each estimator in the screen, and an untrained encoder
 REPORT = {
@@ -69,17 +70,18 @@ PUBLISHED_SETTINGS = {
 def fitted(make, X, seed, seconds, threads, **parameters):
     """An estimator with as many epochs as fill the seconds, and what its fit cost."""
     new = lambda n: make(random_state=seed, n_threads=threads, max_epochs=n, **parameters)  # noqa: E731
+    n_steps = lambda n_series: -(-n_series // new(1).batch_size)  # noqa: E731
     if "learning_rate" in parameters:
         n_epochs = 1
     else:
-        new(1).fit(X[:2])  # whatever is imported or allocated first
-        short, longer = (seconds_of(new(n), X) for n in (1, 4))
-        per_epoch = (longer - short) / 3
-        n_epochs = max(1, round((seconds - short) / per_epoch) + 1)
+        few = X[:_TIMED_SERIES]
+        new(1).fit(few)  # whatever is imported or allocated first
+        short, longer = (seconds_of(new(n), few) for n in (1, 4))
+        per_epoch = (longer - short) / 3 / n_steps(len(few)) * n_steps(len(X))
+        n_epochs = max(1, round(seconds / per_epoch))
     estimator = new(n_epochs)
     taken = seconds_of(estimator, X)
-    steps = n_epochs * -(-len(X) // estimator.batch_size)
-    return estimator, {"seconds": taken, "steps": steps}
+    return estimator, {"seconds": taken, "steps": n_epochs * n_steps(len(X))}
 
 
 def probed(estimator, X, y, X_test=None, y_test=None):
