@@ -5,26 +5,24 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy.special import softmax
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import SeriesEstimator, Task
-from ._codec import Reader
+from ._classification import ClassificationTask, SeriesClassifier
 from ._extractor import SSLFeatureExtractor
-from ._nn.classifier import cross_entropy, make_classifier
+from ._nn.classifier import make_classifier
 from ._nn.initialise import build
 from ._tokenizer import VQTokenizer
-from ._validation import Decimal, validate_labels, validate_series
+from ._validation import Decimal
 
 _PART = 64  # series that are encoded at a time
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default transformer
 _ENCODER_RATES = {"pretrained": 0.3, "random": 1.0}
 
 
-class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
+class FineTunedClassifier(SeriesClassifier):
     """A classifier that starts from the encoder of a pretrained transformer.
 
     A linear layer on the pooled latents (mean and maximum over the tokens) is trained on the
@@ -132,7 +130,7 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
     _auto_steps, _auto_epochs = 300, 8
 
     _parameter_constraints = {
-        **SeriesEstimator._parameter_constraints,
+        **SeriesClassifier._parameter_constraints,
         "pretrained": [SSLFeatureExtractor, VQTokenizer, FrozenEstimator, None],
         "start": [StrOptions({"pretrained", "random"})],
         "train_encoder": ["boolean"],
@@ -208,67 +206,6 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
         """
         return super().fit(X, y)
 
-    def predict(self, X):
-        """The most probable class of each series.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, t) or (n, c, t)
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        best = self._logits(X).argmax(1)
-        return self.classes_[best]
-
-    def predict_proba(self, X):
-        """Probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, t) or (n, c, t)
-
-        Returns
-        -------
-        float64 ndarray of shape (n, n_classes)
-            In the order of `classes_`; rows add up to 1.
-        """
-        return softmax(self._logits(X), axis=1)
-
-    def decision_function(self, X):
-        """Logits of the classes, or of two classes the log-odds of the second.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, t) or (n, c, t)
-
-        Returns
-        -------
-        float64 ndarray of shape (n, n_classes), or (n,) for two classes
-        """
-        logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def _logits(self, X):
-        check_is_fitted(self)
-        (logits,) = self._reader(_LogitReader).read(validate_series(self, X), "logits")
-        return logits.astype(np.float64)
-
-    def _targets(self, y, series, warm):
-        self.classes_, indices = validate_labels(self, y, len(series))
-        return (indices,)
-
-    def _held_out_first(self, targets, n_series, generator):
-        """Of every class a like share; one that has a single series keeps it for training."""
-        order = torch.randperm(n_series, generator=generator, device="cpu")
-        classes = torch.from_numpy(targets[0])[order]
-        place = torch.empty(n_series, dtype=torch.float64, device="cpu")
-        for label in classes.unique():
-            mine = (classes == label).nonzero()[:, 0]
-            place[mine] = (torch.arange(len(mine), dtype=torch.float64) + 0.5) / len(mine)
-        return order[place.argsort(stable=True)]
-
     def _prepare(self, series, warm, generator):
         """The pretrained transformer, its scaling and its architecture."""
         if isinstance(self.pretrained, FrozenEstimator):
@@ -334,33 +271,16 @@ class FineTunedClassifier(ClassifierMixin, SeriesEstimator):
     def _describe(self, series):
         """Nothing to add: the network is all there is."""
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
-
-class _LogitReader(Reader):
-    """Logits of series."""
-
-    outputs = {"logits": lambda logits: logits}
-
-    def _encoded(self, x):
-        return self.network(x)
-
-
-class _FineTuningTask(Task):
+class _FineTuningTask(ClassificationTask):
     """Supervised risk (eq. 11); the encoder learns at a rate of its own."""
 
     def __init__(self, network, encoder_rate):
         super().__init__(network)
         self.rates = [(network.encoder, encoder_rate)]
 
-    def losses(self, x, classes):
-        return cross_entropy(self.module(x), classes)
 
-
-class _FrozenTask(Task):
+class _FrozenTask(ClassificationTask):
     """Supervised risk (eq. 11) of the head alone, on representations that are computed once."""
 
     def __init__(self, network):
@@ -370,6 +290,3 @@ class _FrozenTask(Task):
     @torch.no_grad()
     def inputs(self, x, classes):
         return torch.cat([self.network.represent(part) for part in x.split(_PART)]), classes
-
-    def losses(self, representation, classes):
-        return cross_entropy(self.module(representation), classes)
