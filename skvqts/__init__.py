@@ -1,21 +1,33 @@
 """Scikit-learn-compatible discrete representation learning and generation of time series."""
 
-from . import augmentation, objectives
+from . import augmentation, metrics, objectives
+from ._classifier import FCNClassifier
 from ._extractor import SSLFeatureExtractor
 from ._fine_tuning import FineTunedClassifier
+from ._random_convolutions import RandomConvolutionExtractor
 from ._tokenizer import VQTokenizer
 from ._version import __version__
-from .exceptions import CollapseWarning, DivergedError, NotInvertibleError, VersionWarning
+from .exceptions import (
+    CollapseWarning,
+    DivergedError,
+    FidelityWarning,
+    NotInvertibleError,
+    VersionWarning,
+)
 
 __all__ = [
     "CollapseWarning",
     "DivergedError",
+    "FCNClassifier",
+    "FidelityWarning",
     "FineTunedClassifier",
     "NotInvertibleError",
+    "RandomConvolutionExtractor",
     "SSLFeatureExtractor",
     "VQTokenizer",
     "VersionWarning",
     "__version__",
     "augmentation",
+    "metrics",
     "objectives",
 ]

@@ -25,6 +25,10 @@ class CollapseWarning(UserWarning):
     """A self-supervised representation in which all series are alike."""
 
 
+class FidelityWarning(UserWarning):
+    """A score of generated series that says less than it seems to."""
+
+
 def warn_user(message, category=UserWarning):
     """Warn at the line of the caller's that led into skvqts, through scikit-learn or not."""
     level, frame = 2, sys._getframe(1)

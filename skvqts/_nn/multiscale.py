@@ -43,7 +43,7 @@ class _Kernels(nn.Conv2d):
             self.weight.div_(math.sqrt(self.weight[0].numel()))
 
 
-class _Bank(nn.ModuleList):
+class Bank(nn.ModuleList):
     """Kernels shared out among all dilations: ``(B, C, 1, T) -> (B, n_kernels, 1, T / step)``."""
 
     def __init__(self, n_channels, n_timepoints, n_kernels, step):
@@ -57,7 +57,11 @@ class _Bank(nn.ModuleList):
         )
 
     def forward(self, x):
-        return torch.cat([kernels(x) for kernels in self], dim=1)
+        return torch.cat(list(self.activations(x)), dim=1)
+
+    def activations(self, x):
+        """Of the kernels of each dilation in turn, ``(B, n, 1, T / step)``."""
+        return (kernels(x) for kernels in self)
 
 
 def dilations(n_timepoints):
@@ -80,7 +84,7 @@ class MultiScaleEncoder(nn.Module):
         self.pooled = stride // step
         self.grid = (1, math.ceil(n_timepoints / stride))
         self.of_series, self.of_differences = (
-            _Bank(n_channels, n_timepoints, _KERNELS // 2 * width, step) for _ in range(2)
+            Bank(n_channels, n_timepoints, _KERNELS // 2 * width, step) for _ in range(2)
         )
         self.norm = BatchNorm2d(_KERNELS * width)
         self.layers = nn.Sequential(

@@ -1,0 +1,65 @@
+"""Random convolutions of series, and what is read of their activations (Dempster et al. 2020)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .multiscale import Bank
+
+
+class RandomConvolutions(nn.Module):
+    """Series ``(B, C, T)`` to features ``(B, 2 n_kernels)``.
+
+    Of the activations of each kernel, standardised by those of the training series: the share
+    above a threshold, drawn from ``U(-1, 1)``, and the maximum. Half of the kernels see the
+    series, half its differences.
+    """
+
+    def __init__(self, n_channels, n_timepoints, n_kernels):
+        super().__init__()
+        few = n_kernels // 2
+        self.of_series = Bank(n_channels, n_timepoints, n_kernels - few, step=1)
+        self.of_differences = Bank(n_channels, n_timepoints, few, step=1)
+        for name in ("thresholds", "means", "scales"):
+            self.register_buffer(name, torch.empty(n_kernels))
+
+    def initialise(self, generator):
+        """Random thresholds; scales are those of `measure`."""
+        self.thresholds.uniform_(-1, 1, generator=generator)
+        self.means.zero_()
+        self.scales.fill_(1)
+
+    def measure(self, chunks):
+        """Set means and scales to those of the activations over chunks of series ``(b, C, T)``."""
+        count = 0
+        totals = [torch.zeros_like(self.means, dtype=torch.float64) for _ in range(2)]
+        for x in chunks:
+            parts = [a.double() for a in self._activations(x)]
+            count += x.shape[0] * x.shape[2]
+            totals[0] += torch.cat([a.sum((0, 2, 3)) for a in parts])
+            totals[1] += torch.cat([a.square().sum((0, 2, 3)) for a in parts])
+        mean, square = (total / count for total in totals)
+        scale = (square - mean.square()).clamp(min=0).sqrt()
+        rounding = 1e-5 * square.sqrt()
+        self.means.copy_(mean)
+        self.scales.copy_(torch.where(scale > rounding, scale, 1.0))
+
+    def forward(self, x):
+        features, start = [], 0
+        for activations in self._activations(x):
+            kernels = slice(start, start + activations.shape[1])
+            mean, scale = (v[kernels, None, None] for v in (self.means, self.scales))
+            features.append(_read((activations - mean) / scale, self.thresholds[kernels]))
+            start = kernels.stop
+        return torch.cat(features, dim=1)
+
+    def _activations(self, x):
+        """Of the kernels of each dilation, ``(B, n, 1, T)``."""
+        x = x.unsqueeze(2)
+        yield from self.of_series.activations(x)
+        yield from self.of_differences.activations(F.pad(x.diff(dim=3), (1, 0)))
+
+
+def _read(activations, thresholds):
+    above = (activations > thresholds[:, None, None]).to(activations.dtype)
+    return torch.cat([above.mean((2, 3)), activations.amax((2, 3))], dim=1)

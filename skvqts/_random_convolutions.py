@@ -1,0 +1,186 @@
+"""RandomConvolutionExtractor: features of series by random convolutions, without labels."""
+
+from functools import partial
+
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ._codec import Reader
+from ._nn.initialise import build
+from ._nn.random_convolutions import RandomConvolutions
+from ._runtime import computing, default_n_threads
+from ._scaling import ColumnScaler, SeriesScaler
+from ._state import TorchStateMixin, unchanged_on_failure
+from ._validation import Whole, generator_from, resolve_device, validate_series
+
+
+class RandomConvolutionExtractor(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, TorchStateMixin, BaseEstimator
+):
+    """Features of series by random convolutions, after ROCKET [1]_ [2]_; nothing is trained.
+
+    Kernels of nine points at all dilations, half of them on the differences of the series; of the
+    activations of each, the share above a random threshold and the maximum. A referee that needs no
+    labels: with the same `random_state`, the default, scores by it can be compared across
+    generators of one set.
+
+    Parameters
+    ----------
+    n_kernels : int, default=1000
+        Two features each.
+
+    scaling : {"train", "series"}, default="train"
+        Standardise each channel by the mean and standard deviation of the training set, or of each
+        series; then level and scale of a series are lost.
+
+    device : str or torch.device, default="auto"
+        "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
+
+    n_threads : int or None, default=None
+        CPU threads. None: one, or up to four where there are more than 4 million time points.
+
+    random_state : int, RandomState instance or None, default=0
+        Seed of kernels and thresholds. Fixed by default, so that scores can be compared.
+
+    Attributes
+    ----------
+    n_channels_in_, n_timepoints_in_ : int
+        Shape of a series seen in `fit`.
+    n_features_in_ : int
+        Number of time points for 2-D `X`, of channels for 3-D `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if `X` had them.
+    device_ : str
+        Where the kernels are.
+    n_threads_ : int
+        CPU threads used.
+    module_ : torch.nn.Module
+        The kernels.
+
+    See Also
+    --------
+    SSLFeatureExtractor : Such kernels and latents behind them, learned without labels.
+
+    References
+    ----------
+    .. [1] Dempster, Petitjean, Webb. "ROCKET: exceptionally fast and accurate time series
+       classification using random convolutional kernels", 2020.
+    .. [2] Tan et al. "MultiRocket: multiple pooling operators and transformations for fast and
+       effective time series classification", 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvqts import RandomConvolutionExtractor
+    >>> X = np.sin(np.linspace(0, 6, 40) + np.arange(20)[:, None])
+    >>> RandomConvolutionExtractor().fit_transform(X).shape
+    (20, 2000)
+    """
+
+    _parameter_constraints = {
+        "n_kernels": [Whole(1)],
+        "scaling": [StrOptions({"train", "series"})],
+        "device": [str, torch.device],
+        "n_threads": [Whole(1), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self, n_kernels=1000, *, scaling="train", device="auto", n_threads=None, random_state=0
+    ):
+        self.n_kernels = n_kernels
+        self.scaling = scaling
+        self.device = device
+        self.n_threads = n_threads
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Draw kernels, and learn the scale of their activations and features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : ignored
+
+        Returns
+        -------
+        self : RandomConvolutionExtractor
+
+        Raises
+        ------
+        ValueError
+            If `X` or a parameter is not valid, or `device` is not present.
+        TypeError
+            If `X` is sparse or not numeric.
+        """
+        with unchanged_on_failure(self):
+            series = validate_series(self, X, reset=True, min_samples=2)
+            device = resolve_device(self.device)
+            self.n_threads_ = self.n_threads or default_n_threads(series.size)
+            self._scaler = SeriesScaler(self.scaling == "series").fit(series)
+            self._n_kernels, self.device_ = int(self.n_kernels), str(device)
+            module = build(self._module_constructor(), generator_from(self.random_state))
+            self.module_ = module.eval().to(device)
+            reader = self._reader()
+            with computing(device, self.n_threads_):
+                module.measure(reader.scaled_chunks(series))
+            self._feature_scaler = ColumnScaler().fit(reader.read(series, "features")[0])
+        return self
+
+    def transform(self, X):
+        """Features of series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Series of the fitted shape.
+
+        Returns
+        -------
+        float32 ndarray of shape (n, 2 * n_kernels)
+            Columns have mean 0 and the same variance over the training series, in all 25.
+        """
+        check_is_fitted(self)
+        (features,) = self._reader().read(validate_series(self, X), "features")
+        return self._feature_scaler.scale(features)
+
+    @property
+    def _n_features_out(self):
+        return 2 * self._n_kernels
+
+    def _module_constructor(self):
+        shape = self.n_channels_in_, self.n_timepoints_in_
+        return partial(RandomConvolutions, *shape, self._n_kernels)
+
+    def _reader(self):
+        n_values = self.n_channels_in_ * self.n_timepoints_in_
+        return _FeatureReader(self.module_, self._scaler, self.device_, self.n_threads_, n_values)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+class _FeatureReader(Reader):
+    """Features of series, unscaled."""
+
+    outputs = {"features": lambda features: features}
+
+    def _encoded(self, x):
+        return self.network(x)
+
+    def scaled_chunks(self, series):
+        """Scaled series on the device, a chunk at a time."""
+        for start in range(0, len(series), self.rows):
+            yield self._scaled(series[start : start + self.rows])

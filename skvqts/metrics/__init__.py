@@ -1,0 +1,61 @@
+"""Scores of generated series: IS, FID, CAS and what keeps them honest."""
+
+from ._classifiers import (
+    TwoSampleTest,
+    classification_accuracy_score,
+    classifier_two_sample_test,
+)
+from ._evaluation import generation_report
+from ._frechet import (
+    frechet_distance,
+    frechet_distance_extrapolated,
+    frechet_distance_from_statistics,
+)
+from ._inception import inception_score, inception_score_extrapolated
+from ._information import cross_entropy, entropy, kl_divergence, mutual_information, perplexity
+from ._report import GenerationReport, Score
+from ._samples import DensityCoverage, density_coverage, kernel_distance, memorization_score
+from ._scorers import (
+    GenerationScorer,
+    classification_accuracy_scorer,
+    get_scorer,
+    get_scorer_names,
+    inception_scorer,
+    make_generation_scorer,
+    neg_fcn_fid_scorer,
+    neg_fid_scorer,
+)
+from ._series import autocorrelation_difference, reconstruction_error
+
+__all__ = [
+    "DensityCoverage",
+    "GenerationReport",
+    "GenerationScorer",
+    "Score",
+    "TwoSampleTest",
+    "autocorrelation_difference",
+    "classification_accuracy_score",
+    "classification_accuracy_scorer",
+    "classifier_two_sample_test",
+    "cross_entropy",
+    "density_coverage",
+    "entropy",
+    "frechet_distance",
+    "frechet_distance_extrapolated",
+    "frechet_distance_from_statistics",
+    "generation_report",
+    "get_scorer",
+    "get_scorer_names",
+    "inception_score",
+    "inception_score_extrapolated",
+    "inception_scorer",
+    "kernel_distance",
+    "kl_divergence",
+    "make_generation_scorer",
+    "memorization_score",
+    "mutual_information",
+    "neg_fcn_fid_scorer",
+    "neg_fid_scorer",
+    "perplexity",
+    "reconstruction_error",
+]

@@ -1,0 +1,315 @@
+"""generation_report: all scores of generated series, with errors, floors and ceilings."""
+
+import joblib
+import numpy as np
+from scipy.stats import chi2_contingency
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._classifier import FCNClassifier
+from .._random_convolutions import RandomConvolutionExtractor
+from .._validation import random_seed
+from ._classifiers import correct_after_training, told_apart
+from ._frechet import distance_of_samples
+from ._inception import score_of_rows
+from ._report import GenerationReport, Score
+from ._resampling import bootstrap_error, half_samples
+from ._samples import balls_hit, mean_discrepancy, nearest_distances
+from ._scorers import labels_as_in_training
+from ._series import autocorrelations, squared_errors
+from ._validation import validate_labelled, validate_panel, validate_probabilities, validate_whole
+
+_FEW = 5  # series of a class
+_SHIFT = 0.01  # p-value of equal class frequencies
+_OF_FEATURES = {
+    "Fréchet distance": distance_of_samples,
+    "kernel distance": mean_discrepancy,
+    "density": lambda real, gen: balls_hit(real, gen).density,
+    "coverage": lambda real, gen: balls_hit(real, gen).coverage,
+}
+
+
+def generation_report(
+    generator,
+    X_train,
+    y_train,
+    X_test,
+    y_test,
+    *,
+    tokenizer=None,
+    referee=None,
+    extractor=None,
+    classifier=None,
+    n_samples=None,
+    max_samples=1000,
+    n_repeats=20,
+    random_state=0,
+):
+    """Judge generated series: every score with its error, floor and ceiling.
+
+    Without labels (`y_train` and `y_test` None) the scores that need a classifier are left out.
+
+    Parameters
+    ----------
+    generator : generator, array-like, or tuple of two array-like
+        A fitted generator with ``sample(n_samples, y=None, random_state=None)``; or generated
+        series (n, t) or (n, c, t); or such series and the classes they were generated for.
+    X_train, y_train : array-like
+        Real series that the generator was trained on, and their classes or None.
+    X_test, y_test : array-like
+        Real series that it has not seen, and their classes or None.
+    tokenizer : fitted VQTokenizer or None, default=None
+        For what reconstructions alone reach. None: ``generator.tokenizer_`` if there is one.
+    referee : classifier with ``transform`` or None, default=None
+        For IS and a second set of features. A fitted one is used as it is; None or one that is not
+        fitted is fitted to the training series: `FCNClassifier`.
+    extractor : transformer or None, default=None
+        The same for features without labels: `RandomConvolutionExtractor`.
+    classifier : estimator or None, default=None
+        What CAS trains, see `classification_accuracy_score`.
+    n_samples : int or None, default=None
+        Series to generate; None: as many as test series, within `max_samples`.
+    max_samples : int, default=1000
+        Test series that generated ones are compared with, at most; drawn at random.
+    n_repeats : int, default=20
+        Half-samples behind standard errors and floors.
+    random_state : int, RandomState instance or None, default=0
+        Of sampling, of half-samples and of a referee that is trained.
+
+    Returns
+    -------
+    report : GenerationReport
+        Prints as a table.
+
+    Raises
+    ------
+    ValueError
+        If series or labels are not valid, shapes differ, or there are fewer than four test or
+        generated series.
+    """
+    validate_whole("n_repeats", n_repeats, 2, 10_000)
+    rng = check_random_state(random_state)
+    real = _Real(X_train, y_train, X_test, y_test, max_samples, rng)
+    gen = _Generated(generator, real, n_samples, rng)
+    tokenizer = getattr(generator, "tokenizer_", None) if tokenizer is None else tokenizer
+    again = None if tokenizer is None else tokenizer.decode(tokenizer.encode(real.as_given))
+    report = GenerationReport(warnings=_warnings(real, gen))
+    compare = _Comparison(report, real, gen, again, n_repeats, rng)
+    compare.series()
+    compare.features(
+        "random convolutions", _fitted(extractor or RandomConvolutionExtractor(), real.train)
+    )
+    if real.y_train is not None:
+        fcn = referee if referee is not None else FCNClassifier(random_state=random_seed(rng))
+        fcn = _fitted(fcn, real.train, real.y_train)
+        compare.features("classifier", fcn)
+        compare.classes(fcn)
+        compare.accuracy(gen.labelled(), classifier)
+    return report
+
+
+class _Real:
+    """Training and test series ``(n, c, t)`` with their classes or None."""
+
+    def __init__(self, X_train, y_train, X_test, y_test, max_samples, rng):
+        self.train, self.y_train = _series_and_labels(X_train, y_train, "train")
+        self.test, self.y_test = _series_and_labels(X_test, y_test, "test")
+        if self.train.shape[1:] != self.test.shape[1:]:
+            raise ValueError(
+                "Training and test series must have one shape, got "
+                f"{self.train.shape[1:]} and {self.test.shape[1:]} (channels, time points)."
+            )
+        if (self.y_train is None) != (self.y_test is None):
+            raise ValueError("Only one of y_train and y_test is given: give both, or neither.")
+        validate_whole("max_samples", max_samples, 4, 10**9)
+        picks = np.sort(rng.permutation(len(self.test))[:max_samples])
+        self.compared = self.test[picks]
+        if len(picks) < 4:
+            raise ValueError(f"X_test has {len(picks)} series; at least four are needed.")
+        flat = np.ndim(X_test) == 2
+        self.as_given = self.compared[:, 0] if flat else self.compared
+
+
+def _series_and_labels(X, y, name):
+    if y is None:
+        return validate_panel(X, f"X_{name}", 2), None
+    return validate_labelled(X, y, name)
+
+
+class _Generated:
+    """Generated series ``(n, c, t)``, and, asked for, such with classes."""
+
+    def __init__(self, generator, real, n_samples, rng):
+        self.generator, self.seed, self.y = None, random_seed(rng), None
+        n = len(real.compared) if n_samples is None else n_samples
+        X = generator
+        if hasattr(generator, "sample"):
+            validate_whole("n_samples", n, 4, 10**9)
+            self.generator = generator
+            X = generator.sample(n, random_state=self.seed)
+        elif isinstance(generator, tuple):
+            X, self.y = validate_labelled(*generator, "gen")
+        self.X = validate_panel(X, "generated series", 4)
+        if self.X.shape[1:] != real.test.shape[1:]:
+            raise ValueError(
+                f"Generated and real series must have one shape, got {self.X.shape[1:]} and "
+                f"{real.test.shape[1:]} (channels, time points)."
+            )
+        self.compared = self.X[: len(real.compared)]
+
+    def labelled(self):
+        """Series and classes for CAS, or None where classes cannot be asked for."""
+        if self.generator is None:
+            return None if self.y is None else (self.X, self.y)
+        if getattr(self.generator, "class_counts_", None) is None:
+            return None
+        labels = labels_as_in_training(self.generator, "CAS")
+        X = self.generator.sample(y=labels, random_state=self.seed)
+        return validate_panel(X, "generated series"), labels
+
+
+class _Comparison:
+    """Adds the scores of generated against real series to a report."""
+
+    def __init__(self, report, real, gen, again, n_repeats, rng):
+        self.report, self.real, self.gen = report, real, gen
+        self.n_repeats, self.rng = n_repeats, rng
+        self.again = None if again is None else np.reshape(again, real.compared.shape)
+
+    def series(self):
+        """Scores of the series themselves."""
+        self.report.referees["series"] = ""
+        parts = [None if X is None else autocorrelations(X) for X in self._parts()]
+        difference = lambda real, gen: float(np.abs(real.mean(0) - gen.mean(0)).mean())  # noqa: E731
+        self._add("autocorrelation difference", "series", difference, parts, None)
+        self._memorization()
+        if self.again is not None:
+            errors = squared_errors(self.real.compared, self.again)
+            error = float(errors.mean())
+            se = bootstrap_error(np.mean, errors, self.rng)
+            n = len(errors)
+            self._append("reconstruction error", "series", error, se, n, n)
+
+    def _memorization(self):
+        train, test, gen = (
+            X.reshape(len(X), -1) for X in (self.real.train, self.real.compared, self.gen.compared)
+        )
+        fresh, found = nearest_distances(train, test), nearest_distances(train, gen)
+        if fresh.mean() == 0:
+            self.report.warnings.append("all test series are copies of training series")
+            return
+        ratio = lambda real, gen: float(gen.mean() / real.mean())  # noqa: E731
+        self._add("memorization score", "series", ratio, [fresh, found, None, None], None)
+
+    def features(self, referee, extractor):
+        """Distances and neighbours in the features of an extractor."""
+        self.report.referees[referee] = f"{extractor!r}, {joblib.hash(extractor)[:8]}"
+        parts = [None if X is None else _features(extractor, X) for X in self._parts()]
+        least, d = min(len(parts[0]), len(parts[1])), parts[0].shape[1]
+        if least <= d:
+            self.report.warnings.append(
+                f"n={least} <= d={d} with {referee}: the Fréchet distance is mostly bias; read it "
+                "beside real at half."
+            )
+        for name, function in _OF_FEATURES.items():
+            self._add(name, referee, function, parts, d)
+
+    def classes(self, classifier):
+        """The inception score."""
+        gen, real = (
+            validate_probabilities(classifier.predict_proba(X), ndim=2)
+            for X in (self.gen.compared, self.real.compared)
+        )
+        se = bootstrap_error(score_of_rows, gen, self.rng)
+        self._append(
+            "inception score",
+            "classifier",
+            score_of_rows(gen),
+            se,
+            len(real),
+            len(gen),
+            d=gen.shape[1],
+            of_real=score_of_rows(real),
+        )
+
+    def accuracy(self, labelled, classifier):
+        """CAS and the two-sample test, by a classifier trained for each."""
+        name = "trained classifier"
+        self.report.referees[name] = (
+            repr(classifier) if classifier else "random convolutions, ridge"
+        )
+        real, gen = self.real, self.gen
+        if labelled is not None and len(np.unique(labelled[1])) > 1:
+            right = correct_after_training(*labelled, real.test, real.y_test, classifier)
+            ceiling = correct_after_training(
+                real.train, real.y_train, real.test, real.y_test, classifier
+            )
+            se = bootstrap_error(np.mean, right, self.rng)
+            value, of_real = float(right.mean()), float(ceiling.mean())
+            n = len(right), len(labelled[0])
+            self._append("classification accuracy", name, value, se, *n, of_real=of_real)
+        told = told_apart(real.compared, gen.compared, classifier, 5, self.rng)
+        se = bootstrap_error(np.mean, told, self.rng)
+        n = len(told) // 2
+        self._append("two-sample accuracy", name, float(told.mean()), se, n, n, of_real=0.5)
+
+    def _parts(self):
+        train = self.real.train[: len(self.gen.compared)]
+        return self.real.compared, self.gen.compared, train, self.again
+
+    def _add(self, name, referee, function, parts, d):
+        """A score with half-samples: its error, and both values at one size."""
+        real, gen, train, again = parts
+        found, floor = half_samples(function, real, gen, self.n_repeats, self.rng)
+        self._append(
+            name,
+            referee,
+            function(real, gen),
+            float(np.std(found, ddof=1)),
+            len(real),
+            len(gen),
+            d=d,
+            at_half=float(np.mean(found)),
+            real_at_half=float(np.mean(floor)),
+            of_train=None if train is None else function(real, train),
+            of_reconstructions=None if again is None else function(real, again),
+        )
+
+    def _append(self, *values, **more):
+        self.report.scores.append(Score(*values, **more))
+
+
+def _features(extractor, X):
+    return np.asarray(extractor.transform(X), dtype=np.float64)
+
+
+def _fitted(estimator, *data):
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return estimator.fit(*data)
+    return estimator
+
+
+def _warnings(real, gen):
+    found = []
+    if real.y_train is None:
+        return found
+    for name, y in (("training", real.y_train), ("test", real.y_test)):
+        classes, counts = np.unique(y, return_counts=True)
+        if counts.min() < _FEW:
+            rare = classes[counts < _FEW].tolist()
+            found.append(f"fewer than {_FEW} {name} series of classes {rare}")
+    for name, y in (("test", real.y_test), ("generated", gen.y)):
+        if y is not None and _frequencies_differ(real.y_train, y):
+            found.append(f"label shift: class frequencies of {name} and training series differ")
+    return found
+
+
+def _frequencies_differ(y, other):
+    classes = np.unique(np.concatenate([y, other]))
+    if len(classes) < 2:
+        return False
+    table = [[np.sum(part == label) for label in classes] for part in (y, other)]
+    return chi2_contingency(table).pvalue < _SHIFT

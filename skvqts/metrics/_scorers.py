@@ -1,0 +1,285 @@
+"""Scorers of generators: ``scorer(estimator, X, y=None) -> float``, greater is better.
+
+They work wherever scikit-learn takes a callable `scoring`, in `cross_val_score` as in
+``GridSearchCV(generator, scoring={...}, refit=...)``.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from .._classifier import FCNClassifier
+from .._random_convolutions import RandomConvolutionExtractor
+from ..exceptions import FidelityWarning
+from ._classifiers import classification_accuracy_score
+from ._frechet import frechet_distance
+from ._inception import inception_score
+from ._samples import density_coverage, kernel_distance, memorization_score
+from ._series import autocorrelation_difference
+from ._validation import validate_choice
+
+_LEAST_LABELLED = 1000  # series that CAS trains on, as published
+
+
+def density(features_real, features_gen):
+    """The density of `density_coverage`."""
+    return density_coverage(features_real, features_gen).density
+
+
+def coverage(features_real, features_gen):
+    """The coverage of `density_coverage`."""
+    return density_coverage(features_real, features_gen).coverage
+
+
+# what a score function takes, and whether greater is better
+_KNOWN = {
+    frechet_distance: ("features", False),
+    kernel_distance: ("features", False),
+    density: ("features", True),
+    coverage: ("features", True),
+    inception_score: ("probabilities", True),
+    classification_accuracy_score: ("labels", True),
+    memorization_score: ("training", True),
+    autocorrelation_difference: ("series", False),
+}
+_TAKES = ("features", "probabilities", "labels", "training", "series")
+
+
+def make_generation_scorer(
+    score_func,
+    *,
+    referee=None,
+    takes=None,
+    greater_is_better=None,
+    n_samples=None,
+    random_state=0,
+):
+    """Make a scorer of generators from a score function.
+
+    Parameters
+    ----------
+    score_func : callable
+        A function of `skvqts.metrics`, or one of your own, then with `takes` and
+        `greater_is_better`.
+
+    referee : estimator or None, default=None
+        What series are seen through: a transformer for features, a classifier for
+        probabilities, the classifier that CAS trains. A fitted one is used as it is, always the
+        same. Of one that is not fitted a clone is fitted in every call: a classifier to the
+        generator's own training data (``generator.X_fit_``, ``generator.y_fit_``), a transformer
+        to the real series at hand.
+        None: `RandomConvolutionExtractor`, or `FCNClassifier` for probabilities.
+
+    takes : str or None, default=None
+        How `score_func` is called; None for functions of `skvqts.metrics`:
+
+        - "features": ``score_func(features_real, features_gen)``
+        - "probabilities": ``score_func(probabilities_gen)``
+        - "series": ``score_func(X_real, X_gen)``
+        - "training": ``score_func(X_gen, generator.X_fit_, X_real)``
+        - "labels": ``score_func(X_gen, y_gen, X_real, y_real, classifier=referee)``
+
+    greater_is_better : bool or None, default=None
+        False: the scorer gives the negative. None for functions of `skvqts.metrics`.
+
+    n_samples : int or None, default=None
+        Series to generate. None: as many as real ones; for "labels" as many of each class as the
+        generator was trained on (``generator.classes_``, ``generator.class_counts_``), in the
+        same proportion for 1,000 in all if those are fewer.
+
+    random_state : int, RandomState instance or None, default=0
+        Handed to ``generator.sample``.
+
+    Returns
+    -------
+    scorer : GenerationScorer
+        ``scorer(generator, X, y=None)``, where ``generator.sample(n_samples, y=None,
+        random_state=None)`` gives series, and `X`, `y` are real ones it was not trained on.
+
+    Raises
+    ------
+    ValueError
+        If `takes` is unknown, or missing for a function that is not of `skvqts.metrics`.
+
+    Examples
+    --------
+    >>> from skvqts import FCNClassifier
+    >>> from skvqts.metrics import frechet_distance, make_generation_scorer
+    >>> make_generation_scorer(frechet_distance, referee=FCNClassifier())
+    GenerationScorer(-frechet_distance, FCNClassifier())
+    """
+    known = _KNOWN.get(score_func, (None, None))
+    takes = known[0] if takes is None else takes
+    greater = known[1] if greater_is_better is None else greater_is_better
+    if takes is None or greater is None:
+        raise ValueError(
+            "make_generation_scorer needs `takes` and `greater_is_better` for a function that is "
+            "not of skvqts.metrics."
+        )
+    validate_choice("takes", takes, _TAKES)
+    if referee is None and takes in ("features", "probabilities"):
+        referee = (
+            RandomConvolutionExtractor() if takes == "features" else FCNClassifier(random_state=0)
+        )
+    return GenerationScorer(score_func, referee, takes, greater, n_samples, random_state)
+
+
+class GenerationScorer:
+    """A scorer of generators, made by `make_generation_scorer`."""
+
+    def __init__(self, score_func, referee, takes, greater_is_better, n_samples, random_state):
+        self.score_func, self.referee, self.takes = score_func, referee, takes
+        self.greater_is_better = greater_is_better
+        self.n_samples, self.random_state = n_samples, random_state
+
+    def __call__(self, estimator, X, y=None):
+        """Score a fitted generator against real series.
+
+        Parameters
+        ----------
+        estimator : generator
+            Fitted, with ``sample(n_samples, y=None, random_state=None)``.
+        X : array-like of shape (n, t) or (n, c, t)
+            Real series that the generator was not trained on.
+        y : array-like of shape (n,) or None, default=None
+            Their classes, for scores that take labels.
+
+        Returns
+        -------
+        float
+            Greater is better.
+
+        Raises
+        ------
+        TypeError
+            If `estimator` has no method ``sample``.
+        ValueError
+            If labels are missing, or the generator does not tell what the score needs.
+        """
+        if not hasattr(estimator, "sample"):
+            raise TypeError(
+                f"{self!r} scores generators with a method sample, and "
+                f"{type(estimator).__name__} has none."
+            )
+        value = float(getattr(self, f"_of_{self.takes}")(estimator, X, y))
+        return value if self.greater_is_better else -value
+
+    def _of_features(self, estimator, X, y):
+        referee = self._fitted(estimator, X)
+        generated = self._sample(estimator, X)
+        with warnings.catch_warnings():  # candidates are compared at equal sizes
+            warnings.simplefilter("ignore", FidelityWarning)
+            return self.score_func(referee.transform(X), referee.transform(generated))
+
+    def _of_probabilities(self, estimator, X, y):
+        referee = self._fitted(estimator, X)
+        return self.score_func(referee.predict_proba(self._sample(estimator, X)))
+
+    def _of_series(self, estimator, X, y):
+        return self.score_func(X, self._sample(estimator, X))
+
+    def _of_training(self, estimator, X, y):
+        return self.score_func(self._sample(estimator, X), training_data(estimator, self)[0], X)
+
+    def _of_labels(self, estimator, X, y):
+        if y is None:
+            raise ValueError(f"{self!r} needs the classes of the real series, but y is None.")
+        labels = labels_as_in_training(estimator, self, self.n_samples)
+        generated = estimator.sample(y=labels, random_state=self.random_state)
+        return self.score_func(generated, labels, X, y, classifier=self.referee)
+
+    def _sample(self, estimator, X):
+        n = len(X) if self.n_samples is None else self.n_samples
+        return estimator.sample(n, random_state=self.random_state)
+
+    def _fitted(self, estimator, X):
+        try:
+            check_is_fitted(self.referee)
+        except NotFittedError:
+            data = training_data(estimator, self) if is_classifier(self.referee) else (X,)
+            return clone(self.referee).fit(*data)
+        return self.referee
+
+    def __repr__(self):
+        sign = "" if self.greater_is_better else "-"
+        referee = "" if self.referee is None else f", {self.referee!r}"
+        return f"GenerationScorer({sign}{self.score_func.__name__}{referee})"
+
+
+def training_data(generator, scorer):
+    """Series and labels that a generator was trained on."""
+    missing = [name for name in ("X_fit_", "y_fit_") if getattr(generator, name, None) is None]
+    if "X_fit_" in missing or (missing and scorer.takes != "training"):
+        raise ValueError(
+            f"{scorer!r} needs the training data of the generator, and this "
+            f"{type(generator).__name__} has no {' or '.join(missing)}: fit it with labels, or "
+            "give a referee that is fitted."
+        )
+    return generator.X_fit_, getattr(generator, "y_fit_", None)
+
+
+def labels_as_in_training(generator, scorer, n_samples=None):
+    """Classes to generate: those of the training set, in the same proportion."""
+    if getattr(generator, "class_counts_", None) is None:
+        raise ValueError(
+            f"{scorer!r} needs a generator fitted with labels, and this "
+            f"{type(generator).__name__} has no class_counts_."
+        )
+    counts = np.asarray(generator.class_counts_)
+    n = max(_LEAST_LABELLED, counts.sum()) if n_samples is None else n_samples
+    wanted = np.maximum(1, np.round(counts * (n / counts.sum()))).astype(int)
+    return np.repeat(generator.classes_, wanted)
+
+
+_SCORERS = {
+    "neg_fid": make_generation_scorer(frechet_distance),
+    "neg_fcn_fid": make_generation_scorer(frechet_distance, referee=FCNClassifier(random_state=0)),
+    "inception_score": make_generation_scorer(inception_score),
+    "classification_accuracy": make_generation_scorer(classification_accuracy_score),
+    "neg_kernel_distance": make_generation_scorer(kernel_distance),
+    "density": make_generation_scorer(density),
+    "coverage": make_generation_scorer(coverage),
+    "memorization": make_generation_scorer(memorization_score),
+    "neg_autocorrelation_difference": make_generation_scorer(autocorrelation_difference),
+}
+neg_fid_scorer = _SCORERS["neg_fid"]
+neg_fcn_fid_scorer = _SCORERS["neg_fcn_fid"]
+inception_scorer = _SCORERS["inception_score"]
+classification_accuracy_scorer = _SCORERS["classification_accuracy"]
+
+
+def get_scorer(name):
+    """A ready-made scorer of generators.
+
+    Those of labelled series train their referee on the generator's own training data in every call;
+    `make_generation_scorer` with a fitted referee trains it once.
+
+    Parameters
+    ----------
+    name : str
+        One of `get_scorer_names`.
+
+    Returns
+    -------
+    scorer : GenerationScorer
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    validate_choice("name", name, tuple(_SCORERS))
+    return _SCORERS[name]
+
+
+def get_scorer_names():
+    """Names that `get_scorer` takes.
+
+    Returns
+    -------
+    list of str
+    """
+    return sorted(_SCORERS)

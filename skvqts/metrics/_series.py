@@ -1,0 +1,78 @@
+"""Scores of series themselves: autocorrelation and reconstruction."""
+
+import numpy as np
+
+from ._validation import validate_two_panels, validate_whole
+
+
+def autocorrelation_difference(X_real, X_gen, *, n_lags=None):
+    """Mean absolute difference of the mean autocorrelations of two samples of series.
+
+    Parameters
+    ----------
+    X_real, X_gen : array-like of shape (n, t) or (n, c, t)
+    n_lags : int or None, default=None
+        Lags from 1 to `n_lags`; None: up to half of the series.
+
+    Returns
+    -------
+    float
+        From 0 to 2. Constant series have autocorrelation 0.
+
+    Raises
+    ------
+    ValueError
+        If a sample is empty or not finite, shapes differ, series have a single time point, or
+        `n_lags` is not in [1, t).
+
+    References
+    ----------
+    .. [1] Ang et al. "TSGBench: time series generation benchmark", 2023.
+    """
+    real, gen = validate_two_panels(X_real, X_gen, min_timepoints=2)
+    n_timepoints = real.shape[2]
+    n_lags = max(1, n_timepoints // 2) if n_lags is None else n_lags
+    validate_whole("n_lags", n_lags, 1, n_timepoints - 1)
+    means = [autocorrelations(part)[..., 1 : n_lags + 1].mean(0) for part in (real, gen)]
+    return float(np.abs(means[0] - means[1]).mean())
+
+
+def autocorrelations(X):
+    """Of each series and channel at all lags, ``(n, c, t)``; by the Fourier transform."""
+    n_timepoints = X.shape[2]
+    centred = X - X.mean(2, keepdims=True)
+    power = np.abs(np.fft.rfft(centred, 2 * n_timepoints)) ** 2
+    products = np.fft.irfft(power)[..., :n_timepoints]
+    norms = products[..., :1]
+    tiny = np.finfo(np.float64).eps * np.square(X).sum(2, keepdims=True)
+    return np.where(norms > tiny, products / np.where(norms > tiny, norms, 1.0), 0.0)
+
+
+def reconstruction_error(X, X_reconstructed):
+    """Mean squared error of reconstructions, as a share of the variance of each channel.
+
+    Parameters
+    ----------
+    X, X_reconstructed : array-like of shape (n, t) or (n, c, t)
+        Series and their reconstructions, row by row.
+
+    Returns
+    -------
+    float
+        0 for exact reconstructions, 1 for those no better than the mean. A channel that does not
+        vary counts with its plain squared error.
+
+    Raises
+    ------
+    ValueError
+        If a sample is empty or not finite, or shapes differ.
+    """
+    X, again = validate_two_panels(X, X_reconstructed, paired=True)
+    return float(squared_errors(X, again).mean())
+
+
+def squared_errors(X, again):
+    """Mean squared error of each series ``(n, c, t)``, as a share of the channels' variance."""
+    variances = X.var((0, 2))
+    errors = np.square(X - again).mean(2)
+    return (errors / np.where(variances > 0, variances, 1.0)).mean(1)
