@@ -1,7 +1,7 @@
 """Input that users bring by mistake: a clear error of ours, and nothing changes.
 
 Ids are those of a catalogue of faults: A shapes and containers, B values and dtypes,
-C parameters and life cycle.
+C parameters and life cycle, Y labels.
 """
 
 import warnings
@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 
 from . import tally
 from .conftest import two_shapes
-from .transformers import COUNTS, TRANSFORMERS, fitted
+from .transformers import CLASSIFIERS, COUNTS, TRANSFORMERS, fitted, fitted_classifier
 
 NAMES = list(TRANSFORMERS)
 VALUE, TYPE = (ValueError,), (TypeError,)
@@ -218,3 +218,57 @@ def test_refusals_hold_with_warnings_as_errors_and_leave_X_alone(name, X):
         verdict = tally.refusal(lambda: fitted(name).transform(nan), VALUE, "contains NaN")
     assert verdict == "clear"
     assert np.array_equal(nan, before, equal_nan=True)
+
+
+# ---- classifiers
+
+# id: labels made from good ones, the error and what it must say
+REFUSED_LABELS = {
+    "Y1 too few": (lambda y: y[:-3], VALUE, r"inconsistent numbers of samples: \[24, 21\]"),
+    "Y3 NaN": (lambda y: np.where(np.arange(24) == 3, np.nan, y), VALUE, "Input y contains NaN"),
+    "Y3 infinity": (lambda y: np.where(np.arange(24) == 3, np.inf, y), VALUE, "infinity"),
+    "Y3 None": (lambda y: [None, *y[1:].tolist()], VALUE, "None|NaN"),
+    "Y4 continuous": (lambda y: y + 0.25 * np.arange(24), VALUE, "Unknown label type"),
+    "Y5 multilabel": (lambda y: np.eye(2, dtype=int)[y], VALUE, "1d array|multilabel"),
+    "Y8 missing": (lambda y: None, VALUE, "requires y to be passed, but the target y is None"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_refuse_series(name, case, X):
+    make, types, message = REFUSED[case]
+    classifier = fitted_classifier(name)
+    assert tally.refusal(lambda: classifier.predict(make(X)), types, message) == "clear"
+    new, y = CLASSIFIERS[name](), np.arange(24) % 2
+    assert tally.refusal(lambda: new.fit(make(X), y), types, message) == "clear"
+    assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
+
+
+@pytest.mark.parametrize("case", REFUSED_LATER)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_refuse_series_of_another_shape(name, case, X):
+    make, message = REFUSED_LATER[case]
+    classifier = fitted_classifier(name)
+    assert tally.refusal(lambda: classifier.predict_proba(make(X)), VALUE, message) == "clear"
+
+
+@pytest.mark.parametrize("case", REFUSED_LABELS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_refuse_labels(name, case, X):
+    make, types, message = REFUSED_LABELS[case]
+    new, y = CLASSIFIERS[name](), np.arange(24) % 2
+    assert tally.refusal(lambda: new.fit(X, make(y)), types, message) == "clear"
+    assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_before_fit_and_after_a_failed_one(name, X):
+    new = CLASSIFIERS[name]()
+    verdict = tally.refusal(lambda: new.predict(X), (NotFittedError,), type(new).__name__)
+    assert verdict == "clear"
+    classifier = CLASSIFIERS[name](max_epochs=1).fit(X, np.arange(24) % 2)
+    before = classifier.predict_proba(X)
+    with pytest.raises(ValueError, match="NaN"):
+        classifier.fit(_with(np.nan)(X), np.arange(24) % 3)
+    assert np.array_equal(classifier.predict_proba(X), before)

@@ -4,7 +4,13 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvqts import FineTunedClassifier, SSLFeatureExtractor, VQTokenizer
+from skvqts import (
+    FCNClassifier,
+    FineTunedClassifier,
+    RandomConvolutionExtractor,
+    SSLFeatureExtractor,
+    VQTokenizer,
+)
 
 OUTPUTS = [
     "features",
@@ -33,8 +39,12 @@ TRANSFORMERS = [
     tiny(frontend="stft"),
     tiny(ssl="barlow_twins"),
     tiny_extractor(),
+    RandomConvolutionExtractor(n_kernels=5),
 ]
-CLASSIFIERS = [FineTunedClassifier(tiny_extractor(width=8), learning_rate=0.05, max_epochs=12)]
+CLASSIFIERS = [
+    FineTunedClassifier(tiny_extractor(width=8), learning_rate=0.05, max_epochs=12),
+    FCNClassifier(width=8, learning_rate=0.02, max_epochs=12),
+]
 ESTIMATORS = TRANSFORMERS + CLASSIFIERS
 
 MORE_CHECKS = [
@@ -61,6 +71,11 @@ def test_scikit_learn_check(estimator, check):
 @pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
 def test_further_check(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("check", MORE_CHECKS[3:])
+def test_further_check_of_the_classifier_that_transforms(check):
+    getattr(estimator_checks, check)("FCNClassifier", CLASSIFIERS[1])
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS[:3])

@@ -1,8 +1,14 @@
-"""Every transformer of the library, small enough for a test; a new one joins all suites here."""
+"""Every estimator of the library, small enough for a test; a new one joins all suites here."""
 
 import functools
 
-from skvqts import SSLFeatureExtractor, VQTokenizer
+from skvqts import (
+    FCNClassifier,
+    FineTunedClassifier,
+    RandomConvolutionExtractor,
+    SSLFeatureExtractor,
+    VQTokenizer,
+)
 
 from .conftest import two_shapes
 
@@ -27,18 +33,45 @@ def extractor(**parameters):
     return SSLFeatureExtractor(**small | parameters)
 
 
+def random_convolutions(max_epochs=None, **parameters):
+    """A small RandomConvolutionExtractor, which has no epochs."""
+    return RandomConvolutionExtractor(**{"n_kernels": 20} | parameters)
+
+
+def fcn(**parameters):
+    """A small FCNClassifier."""
+    return FCNClassifier(**{"width": 8, "max_epochs": 3, "random_state": 0} | parameters)
+
+
+def fine_tuned(**parameters):
+    """A small FineTunedClassifier."""
+    return FineTunedClassifier(extractor(), **{"max_epochs": 3, "random_state": 0} | parameters)
+
+
 TRANSFORMERS = {
     "VQTokenizer": tokenizer,
     "VQTokenizer tokens": functools.partial(tokenizer, output="tokens"),
     "VQTokenizer stft": functools.partial(tokenizer, frontend="stft"),
     "SSLFeatureExtractor": extractor,
+    "RandomConvolutionExtractor": random_convolutions,
 }
+CLASSIFIERS = {"FCNClassifier": fcn, "FineTunedClassifier": fine_tuned}
 
 # a parameter of each with a value outside its constraints, besides what scikit-learn tries
-COUNTS = {"VQTokenizer": "codebook_size", "SSLFeatureExtractor": "width"}
+COUNTS = {
+    "VQTokenizer": "codebook_size",
+    "SSLFeatureExtractor": "width",
+    "RandomConvolutionExtractor": "n_kernels",
+}
 
 
 @functools.cache
 def fitted(name):
     """A transformer fitted to 24 series of 32 points; not to be changed."""
     return TRANSFORMERS[name]().fit(two_shapes(24)[0])
+
+
+@functools.cache
+def fitted_classifier(name):
+    """A classifier fitted to the same series and their two labels; not to be changed."""
+    return CLASSIFIERS[name]().fit(*two_shapes(24))

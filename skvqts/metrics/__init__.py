@@ -5,6 +5,7 @@ from ._classifiers import (
     classification_accuracy_score,
     classifier_two_sample_test,
 )
+from ._displays import EmbeddingDisplay, LatentDisplay, SeriesDisplay
 from ._evaluation import generation_report
 from ._frechet import (
     frechet_distance,
@@ -29,9 +30,12 @@ from ._series import autocorrelation_difference, reconstruction_error
 
 __all__ = [
     "DensityCoverage",
+    "EmbeddingDisplay",
     "GenerationReport",
     "GenerationScorer",
+    "LatentDisplay",
     "Score",
+    "SeriesDisplay",
     "TwoSampleTest",
     "autocorrelation_difference",
     "classification_accuracy_score",

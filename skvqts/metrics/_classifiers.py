@@ -63,6 +63,7 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
     .. [1] Ravuri, Vinyals. "Classification accuracy score for conditional generative models", 2019.
     .. [2] Smith, Smith. "Conditional GAN for timeseries generation", 2020.
     """
+    flat = np.ndim(X_test) == 2
     X_gen, y_gen = validate_labelled(X_gen, y_gen, "gen")
     X_test, y_test = validate_labelled(X_test, y_test, "test")
     if X_gen.shape[1:] != X_test.shape[1:]:
@@ -83,6 +84,8 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
             "wrong.",
             FidelityWarning,
         )
+    if flat:  # as a classifier of tables needs them
+        X_gen, X_test = X_gen[:, 0], X_test[:, 0]
     return float(correct_after_training(X_gen, y_gen, X_test, y_test, classifier).mean())
 
 
@@ -133,6 +136,8 @@ def classifier_two_sample_test(X_real, X_gen, *, classifier=None, n_splits=5, ra
     """
     validate_whole("n_splits", n_splits, 2, 1000)
     real, gen = validate_two_panels(X_real, X_gen, min_samples=n_splits)
+    if np.ndim(X_real) == 2:
+        real, gen = real[:, 0], gen[:, 0]
     told = told_apart(real, gen, classifier, n_splits, check_random_state(random_state))
     accuracy = float(told.mean())
     return TwoSampleTest(accuracy, float(norm.sf((accuracy - 0.5) * np.sqrt(4 * len(told)))))

@@ -24,13 +24,11 @@ from ._validation import validate_choice
 _LEAST_LABELLED = 1000  # series that CAS trains on, as published
 
 
-def density(features_real, features_gen):
-    """The density of `density_coverage`."""
+def _density(features_real, features_gen):
     return density_coverage(features_real, features_gen).density
 
 
-def coverage(features_real, features_gen):
-    """The coverage of `density_coverage`."""
+def _coverage(features_real, features_gen):
     return density_coverage(features_real, features_gen).coverage
 
 
@@ -38,18 +36,29 @@ def coverage(features_real, features_gen):
 _KNOWN = {
     frechet_distance: ("features", False),
     kernel_distance: ("features", False),
-    density: ("features", True),
-    coverage: ("features", True),
+    _density: ("features", True),
+    _coverage: ("features", True),
     inception_score: ("probabilities", True),
     classification_accuracy_score: ("labels", True),
     memorization_score: ("training", True),
     autocorrelation_difference: ("series", False),
 }
 _TAKES = ("features", "probabilities", "labels", "training", "series")
+_NAMED = {
+    "neg_fid": frechet_distance,
+    "neg_fcn_fid": frechet_distance,
+    "neg_kernel_distance": kernel_distance,
+    "density": _density,
+    "coverage": _coverage,
+    "inception_score": inception_score,
+    "classification_accuracy": classification_accuracy_score,
+    "memorization": memorization_score,
+    "neg_autocorrelation_difference": autocorrelation_difference,
+}
 
 
 def make_generation_scorer(
-    score_func,
+    score,
     *,
     referee=None,
     takes=None,
@@ -61,9 +70,9 @@ def make_generation_scorer(
 
     Parameters
     ----------
-    score_func : callable
-        A function of `skvqts.metrics`, or one of your own, then with `takes` and
-        `greater_is_better`.
+    score : str or callable
+        A name of `get_scorer_names`, a function of `skvqts.metrics`, or one of your own, then
+        with `takes` and `greater_is_better`.
 
     referee : estimator or None, default=None
         What series are seen through: a transformer for features, a classifier for
@@ -71,16 +80,17 @@ def make_generation_scorer(
         same. Of one that is not fitted a clone is fitted in every call: a classifier to the
         generator's own training data (``generator.X_fit_``, ``generator.y_fit_``), a transformer
         to the real series at hand.
-        None: `RandomConvolutionExtractor`, or `FCNClassifier` for probabilities.
+        None: `RandomConvolutionExtractor` for features, `FCNClassifier` for probabilities and
+        "neg_fcn_fid".
 
     takes : str or None, default=None
-        How `score_func` is called; None for functions of `skvqts.metrics`:
+        How `score` is called; None for functions of `skvqts.metrics`:
 
-        - "features": ``score_func(features_real, features_gen)``
-        - "probabilities": ``score_func(probabilities_gen)``
-        - "series": ``score_func(X_real, X_gen)``
-        - "training": ``score_func(X_gen, generator.X_fit_, X_real)``
-        - "labels": ``score_func(X_gen, y_gen, X_real, y_real, classifier=referee)``
+        - "features": ``score(features_real, features_gen)``
+        - "probabilities": ``score(probabilities_gen)``
+        - "series": ``score(X_real, X_gen)``
+        - "training": ``score(X_gen, generator.X_fit_, X_real)``
+        - "labels": ``score(X_gen, y_gen, X_real, y_real, classifier=referee)``
 
     greater_is_better : bool or None, default=None
         False: the scorer gives the negative. None for functions of `skvqts.metrics`.
@@ -102,7 +112,7 @@ def make_generation_scorer(
     Raises
     ------
     ValueError
-        If `takes` is unknown, or missing for a function that is not of `skvqts.metrics`.
+        If `score` or `takes` is unknown, or `takes` is missing for a function of your own.
 
     Examples
     --------
@@ -111,7 +121,11 @@ def make_generation_scorer(
     >>> make_generation_scorer(frechet_distance, referee=FCNClassifier())
     GenerationScorer(-frechet_distance, FCNClassifier())
     """
-    known = _KNOWN.get(score_func, (None, None))
+    by_classifier = score == "neg_fcn_fid"
+    if isinstance(score, str):
+        validate_choice("score", score, tuple(_NAMED))
+        score = _NAMED[score]
+    known = _KNOWN.get(score, (None, None))
     takes = known[0] if takes is None else takes
     greater = known[1] if greater_is_better is None else greater_is_better
     if takes is None or greater is None:
@@ -120,18 +134,18 @@ def make_generation_scorer(
             "not of skvqts.metrics."
         )
     validate_choice("takes", takes, _TAKES)
-    if referee is None and takes in ("features", "probabilities"):
-        referee = (
-            RandomConvolutionExtractor() if takes == "features" else FCNClassifier(random_state=0)
-        )
-    return GenerationScorer(score_func, referee, takes, greater, n_samples, random_state)
+    if referee is None and (takes == "probabilities" or by_classifier):
+        referee = FCNClassifier(random_state=0)
+    elif referee is None and takes == "features":
+        referee = RandomConvolutionExtractor()
+    return GenerationScorer(score, referee, takes, greater, n_samples, random_state)
 
 
 class GenerationScorer:
     """A scorer of generators, made by `make_generation_scorer`."""
 
-    def __init__(self, score_func, referee, takes, greater_is_better, n_samples, random_state):
-        self.score_func, self.referee, self.takes = score_func, referee, takes
+    def __init__(self, score, referee, takes, greater_is_better, n_samples, random_state):
+        self.score, self.referee, self.takes = score, referee, takes
         self.greater_is_better = greater_is_better
         self.n_samples, self.random_state = n_samples, random_state
 
@@ -172,24 +186,24 @@ class GenerationScorer:
         generated = self._sample(estimator, X)
         with warnings.catch_warnings():  # candidates are compared at equal sizes
             warnings.simplefilter("ignore", FidelityWarning)
-            return self.score_func(referee.transform(X), referee.transform(generated))
+            return self.score(referee.transform(X), referee.transform(generated))
 
     def _of_probabilities(self, estimator, X, y):
         referee = self._fitted(estimator, X)
-        return self.score_func(referee.predict_proba(self._sample(estimator, X)))
+        return self.score(referee.predict_proba(self._sample(estimator, X)))
 
     def _of_series(self, estimator, X, y):
-        return self.score_func(X, self._sample(estimator, X))
+        return self.score(X, self._sample(estimator, X))
 
     def _of_training(self, estimator, X, y):
-        return self.score_func(self._sample(estimator, X), training_data(estimator, self)[0], X)
+        return self.score(self._sample(estimator, X), training_data(estimator, self)[0], X)
 
     def _of_labels(self, estimator, X, y):
         if y is None:
             raise ValueError(f"{self!r} needs the classes of the real series, but y is None.")
         labels = labels_as_in_training(estimator, self, self.n_samples)
         generated = estimator.sample(y=labels, random_state=self.random_state)
-        return self.score_func(generated, labels, X, y, classifier=self.referee)
+        return self.score(generated, labels, X, y, classifier=self.referee)
 
     def _sample(self, estimator, X):
         n = len(X) if self.n_samples is None else self.n_samples
@@ -206,7 +220,7 @@ class GenerationScorer:
     def __repr__(self):
         sign = "" if self.greater_is_better else "-"
         referee = "" if self.referee is None else f", {self.referee!r}"
-        return f"GenerationScorer({sign}{self.score_func.__name__}{referee})"
+        return f"GenerationScorer({sign}{self.score.__name__}{referee})"
 
 
 def training_data(generator, scorer):
@@ -234,17 +248,7 @@ def labels_as_in_training(generator, scorer, n_samples=None):
     return np.repeat(generator.classes_, wanted)
 
 
-_SCORERS = {
-    "neg_fid": make_generation_scorer(frechet_distance),
-    "neg_fcn_fid": make_generation_scorer(frechet_distance, referee=FCNClassifier(random_state=0)),
-    "inception_score": make_generation_scorer(inception_score),
-    "classification_accuracy": make_generation_scorer(classification_accuracy_score),
-    "neg_kernel_distance": make_generation_scorer(kernel_distance),
-    "density": make_generation_scorer(density),
-    "coverage": make_generation_scorer(coverage),
-    "memorization": make_generation_scorer(memorization_score),
-    "neg_autocorrelation_difference": make_generation_scorer(autocorrelation_difference),
-}
+_SCORERS = {name: make_generation_scorer(name) for name in _NAMED}
 neg_fid_scorer = _SCORERS["neg_fid"]
 neg_fcn_fid_scorer = _SCORERS["neg_fcn_fid"]
 inception_scorer = _SCORERS["inception_score"]
@@ -254,8 +258,8 @@ classification_accuracy_scorer = _SCORERS["classification_accuracy"]
 def get_scorer(name):
     """A ready-made scorer of generators.
 
-    Those of labelled series train their referee on the generator's own training data in every call;
-    `make_generation_scorer` with a fitted referee trains it once.
+    "neg_fcn_fid" and "inception_score" train an `FCNClassifier` on the generator's own training
+    data in every call; `make_generation_scorer` with a fitted referee trains none.
 
     Parameters
     ----------

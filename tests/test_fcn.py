@@ -1,0 +1,178 @@
+"""The fully convolutional network and its estimator."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+from skvqts import FCNClassifier
+from skvqts._nn.fcn import FCN
+from skvqts._nn.initialise import build
+
+from .conftest import two_shapes
+from .transformers import fcn
+
+X, INDICES = two_shapes(80, noise=0.2)
+Y = np.array(["saw", "sine"])[1 - INDICES]
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return fcn(max_epochs=20).fit(X, Y)
+
+
+def naive_block(x, weight, bias, norm):
+    """One sum at a time; even kernels reach one point further to the right than to the left."""
+    kernel, length = weight.shape[2], x.shape[1]
+    out = np.zeros((len(weight), length))
+    for o in range(len(weight)):
+        for t in range(length):
+            total = bias[o]
+            for k in range(kernel):
+                at = t + k - (kernel - 1) // 2
+                if 0 <= at < length:
+                    total += weight[o, :, k] @ x[:, at]
+            out[o, t] = total
+    mean, var, scale, shift = norm
+    out = (out - mean[:, None]) / np.sqrt(var[:, None] + 1e-5) * scale[:, None] + shift[:, None]
+    return np.maximum(out, 0)
+
+
+def test_against_a_naive_forward_pass():
+    generator = torch.Generator().manual_seed(0)
+    network = build(lambda: FCN(2, 3, width=4), generator).eval()
+    for block in network.blocks:
+        block.norm.running_mean.normal_(generator=generator)
+        block.norm.running_var.uniform_(0.5, 2, generator=generator)
+        torch.nn.init.normal_(block.norm.weight, generator=generator)
+        torch.nn.init.normal_(block.norm.bias, generator=generator)
+    x = torch.randn(5, 2, 11, generator=generator)
+    with torch.no_grad():
+        logits, features = network(x).numpy(), network.represent(x).numpy()
+    for row, logit, feature in zip(x.numpy(), logits, features, strict=True):
+        for block in network.blocks:
+            norm = [
+                v.detach().double().numpy()
+                for v in (
+                    block.norm.running_mean,
+                    block.norm.running_var,
+                    block.norm.weight,
+                    block.norm.bias,
+                )
+            ]
+            weight = block.conv.weight[:, :, 0].detach().double().numpy()
+            row = naive_block(row, weight, block.conv.bias.detach().double().numpy(), norm)
+        np.testing.assert_allclose(feature, row.mean(1), rtol=1e-4, atol=1e-5)
+        head = (
+            network.head.weight.detach().numpy() @ row.mean(1) + network.head.bias.detach().numpy()
+        )
+        np.testing.assert_allclose(logit, head, rtol=1e-4, atol=1e-4)
+
+
+def test_published_size():
+    with torch.device("meta"):
+        network = FCN(1, 5, width=128)
+    assert sum(p.numel() for p in network.parameters()) == 265_349
+
+
+def test_it_learns_labels_of_any_kind(classifier):
+    X_new, indices = two_shapes(60, seed=1, noise=0.2)
+    assert classifier.score(X_new, np.array(["saw", "sine"])[1 - indices]) > 0.9
+    assert classifier.classes_.tolist() == ["saw", "sine"]
+    for labels in (INDICES == 0, np.where(INDICES, -3, 7)):
+        other = fcn(max_epochs=20).fit(X, labels)
+        assert np.array_equal(other.predict_proba(X), classifier.predict_proba(X))
+        assert set(other.predict(X)) <= set(labels)
+
+
+def test_features_logits_probabilities_and_predictions_are_of_one_pass(classifier):
+    features, head = classifier.transform(X), classifier.module_.head
+    weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
+    logits = features @ weight.T + bias
+    assert features.dtype == np.float32
+    assert features.min() >= 0
+    np.testing.assert_allclose(
+        classifier.decision_function(X), logits[:, 1] - logits[:, 0], rtol=1e-4, atol=1e-4
+    )
+    probabilities = classifier.predict_proba(X)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-12)
+    best = classifier.classes_[probabilities.argmax(1)]
+    assert np.array_equal(classifier.predict(X), best)
+
+
+def test_flat_and_panel_are_one(classifier):
+    assert np.array_equal(classifier.transform(X), classifier.transform(X[:, None]))
+    panel = fcn(max_epochs=20).fit(X[:, None], Y)
+    assert np.array_equal(panel.predict_proba(X[:, None]), classifier.predict_proba(X))
+
+
+def test_rows_are_read_one_by_one(classifier):
+    alone = np.concatenate([classifier.transform(X[i : i + 1]) for i in range(5)])
+    assert np.array_equal(alone, classifier.transform(X)[:5])
+
+
+def test_several_channels_matter():
+    panel = np.stack([np.random.default_rng(0).normal(size=X.shape), X], axis=1)
+    assert fcn(max_epochs=30).fit(panel, Y).score(panel, Y) > 0.9
+
+
+def test_same_seed_same_bits_and_the_global_state_is_left_alone(classifier):
+    state = torch.get_rng_state()
+    again = clone(classifier).fit(X, Y)
+    assert np.array_equal(again.predict_proba(X), classifier.predict_proba(X))
+    assert torch.equal(torch.get_rng_state(), state)
+    other = fcn(max_epochs=20, random_state=1).fit(X, Y)
+    assert not np.array_equal(other.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_pickles_give_the_same(classifier):
+    copy = pickle.loads(pickle.dumps(classifier))
+    assert np.array_equal(copy.transform(X), classifier.transform(X))
+    assert np.array_equal(copy.predict(X), classifier.predict(X))
+
+
+def test_early_stopping_holds_out_and_switches_itself_off_for_tiny_sets():
+    stopped = fcn(
+        max_epochs=200, early_stopping=True, validation_fraction=0.2, n_iter_no_change=3
+    ).fit(X, Y)
+    assert "validation" in stopped.loss_curve_
+    assert stopped.n_iter_ < 200
+    tiny = fcn(early_stopping=True).fit(X[:20], Y[:20])
+    assert "validation" not in tiny.loss_curve_
+    assert tiny.n_iter_ == 3
+    labels = np.arange(80) % 20  # twenty classes, sixteen series held out
+    many = fcn(early_stopping=True, validation_fraction=0.2).fit(X, labels)
+    assert "validation" not in many.loss_curve_
+
+
+def test_one_class_and_a_class_of_one_series():
+    assert fcn(max_epochs=1).fit(X[:9], np.zeros(9)).predict(X).tolist() == [0] * 80
+    labels = np.where(np.arange(30) == 4, "rare", "common")
+    rare = fcn(max_epochs=1, early_stopping=True).fit(X[:30], labels)
+    assert rare.classes_.tolist() == ["common", "rare"]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+def test_short_series(length):
+    out = fcn(max_epochs=1).fit(X[:, :length], Y).transform(X[:, :length])
+    assert out.shape == (80, 8)
+    assert np.isfinite(out).all()
+
+
+def test_in_pipelines_and_searches():
+    probe = make_pipeline(fcn(max_epochs=2), SVC())
+    assert cross_val_score(probe, X, Y, cv=2).shape == (2,)
+    search = GridSearchCV(fcn(max_epochs=2), {"width": [2, 4]}, cv=2).fit(X, Y)
+    assert search.best_params_["width"] in (2, 4)
+    names = FCNClassifier(width=4, max_epochs=1).fit(X, Y).get_feature_names_out()
+    assert names.tolist() == [
+        "fcnclassifier0",
+        "fcnclassifier1",
+        "fcnclassifier2",
+        "fcnclassifier3",
+    ]

@@ -1,0 +1,232 @@
+"""The report of all scores, and the displays."""
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from skvqts import RandomConvolutionExtractor, VQTokenizer, metrics
+from skvqts.metrics import (
+    EmbeddingDisplay,
+    LatentDisplay,
+    SeriesDisplay,
+    generation_report,
+)
+from skvqts.metrics._resampling import bootstrap_error, half_samples
+
+from . import tally
+from .conftest import two_shapes
+from .doubles import ResamplingGenerator
+from .transformers import fcn, fitted_classifier
+
+mpl.use("Agg")
+
+X, INDICES = two_shapes(160, 24, noise=0.15)
+Y = np.array(["saw", "sine"])[1 - INDICES]
+TRAIN, TEST = (X[:80], Y[:80]), (X[80:], Y[80:])
+QUICK = {"extractor": RandomConvolutionExtractor(20), "n_repeats": 5}
+
+
+def report(generator, train=TRAIN, test=TEST, **more):
+    quick = QUICK | {"extractor": RandomConvolutionExtractor(20), "referee": fcn(max_epochs=30)}
+    return generation_report(generator, *train, *test, **quick | more)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return ResamplingGenerator(noise=0.1).fit(*TRAIN)
+
+
+@pytest.fixture(scope="module")
+def full(generator):
+    tokenizer = VQTokenizer(8, width=8, latent_dim=8, max_epochs=20, random_state=0).fit(TRAIN[0])
+    return report(generator, tokenizer=tokenizer)
+
+
+def test_values_are_those_of_the_functions(generator, full):
+    seed = np.random.RandomState(0)
+    seed.permutation(80)  # which test series are compared: all of them
+    generated = generator.sample(80, random_state=seed.randint(2**31 - 1))
+    extractor = RandomConvolutionExtractor(20).fit(TRAIN[0][:, None])
+    features = [extractor.transform(part[:, None]) for part in (TEST[0], generated)]
+    key = "random convolutions"
+    assert full["Fréchet distance", key].value == pytest.approx(metrics.frechet_distance(*features))
+    assert full["kernel distance", key].value == pytest.approx(metrics.kernel_distance(*features))
+    found = metrics.density_coverage(*features)
+    assert (full["density", key].value, full["coverage", key].value) == found
+    copied = metrics.memorization_score(generated, TRAIN[0], TEST[0])
+    assert full["memorization score"].value == pytest.approx(copied)
+    lags = full["autocorrelation difference"]
+    by_hand = metrics.autocorrelation_difference(TEST[0], generated, n_lags=23)
+    assert lags.value == pytest.approx(by_hand * 23 / 24)  # lag 0 differs by nothing
+
+
+def test_every_score_has_an_error_and_what_to_compare_it_with(full):
+    names = [(score.name, score.referee) for score in full.scores]
+    assert len(set(names)) == len(names) == 14
+    for score in full.scores:
+        assert np.isfinite(score.value)
+        assert score.standard_error >= 0
+        floors = score.real_at_half, score.of_train, score.of_reconstructions, score.of_real
+        assert score.name == "reconstruction error" or any(f is not None for f in floors)
+    distance = full["Fréchet distance", "classifier"]
+    assert (distance.n_real, distance.n_gen, distance.d) == (80, 80, 8)
+    assert distance.of_reconstructions > 0
+    accuracy = full["classification accuracy"]
+    assert accuracy.of_real > 0.9
+    assert accuracy.n_gen == 1000
+
+
+def test_real_series_reach_the_floor_and_noise_does_not():
+    half = len(TEST[0]) // 2
+    held_out = TEST[0][:half], TEST[1][:half]
+    fresh = report(TEST[0][half:], test=held_out)["Fréchet distance", "random convolutions"]
+    assert fresh.at_half < 2 * fresh.real_at_half
+    noise = report(3 * np.random.default_rng(0).normal(size=(40, 24)), test=held_out)
+    noise = noise["Fréchet distance", "random convolutions"]
+    assert noise.at_half > 5 * noise.real_at_half
+
+
+def test_it_prints_and_converts(full):
+    text = str(full)
+    for word in ("Fréchet distance", "classification accuracy", "s.e.", "real at half", "FCN"):
+        assert word in text
+    assert max(map(len, text.splitlines()[:-3])) < 140
+    assert json.loads(json.dumps(full.to_dict()))["scores"][0]["name"] == full.scores[0].name
+    frame = full.to_frame()
+    assert frame.shape == (14, 12)
+    assert frame["value"].tolist() == [score.value for score in full.scores]
+    with pytest.raises(KeyError, match="not among"):
+        full["FID"]
+
+
+def test_the_same_seed_gives_the_same_report(generator):
+    first, second = (report(generator, classifier=_knn()) for _ in range(2))
+    assert first == second
+    assert report(generator, classifier=_knn(), random_state=1) != first
+
+
+def _knn():
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(RandomConvolutionExtractor(5), KNeighborsClassifier(1))
+
+
+def test_samples_with_classes_without_and_no_labels_at_all(generator):
+    generated = generator.sample(80, random_state=0)
+    names = lambda r: {score.name for score in r.scores}  # noqa: E731
+    labelled = report((generated, np.repeat(["saw", "sine"], 40)), classifier=_knn())
+    assert {"classification accuracy", "inception score"} <= names(labelled)
+    bare = report(generated, classifier=_knn())
+    assert "classification accuracy" not in names(bare)
+    assert "inception score" in names(bare)
+    free = report(generated, (TRAIN[0], None), (TEST[0], None))
+    assert names(free) == {
+        "autocorrelation difference",
+        "memorization score",
+        "Fréchet distance",
+        "kernel distance",
+        "density",
+        "coverage",
+    }
+    panels = report(generated[:, None], (TRAIN[0][:, None], None), (TEST[0][:, None], None))
+    assert panels.scores == free.scores
+
+
+def test_warnings_are_told(generator):
+    rare = np.where(np.arange(80) < 3, "rare", TRAIN[1])
+    told = report(generator, (TRAIN[0], rare), classifier=_knn()).warnings
+    assert any("fewer than 5 training series of classes ['rare']" in text for text in told)
+    shifted = np.where(np.arange(80) < 70, "saw", "sine")
+    told = report(generator, test=(TEST[0], shifted), classifier=_knn()).warnings
+    assert any("label shift" in text for text in told)
+    wide = report(generator, extractor=RandomConvolutionExtractor(60), classifier=_knn())
+    assert any("n=80 <= d=120 with random convolutions" in text for text in wide.warnings)
+    assert not report(generator, classifier=_knn()).warnings
+    copies = report(generator, test=TRAIN, classifier=_knn())
+    assert "all test series are copies of training series" in copies.warnings
+
+
+def test_errors_agree_with_the_known_ones():
+    rng = np.random.RandomState(0)
+    real, gen = rng.normal(size=(2, 400))
+    found, floor = half_samples(lambda a, b: b.mean() - a.mean(), real, gen, 2000, rng)
+    assert np.std(found) == pytest.approx(np.sqrt(2 / 400), rel=0.1)
+    assert np.mean(floor) == pytest.approx(0, abs=0.01)
+    assert bootstrap_error(np.mean, gen, rng, 2000) == pytest.approx(1 / 20, rel=0.15)
+
+
+def test_bad_input_is_refused(generator):
+    nan = TEST[0].copy()
+    nan[0, 0] = np.nan
+    cases = {
+        "Input X_test contains NaN": lambda: report(generator, test=(nan, TEST[1])),
+        "one shape, got": lambda: report(generator, test=(TEST[0][:, :9], TEST[1])),
+        "Generated and real series": lambda: report(TEST[0][:, :9]),
+        "Only one of y_train and y_test": lambda: report(generator, test=(TEST[0], None)),
+        "at least four": lambda: report(generator, test=(TEST[0][:3], TEST[1][:3])),
+        "minimum of 4": lambda: report(TEST[0][:3]),
+        "inconsistent": lambda: report(generator, test=(TEST[0], TEST[1][:9])),
+        "n_samples must be": lambda: report(generator, n_samples=2),
+        "n_repeats must be": lambda: report(generator, n_repeats=1),
+        "max_samples must be": lambda: report(generator, max_samples=0),
+    }
+    for message, call in cases.items():
+        assert tally.refusal(call, (ValueError,), message) == "clear"
+
+
+# ---- displays
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_embedding_of_real_and_generated_series(generator, method):
+    shown = EmbeddingDisplay.from_estimator(generator, TEST[0], method=method, max_samples=40)
+    assert shown.points.shape == (80, 2)
+    assert shown.groups.tolist() == ["real"] * 40 + ["generated"] * 40
+    labels = [text.get_text() for text in shown.ax_.get_legend().get_texts()]
+    assert labels == ["real", "generated"]
+    assert shown.figure_ is shown.ax_.figure
+
+
+def test_principal_components_are_those_of_the_real_series():
+    far = TEST[0] + 100 * np.linspace(-1, 1, 24)
+    shown = EmbeddingDisplay.from_samples(TEST[0], far)
+    alone = EmbeddingDisplay.from_samples(TEST[0], TEST[0])
+    real = [np.sort(d.points[:80], axis=0) for d in (shown, alone)]
+    np.testing.assert_allclose(np.abs(real[0]).sum(0), np.abs(real[1]).sum(0), rtol=1e-6)
+
+
+def test_features_instead_of_series_and_axes_of_your_own(generator):
+    ax = Figure().subplots()
+    extractor = RandomConvolutionExtractor(5).fit(TRAIN[0])
+    shown = EmbeddingDisplay.from_samples(
+        TEST[0], generator.sample(9), extractor=extractor, ax=ax, s=20, name="features"
+    )
+    assert shown.ax_ is ax
+    assert shown.ax_.get_title() == "features"
+    assert len(shown.points) == 89
+
+
+def test_latents_by_class():
+    shown = LatentDisplay.from_estimator(fitted_classifier("FCNClassifier"), *two_shapes(24))
+    assert sorted(set(shown.groups.tolist())) == [0, 1]
+    assert len(shown.ax_.collections) == 2
+    bare = LatentDisplay.from_estimator(fitted_classifier("FCNClassifier"), two_shapes(24)[0])
+    assert len(bare.ax_.collections) == 1
+
+
+def test_series_class_by_class(generator):
+    shown = SeriesDisplay.from_estimator(generator, *TEST, n_series=7)
+    assert shown.axes_.shape == (2, 2)
+    assert [len(ax.lines) for ax in shown.axes_.ravel()] == [7] * 4
+    np.testing.assert_allclose(shown.axes_[0, 0].lines[0].get_ydata(), TEST[0][TEST[1] == "saw"][0])
+    plain = SeriesDisplay.from_samples(TEST[0], generator.sample(5), n_series=9)
+    assert [len(ax.lines) for ax in plain.axes_[0]] == [9, 5]
+
+
+def test_unknown_methods_are_refused(generator):
+    call = lambda: EmbeddingDisplay.from_estimator(generator, TEST[0], method="umap")  # noqa: E731
+    assert tally.refusal(call, (ValueError,), "method must be one of") == "clear"

@@ -1,0 +1,203 @@
+"""Scorers of generators, in scikit-learn's searches and by hand; the order of the doubles."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+
+from skvqts import FCNClassifier, RandomConvolutionExtractor
+from skvqts.metrics import (
+    frechet_distance,
+    get_scorer,
+    get_scorer_names,
+    inception_score,
+    make_generation_scorer,
+    neg_fid_scorer,
+)
+
+from . import tally
+from .conftest import two_shapes
+from .doubles import ResamplingGenerator
+from .transformers import fcn
+
+X, INDICES = two_shapes(160, 24, noise=0.15)
+Y = np.array(["saw", "sine"])[1 - INDICES]
+TRAIN, TEST = (X[:80], Y[:80]), (X[80:], Y[80:])
+FEW = RandomConvolutionExtractor(20)
+DOUBLES = {
+    "resampler": {},
+    "some noise": {"noise": 0.2},
+    "much noise": {"noise": 0.4},
+    "dropped class": {"n_dropped": 1},
+    "ten copies": {"n_copies": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def generators():
+    return {name: ResamplingGenerator(**p).fit(*TRAIN) for name, p in DOUBLES.items()}
+
+
+@pytest.fixture(scope="module")
+def referee():
+    return fcn(max_epochs=60, learning_rate=0.02).fit(*TRAIN)
+
+
+def by(generators, scorer):
+    return {name: scorer(generator, *TEST) for name, generator in generators.items()}
+
+
+@pytest.mark.parametrize("kind", ["random convolutions", "classifier"])
+def test_distances_rank_the_doubles(generators, referee, kind):
+    extractor = referee if kind == "classifier" else FEW
+    found = by(generators, make_generation_scorer(frechet_distance, referee=extractor))
+    assert max(found, key=found.get) == "resampler"
+    assert found["resampler"] > found["some noise"] > found["much noise"]
+
+
+def test_inception_score_falls_with_a_class(generators, referee):
+    found = by(generators, make_generation_scorer(inception_score, referee=referee))
+    assert found["resampler"] > 1.7
+    assert min(found, key=found.get) == "dropped class"
+
+
+def test_accuracy_falls_with_a_class(generators):
+    scorer = make_generation_scorer(
+        "classification_accuracy", referee=KNeighborsClassifier(1), n_samples=60
+    )
+    found = by(generators, scorer)
+    assert min(found, key=found.get) == "dropped class"
+    assert found["resampler"] > found["dropped class"] + 0.2
+
+
+def test_coverage_is_lowest_for_ten_copies_and_memorization_for_copies(generators):
+    found = by(generators, make_generation_scorer("coverage", referee=FEW))
+    assert found["ten copies"] < min(found["resampler"], found["dropped class"])
+    assert found["dropped class"] < found["resampler"]
+    copied = by(generators, get_scorer("memorization"))
+    assert copied["resampler"] < 1e-3
+    assert copied["ten copies"] < 1e-3
+    assert copied["much noise"] > copied["some noise"] > 0.2
+
+
+@pytest.mark.parametrize("name", get_scorer_names())
+def test_ready_made_scorers_are_seeded_pickled_and_named(name, generators):
+    scorer = get_scorer(name)
+    if isinstance(scorer.referee, FCNClassifier):  # the default one takes minutes
+        scorer = make_generation_scorer(name, referee=fcn())
+    value = scorer(generators["some noise"], *TEST)
+    assert isinstance(value, float)
+    assert np.isfinite(value)
+    assert (value <= 0) == name.startswith("neg_") or "kernel" in name
+    assert value == scorer(generators["some noise"], *TEST)
+    copy = pickle.loads(pickle.dumps(scorer))
+    assert copy(generators["some noise"], *TEST) == value
+    assert scorer.score.__name__ in repr(scorer)
+
+
+def test_a_score_by_hand(generators, referee):
+    generator = generators["some noise"]
+    scorer = make_generation_scorer(frechet_distance, referee=referee, n_samples=50, random_state=3)
+    generated = generator.sample(50, random_state=3)
+    by_hand = frechet_distance(referee.transform(TEST[0]), referee.transform(generated))
+    assert scorer(generator, *TEST) == -by_hand
+
+
+def test_a_referee_that_is_not_fitted_learns_from_the_generators_own_training_data(monkeypatch):
+    seen = []
+    monkeypatch.setattr(SVC, "fit", lambda self, X, y: seen.append((X, y)) or _stop())
+    generator = ResamplingGenerator().fit(*TRAIN)
+    with pytest.raises(_StoppedError):
+        make_generation_scorer("inception_score", referee=SVC())(generator, *TEST)
+    assert seen[0][0] is generator.X_fit_
+    assert np.array_equal(seen[0][1], TRAIN[1])
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def _stop():
+    raise _StoppedError
+
+
+def test_labels_for_accuracy_are_those_of_the_training_set_in_proportion():
+    asked = []
+
+    class Asked(ResamplingGenerator):
+        def sample(self, n_samples=1, *, y=None, random_state=None):
+            asked.append(y)
+            return super().sample(n_samples, y=y, random_state=random_state)
+
+    y = np.where(np.arange(80) < 20, "a", "b")
+    generator = Asked().fit(X[:80], y)
+    for n_samples, expected in ((None, [250, 750]), (40, [10, 30])):
+        scorer = make_generation_scorer(
+            "classification_accuracy", referee=KNeighborsClassifier(1), n_samples=n_samples
+        )
+        scorer(generator, X[:80], y)
+        assert np.unique(asked[-1], return_counts=True)[1].tolist() == expected
+
+
+def test_scores_of_your_own():
+    generator = ResamplingGenerator().fit(*TRAIN)
+    of_means = make_generation_scorer(_difference_of_means, takes="series", greater_is_better=False)
+    expected = -_difference_of_means(TEST[0], generator.sample(80, random_state=0))
+    assert of_means(generator, *TEST) == expected
+
+
+def _difference_of_means(X_real, X_gen):
+    return abs(X_real.mean() - X_gen.mean())
+
+
+def test_cross_validation_and_search():
+    few = make_generation_scorer("neg_fid", referee=FEW)
+    scores = cross_val_score(
+        ResamplingGenerator(), X, Y, scoring=few, cv=3, n_jobs=2, error_score="raise"
+    )
+    assert scores.shape == (3,)
+    assert (scores < 0).all()
+    scoring = {"fid": few, "memorization": get_scorer("memorization")}
+    grid = {"noise": [0.0, 0.3, 1.0]}
+    search = GridSearchCV(
+        ResamplingGenerator(), grid, scoring=scoring, refit="fid", cv=2, error_score="raise"
+    ).fit(X, Y)
+    assert search.best_params_ == {"noise": 0.0}
+    memorization = search.cv_results_["mean_test_memorization"]
+    assert memorization[0] < memorization[1] < memorization[2]
+
+
+def test_the_default_scorer_needs_no_labels():
+    scores = cross_val_score(
+        ResamplingGenerator(), X, scoring=neg_fid_scorer, cv=2, error_score="raise"
+    )
+    assert (scores < 0).all()
+
+
+def test_what_is_missing_is_said():
+    generator = ResamplingGenerator().fit(TRAIN[0])
+    cases = {
+        "has none": (TypeError, lambda: neg_fid_scorer(RidgeClassifierCV(), *TEST)),
+        "y is None": (
+            ValueError,
+            lambda: get_scorer("classification_accuracy")(generator, TEST[0]),
+        ),
+        "has no class_counts_": (
+            ValueError,
+            lambda: get_scorer("classification_accuracy")(generator, *TEST),
+        ),
+        "has no y_fit_": (ValueError, lambda: get_scorer("inception_score")(generator, *TEST)),
+        "name must be one of": (ValueError, lambda: get_scorer("fid")),
+        "score must be one of": (ValueError, lambda: make_generation_scorer("fid")),
+        "takes must be one of": (
+            ValueError,
+            lambda: make_generation_scorer(len, takes="all", greater_is_better=True),
+        ),
+        "needs `takes`": (ValueError, lambda: make_generation_scorer(len)),
+    }
+    for message, (kind, call) in cases.items():
+        assert tally.refusal(call, (kind,), message) == "clear"
