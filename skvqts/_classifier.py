@@ -33,7 +33,7 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
         Series per training step.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set. "auto": as many as make 600 steps, and 8 at least.
+        Passes over the training set. "auto": as many as make 1,000 steps, and 8 at least.
 
     learning_rate : float, default=0.001
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -114,7 +114,7 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
     (array(['slow'], dtype='<U4'), (40, 128))
     """
 
-    _auto_steps, _auto_epochs = 600, 8
+    _auto_steps, _auto_epochs = 1000, 8
 
     _parameter_constraints = {
         **SeriesClassifier._parameter_constraints,

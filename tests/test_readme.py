@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
+
+from skvqts import FCNClassifier
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -31,3 +35,19 @@ def test_example_of_self_supervision_runs(capsys):
     assert float(probe.split()[0]) > 0.8
     assert float(fine_tuned) > 0.4
     assert names["search"].fit(names["X"], names["y"]).best_score_ > 0.5
+
+
+@pytest.mark.filterwarnings("ignore::skvqts.FidelityWarning")
+def test_example_of_judging_runs(capsys, monkeypatch):
+    fit = FCNClassifier.fit
+    monkeypatch.setattr(
+        FCNClassifier, "fit", lambda self, X, y: fit(self.set_params(width=8, max_epochs=5), X, y)
+    )
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "judging.md").read_text(), re.S
+    )
+    exec(compile(example, "judging.md", "exec"), {})
+    out = capsys.readouterr().out
+    for word in ("Fréchet distance", "memorization score", "classification accuracy"):
+        assert word in out
+    assert out.strip().splitlines()[-1].startswith("[-")

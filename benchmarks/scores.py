@@ -1,0 +1,196 @@
+"""What judges generated series: is it right, does it rank as it should, how long does it take?
+
+    python -m benchmarks.scores referee [SET ...] [--seeds 0 1 2] [--threads 2]
+    python -m benchmarks.scores doubles [SET ...] [--seeds 0]     [--threads 2]
+    python -m benchmarks.scores frechet
+
+"referee": test accuracy and seconds of `FCNClassifier` with its default budget, the published
+accuracy beside; and of `RandomConvolutionExtractor` with ridge. "doubles": every score of a
+report for generators whose faults are known: training series drawn again, with noise, with
+classes left out, ten series only. "frechet": `frechet_distance` against the matrix root of scipy.
+Cells are written to benchmarks/results as they finish: start again to continue.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from scipy import linalg
+
+from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
+from benchmarks.data import default_folder, load
+from skvqts import FCNClassifier
+from skvqts.metrics import generation_report
+from skvqts.metrics._classifiers import default_classifier
+from skvqts.metrics._frechet import distance_of_samples
+from tests.doubles import ResamplingGenerator
+
+# Wang et al. (2017), retrained five times by Ismail Fawaz et al. (2019)
+PUBLISHED = {
+    "TwoPatterns": 0.870,
+    "Wafer": 0.997,
+    "FordA": 0.914,
+    "Symbols": 0.955,
+    "SonyAIBORobotSurface1": 0.958,
+    "ItalyPowerDemand": 0.963,
+}
+DOUBLED = ("TwoPatterns", "Wafer", "ItalyPowerDemand", "Crop")
+DOUBLES = {
+    "resampler": {},
+    "noise 0.1": {"noise": 0.1},
+    "noise 0.3": {"noise": 0.3},
+    "noise 1": {"noise": 1.0},
+    "dropped classes": {"n_dropped": "half"},
+    "ten copies": {"n_copies": 10},
+}
+
+
+def referee_cell(data, seed, threads):
+    X, y, X_test, y_test = data
+    fcn = FCNClassifier(random_state=seed, n_threads=threads)
+    seconds = seconds_of(fcn, X, y)
+    ridge = default_classifier()
+    ridge_seconds = seconds_of(ridge, X, y)
+    return {
+        "seconds": seconds,
+        "accuracy": fcn.score(X_test, y_test),
+        "train": fcn.score(X, y),
+        "ridge seconds": ridge_seconds,
+        "ridge": ridge.score(X_test, y_test),
+    }
+
+
+def run_referee(cells, sets, options):
+    for name in sets:
+        for seed in options.seeds:
+            row = cells.measure(
+                {"mode": "referee", "set": name, "seed": seed},
+                lambda n=name, s=seed: referee_cell(load(n, options.folder), s, options.threads),
+            )
+            print(row, flush=True)
+    lines = []
+    for name in sets:
+        rows = [r for r in cells.rows if r["mode"] == "referee" and r["set"] == name]
+        rows = [r for r in rows if r["seed"] in options.seeds]
+        line = {"set": name, "published": PUBLISHED.get(name, "")}
+        for key in ("accuracy", "train", "seconds", "ridge", "ridge seconds"):
+            line[key] = mean_and_spread([row[key] for row in rows])
+        line["mean"] = float(np.mean([row["accuracy"] for row in rows]))
+        lines.append(line)
+    columns = ["set", "accuracy", "published", "train", "seconds", "ridge", "ridge seconds"]
+    print("\n".join(table(lines, columns)))
+    print(f"mean {np.mean([line['mean'] for line in lines]):.4f}", end="")
+    print(f", published {np.mean([PUBLISHED[name] for name in sets if name in PUBLISHED]):.4f}")
+
+
+def run_doubles(cells, sets, options):
+    for name in sets:
+        for seed in options.seeds:
+            data = load(name, options.folder)
+            referee = {}
+            for double in DOUBLES:
+                row = cells.measure(
+                    {"mode": "doubles", "set": name, "seed": seed, "double": double},
+                    lambda d=data, s=seed, double=double, referee=referee: double_cell(
+                        d, s, double, referee, options.threads
+                    ),
+                )
+                print(name, seed, double, f"{row['seconds']:.0f} s", flush=True)
+            print_doubles(cells, name, seed)
+
+
+def double_cell(data, seed, double, referee, threads):
+    X, y, X_test, y_test = data
+    if not referee:
+        referee["fcn"] = FCNClassifier(random_state=seed, n_threads=threads).fit(X, y)
+    parameters = dict(DOUBLES[double])
+    if "n_dropped" in parameters:
+        parameters["n_dropped"] = len(np.unique(y)) // 2
+    generator = ResamplingGenerator(**parameters).fit(X, y)
+    start = time.perf_counter()
+    report = generation_report(
+        generator, X, y, X_test, y_test, referee=referee["fcn"], random_state=seed
+    )
+    found = {"seconds": time.perf_counter() - start}
+    for score in report.scores:
+        key = f"{score.name}, {score.referee}"
+        found |= {key: score.value, f"{key} s.e.": score.standard_error}
+    return found
+
+
+def print_doubles(cells, name, seed):
+    rows = {
+        row["double"]: row
+        for row in cells.rows
+        if row["mode"] == "doubles" and row["set"] == name and row["seed"] == seed
+    }
+    scores = [key for key in rows["resampler"] if ", " in key and not key.endswith("s.e.")]
+    lines = [
+        {"score": key} | {double: f"{row[key]:.4g}" for double, row in rows.items()}
+        for key in scores
+    ]
+    print("\n".join(["", *table(lines, ["score", *rows])]))
+
+
+def matrix_root(real, gen):
+    """The textbook's way: the root of the product of two covariances."""
+    covariances = [np.cov(part, rowvar=False) for part in (real, gen)]
+    root = linalg.sqrtm(covariances[0] @ covariances[1])
+    shift = np.square(real.mean(0) - gen.mean(0)).sum()
+    value = shift + sum(np.trace(c) for c in covariances) - 2 * np.trace(root)
+    return value, root
+
+
+def run_frechet(cells, sets, options):
+    """A size with more features than series, and one with fewer, where both are sound."""
+    rng, lines = np.random.default_rng(0), []
+    for n, d in ((300, 2000), (600, 128)):
+        real, gen = rng.normal(size=(2, n, d))
+        gen = 1.1 * gen + 0.05
+        seconds = {"ours": [], "sqrtm": []}
+        for _ in range(2):
+            for key, function in (("ours", distance_of_samples), ("sqrtm", matrix_root)):
+                start = time.perf_counter()
+                found = function(real, gen)
+                seconds[key].append(time.perf_counter() - start)
+                if key == "ours":
+                    ours = found
+        theirs, root = found
+        lines.append(
+            {
+                "n": n,
+                "d": d,
+                "ours": ours,
+                "sqrtm": f"{theirs:.6g}",
+                "complex": str(np.iscomplexobj(root)),
+                "ours s": min(seconds["ours"]),
+                "sqrtm s": min(seconds["sqrtm"]),
+                "times faster": min(seconds["sqrtm"]) / min(seconds["ours"]),
+            }
+        )
+    print("\n".join(table(lines, list(lines[0]))))
+
+
+MODES = {
+    "referee": (run_referee, tuple(PUBLISHED)),
+    "doubles": (run_doubles, DOUBLED),
+    "frechet": (run_frechet, ()),
+}
+
+
+def main():
+    folder = default_folder()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("mode", choices=tuple(MODES))
+    parser.add_argument("sets", nargs="*")
+    parser.add_argument("--folder", default=folder)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    run, sets = MODES[options.mode]
+    sets = options.sets or (sets if folder else ("ItalyPowerDemand",))
+    run(Cells(RESULTS / "scores.jsonl"), sets, options)
+
+
+if __name__ == "__main__":
+    main()
