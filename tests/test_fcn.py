@@ -65,7 +65,7 @@ def test_against_a_naive_forward_pass():
                     block.norm.bias,
                 )
             ]
-            weight = block.conv.weight[:, :, 0].detach().double().numpy()
+            weight = block.conv.weight.detach().double().numpy()
             row = naive_block(row, weight, block.conv.bias.detach().double().numpy(), norm)
         np.testing.assert_allclose(feature, row.mean(1), rtol=1e-4, atol=1e-5)
         head = (

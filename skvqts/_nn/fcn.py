@@ -1,11 +1,9 @@
 """The fully convolutional network of Wang, Yan and Oates (2017)."""
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .conv import along_time
-from .layers import BatchNorm2d
+from .layers import BatchNorm1d
 
 
 class _Block(nn.Module):
@@ -17,8 +15,8 @@ class _Block(nn.Module):
     def __init__(self, in_channels, out_channels, kernel):
         super().__init__()
         self.padding = ((kernel - 1) // 2, kernel // 2)
-        self.conv = along_time(in_channels, out_channels, kernel)
-        self.norm = BatchNorm2d(out_channels)
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel)
+        self.norm = BatchNorm1d(out_channels)
 
     def forward(self, x):
         return F.relu(self.norm(self.conv(F.pad(x, self.padding))))
@@ -39,7 +37,7 @@ class FCN(nn.Module):
         super().__init__()
         self.blocks = nn.Sequential(
             _Block(n_channels, width, 8), _Block(width, 2 * width, 5), _Block(2 * width, width, 3)
-        ).to(memory_format=torch.channels_last)
+        )
         self.head = nn.Linear(width, n_classes)
 
     def forward(self, x):
@@ -47,5 +45,4 @@ class FCN(nn.Module):
 
     def represent(self, x):
         """Means over time of the last block ``(B, width)``."""
-        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        return self.blocks(x).mean((2, 3))
+        return self.blocks(x).mean(2)

@@ -82,7 +82,7 @@ class _SingleValue:
 
 
 class BatchNorm1d(_SingleValue, nn.BatchNorm1d):
-    """For rows ``(B, C)``; accepts a single row in training."""
+    """For ``(B, C)`` or ``(B, C, T)``; accepts a single value per channel in training."""
 
 
 class BatchNorm2d(_SingleValue, nn.BatchNorm2d):
