@@ -70,8 +70,8 @@ def test_nothing_global_changes(name, X):
     for bad in (np.full((4, 9), np.nan), X[:, :3]):
         with pytest.raises(ValueError, match=r"NaN|features"):
             transformer.transform(bad)
-    with pytest.raises(ValueError, match="learning_rate"):
-        TRANSFORMERS[name](learning_rate=-1).fit(X)
+    with pytest.raises(ValueError, match="n_threads"):
+        TRANSFORMERS[name](n_threads=-1).fit(X)
     assert surroundings() == before
 
 
