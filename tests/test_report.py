@@ -6,6 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 
 from skvqts import RandomConvolutionExtractor, VQTokenizer, metrics
 from skvqts.metrics import (
@@ -51,7 +54,7 @@ def test_values_are_those_of_the_functions(generator, full):
     generated = generator.sample(80, random_state=seed.randint(2**31 - 1))
     extractor = RandomConvolutionExtractor(20).fit(TRAIN[0][:, None])
     features = [extractor.transform(part[:, None]) for part in (TEST[0], generated)]
-    key = "random convolutions"
+    key = "extractor"
     assert full["Fréchet distance", key].value == pytest.approx(metrics.frechet_distance(*features))
     assert full["kernel distance", key].value == pytest.approx(metrics.kernel_distance(*features))
     found = metrics.density_coverage(*features)
@@ -82,10 +85,10 @@ def test_every_score_has_an_error_and_what_to_compare_it_with(full):
 def test_real_series_reach_the_floor_and_noise_does_not():
     half = len(TEST[0]) // 2
     held_out = TEST[0][:half], TEST[1][:half]
-    fresh = report(TEST[0][half:], test=held_out)["Fréchet distance", "random convolutions"]
+    fresh = report(TEST[0][half:], test=held_out)["Fréchet distance", "extractor"]
     assert fresh.at_half < 2 * fresh.real_at_half
     noise = report(3 * np.random.default_rng(0).normal(size=(40, 24)), test=held_out)
-    noise = noise["Fréchet distance", "random convolutions"]
+    noise = noise["Fréchet distance", "extractor"]
     assert noise.at_half > 5 * noise.real_at_half
 
 
@@ -109,9 +112,6 @@ def test_the_same_seed_gives_the_same_report(generator):
 
 
 def _knn():
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-
     return make_pipeline(RandomConvolutionExtractor(5), KNeighborsClassifier(1))
 
 
@@ -136,6 +136,12 @@ def test_samples_with_classes_without_and_no_labels_at_all(generator):
     assert panels.scores == free.scores
 
 
+def test_estimators_of_tables_can_judge_flat_series(generator):
+    judged = report(generator, extractor=PCA(3), classifier=KNeighborsClassifier(1))
+    assert judged["Fréchet distance", "extractor"].d == 3
+    assert judged["classification accuracy"].of_real > 0.5
+
+
 def test_warnings_are_told(generator):
     rare = np.where(np.arange(80) < 3, "rare", TRAIN[1])
     told = report(generator, (TRAIN[0], rare), classifier=_knn()).warnings
@@ -144,7 +150,7 @@ def test_warnings_are_told(generator):
     told = report(generator, test=(TEST[0], shifted), classifier=_knn()).warnings
     assert any("label shift" in text for text in told)
     wide = report(generator, extractor=RandomConvolutionExtractor(60), classifier=_knn())
-    assert any("n=80 <= d=120 with random convolutions" in text for text in wide.warnings)
+    assert any("n=80 <= d=120 with extractor" in text for text in wide.warnings)
     assert not report(generator, classifier=_knn()).warnings
     copies = report(generator, test=TRAIN, classifier=_knn())
     assert "all test series are copies of training series" in copies.warnings

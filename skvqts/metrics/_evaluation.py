@@ -93,16 +93,14 @@ def generation_report(
     real = _Real(X_train, y_train, X_test, y_test, max_samples, rng)
     gen = _Generated(generator, real, n_samples, rng)
     tokenizer = getattr(generator, "tokenizer_", None) if tokenizer is None else tokenizer
-    again = None if tokenizer is None else tokenizer.decode(tokenizer.encode(real.as_given))
+    again = None if tokenizer is None else _reconstructed(tokenizer, real)
     report = GenerationReport(warnings=_warnings(real, gen))
     compare = _Comparison(report, real, gen, again, n_repeats, rng)
     compare.series()
-    compare.features(
-        "random convolutions", _fitted(extractor or RandomConvolutionExtractor(), real.train)
-    )
+    compare.features("extractor", _fitted(extractor or RandomConvolutionExtractor(), real.train))
     if real.y_train is not None:
         fcn = referee if referee is not None else FCNClassifier(random_state=random_seed(rng))
-        fcn = _fitted(fcn, real.train, real.y_train)
+        fcn = _fitted(fcn, real.as_given(real.train), real.y_train)
         compare.features("classifier", fcn)
         compare.classes(fcn)
         compare.accuracy(gen.labelled(), classifier)
@@ -127,8 +125,16 @@ class _Real:
         self.compared = self.test[picks]
         if len(picks) < 4:
             raise ValueError(f"X_test has {len(picks)} series; at least four are needed.")
-        flat = np.ndim(X_test) == 2
-        self.as_given = self.compared[:, 0] if flat else self.compared
+        self.is_flat = np.ndim(X_test) == 2
+
+    def as_given(self, X):
+        """Series in the form of the user's, as estimators of tables need them."""
+        return X[:, 0] if self.is_flat else X
+
+
+def _reconstructed(tokenizer, real):
+    X = tokenizer.decode(tokenizer.encode(real.as_given(real.compared)))
+    return np.reshape(X, real.compared.shape)
 
 
 def _series_and_labels(X, y, name):
@@ -175,7 +181,7 @@ class _Comparison:
     def __init__(self, report, real, gen, again, n_repeats, rng):
         self.report, self.real, self.gen = report, real, gen
         self.n_repeats, self.rng = n_repeats, rng
-        self.again = None if again is None else np.reshape(again, real.compared.shape)
+        self.again = again
 
     def series(self):
         """Scores of the series themselves."""
@@ -205,7 +211,7 @@ class _Comparison:
     def features(self, referee, extractor):
         """Distances and neighbours in the features of an extractor."""
         self.report.referees[referee] = f"{extractor!r}, {joblib.hash(extractor)[:8]}"
-        parts = [None if X is None else _features(extractor, X) for X in self._parts()]
+        parts = [None if X is None else self._seen(extractor.transform, X) for X in self._parts()]
         least, d = min(len(parts[0]), len(parts[1])), parts[0].shape[1]
         if least <= d:
             self.report.warnings.append(
@@ -218,7 +224,7 @@ class _Comparison:
     def classes(self, classifier):
         """The inception score."""
         gen, real = (
-            validate_probabilities(classifier.predict_proba(X), ndim=2)
+            validate_probabilities(self._seen(classifier.predict_proba, X), ndim=2)
             for X in (self.gen.compared, self.real.compared)
         )
         se = bootstrap_error(score_of_rows, gen, self.rng)
@@ -249,10 +255,15 @@ class _Comparison:
             value, of_real = float(right.mean()), float(ceiling.mean())
             n = len(right), len(labelled[0])
             self._append("classification accuracy", name, value, se, *n, of_real=of_real)
-        told = told_apart(real.compared, gen.compared, classifier, 5, self.rng)
+        parts = [real.as_given(X) for X in (real.compared, gen.compared)]
+        told = told_apart(*parts, classifier, 5, self.rng)
         se = bootstrap_error(np.mean, told, self.rng)
         n = len(told) // 2
         self._append("two-sample accuracy", name, float(told.mean()), se, n, n, of_real=0.5)
+
+    def _seen(self, function, X):
+        """What an estimator makes of series, in float64."""
+        return np.asarray(function(self.real.as_given(X)), dtype=np.float64)
 
     def _parts(self):
         train = self.real.train[: len(self.gen.compared)]
@@ -278,10 +289,6 @@ class _Comparison:
 
     def _append(self, *values, **more):
         self.report.scores.append(Score(*values, **more))
-
-
-def _features(extractor, X):
-    return np.asarray(extractor.transform(X), dtype=np.float64)
 
 
 def _fitted(estimator, *data):
