@@ -97,7 +97,8 @@ def generation_report(
     report = GenerationReport(warnings=_warnings(real, gen))
     compare = _Comparison(report, real, gen, again, n_repeats, rng)
     compare.series()
-    compare.features("extractor", _fitted(extractor or RandomConvolutionExtractor(), real.train))
+    extractor = RandomConvolutionExtractor() if extractor is None else extractor
+    compare.features("extractor", _fitted(extractor, real.as_given(real.train)))
     if real.y_train is not None:
         fcn = referee if referee is not None else FCNClassifier(random_state=random_seed(rng))
         fcn = _fitted(fcn, real.as_given(real.train), real.y_train)
@@ -247,10 +248,10 @@ class _Comparison:
         )
         real, gen = self.real, self.gen
         if labelled is not None and len(np.unique(labelled[1])) > 1:
-            right = correct_after_training(*labelled, real.test, real.y_test, classifier)
-            ceiling = correct_after_training(
-                real.train, real.y_train, real.test, real.y_test, classifier
-            )
+            X, y = labelled
+            test = real.as_given(real.test), real.y_test, classifier
+            right = correct_after_training(real.as_given(X), y, *test)
+            ceiling = correct_after_training(real.as_given(real.train), real.y_train, *test)
             se = bootstrap_error(np.mean, right, self.rng)
             value, of_real = float(right.mean()), float(ceiling.mean())
             n = len(right), len(labelled[0])
