@@ -64,7 +64,7 @@ def test_against_loops(p):
 @given(p=rows(), n_splits=st.integers(1, 30))
 def test_between_1_and_the_number_of_classes(p, n_splits):
     found = inception_score(p, min(n_splits, len(p)))
-    assert isinstance(found, float)
+    assert type(found) is float
     assert 1 <= found <= p.shape[1]
 
 
@@ -108,14 +108,14 @@ def test_sorted_rows_lose_their_variety_in_splits():
 
 def test_extrapolation_comes_nearer_to_the_truth():
     """The law: one of six known rows, each as likely, so its score is known exactly."""
-    kinds = np.random.default_rng(1).dirichlet(np.full(5, 0.3), size=6)
+    kinds = 0.88 * np.eye(6) + 0.02
     truth = by_loops(kinds)
     plain, extrapolated = [], []
-    for seed in range(400):
+    for seed in range(300):
         p = kinds[np.random.default_rng(seed).integers(6, size=20)]
         plain.append(inception_score(p))
         extrapolated.append(inception_score_extrapolated(p, random_state=seed))
-    assert abs(np.mean(plain) - truth) > 0.05
+    assert np.mean(plain) < truth - 0.1
     assert abs(np.mean(extrapolated) - truth) < 0.5 * abs(np.mean(plain) - truth)
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from skvqts.metrics import (
@@ -32,7 +32,7 @@ def distribution(rng, shape, zeros=False):
 def pairs(draw, zeros=True):
     """Two arrays of distributions over the same outcomes, single or one a row."""
     rng = np.random.default_rng(draw(seeds))
-    shape = draw(st.sampled_from([(), (1,), (4,)])) + (draw(st.integers(1, 9)),)
+    shape = (*draw(st.sampled_from([(), (1,), (4,)])), draw(st.integers(1, 9)))
     p = distribution(rng, shape, zeros=zeros and draw(st.booleans()))
     return p, distribution(rng, shape)
 
@@ -108,7 +108,7 @@ def test_mutual_information_by_hand():
 )
 def test_a_distribution_gives_a_float_and_rows_an_array(function):
     p = distribution(np.random.default_rng(0), (4, 3))
-    assert isinstance(function(p[0]), float)
+    assert type(function(p[0])) is float
     assert function(p).shape == (4,)
     assert function(p).tolist() == pytest.approx([function(row) for row in p])
 
@@ -160,8 +160,7 @@ def test_bounds(pair):
 @given(pair=pairs(zeros=False), seed=seeds)
 def test_divergence_is_infinite_just_where_only_the_second_is_0(pair, seed):
     p, q = (np.atleast_2d(x) for x in pair)
-    if p.shape[1] == 1:
-        return
+    assume(p.shape[1] > 1)
     rng = np.random.default_rng(seed)
     holes = rng.random(len(p)) < 0.5
     column = rng.integers(p.shape[1])

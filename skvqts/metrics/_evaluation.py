@@ -242,11 +242,9 @@ class _Comparison:
 
     def accuracy(self, labelled, classifier):
         """CAS and the two-sample test, by a classifier trained for each."""
-        name = "trained classifier"
-        self.report.referees[name] = (
-            repr(classifier) if classifier else "random convolutions, ridge"
-        )
-        real, gen = self.real, self.gen
+        name, real, gen = "trained classifier", self.real, self.gen
+        by = "random convolutions, ridge" if classifier is None else repr(classifier)
+        self.report.referees[name] = by
         if labelled is not None and len(np.unique(labelled[1])) > 1:
             X, y = labelled
             test = real.as_given(real.test), real.y_test, classifier
