@@ -49,7 +49,7 @@ def validate_series(estimator, X, *, reset=False, min_samples=1):
     TypeError
         If `X` is sparse or not numeric.
     """
-    X = _as_array_like(X, type(estimator).__name__)
+    X = as_array_like(X, type(estimator).__name__)
     is_panel = len(X.shape) == 3
     with _cells_are_numbers(type(estimator).__name__):
         if is_panel:
@@ -101,28 +101,30 @@ def _check(estimator, X, **options):
     return check_array(X, estimator=estimator, input_name="X", **_SERIES, **options)
 
 
-def _as_array_like(X, name):
-    """Something with a shape; what scikit-learn would misread is refused."""
+def as_array_like(X, name, argument="X"):
+    """Something with a shape; what scikit-learn would misread is refused, on behalf of `name`."""
     if isinstance(X, torch.Tensor):
         return _array_of_tensor(X, name)
     if isinstance(X, (list, tuple)):
-        X = _array_of_list(X, name)
+        X = _array_of_list(X, name, argument)
     if np.ma.is_masked(X):
         raise ValueError(
-            f"X is a masked array with masked values, which {name} does not accept: "
-            "fill them before (X.filled(...))."
+            f"{argument} is a masked array with masked values, which {name} does not accept: "
+            f"fill them before ({argument}.filled(...))."
         )
     if not (X is None or isinstance(X, Number) or any(hasattr(X, a) for a in _CONTAINERS)):
-        raise TypeError(f"X must be array-like, got {type(X).__name__}. {_WANTED.format(name)}")
+        raise TypeError(
+            f"{argument} must be array-like, got {type(X).__name__}. {_WANTED.format(name)}"
+        )
     X = X if hasattr(X, "shape") else np.asarray(X)
-    _refuse_other_forms(X, name)
+    _refuse_other_forms(X, name, argument)
     return X
 
 
-def _refuse_other_forms(X, name):
+def _refuse_other_forms(X, name, argument):
     if getattr(getattr(X, "index", None), "nlevels", 1) > 1:
         raise ValueError(
-            f"X is a DataFrame with a row for each time point. {_WANTED.format(name)} "
+            f"{argument} is a DataFrame with a row for each time point. {_WANTED.format(name)} "
             "sktime's convert_to(X, 'numpy3D') makes one."
         )
     if len(X.shape) > 3:
@@ -131,9 +133,9 @@ def _refuse_other_forms(X, name):
         )
     kind = getattr(getattr(X, "dtype", None), "kind", None)
     if kind in ("m", "M"):
-        raise TypeError(f"X holds dates or durations, which {name} does not accept.")
+        raise TypeError(f"{argument} holds dates or durations, which {name} does not accept.")
     if kind == "V":
-        raise TypeError(f"X holds records. {_WANTED.format(name)}")
+        raise TypeError(f"{argument} holds records. {_WANTED.format(name)}")
 
 
 def _array_of_tensor(X, name):
@@ -143,7 +145,7 @@ def _array_of_tensor(X, name):
     return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
 
 
-def _array_of_list(X, name):
+def _array_of_list(X, name, argument):
     X = [_array_of_tensor(x, name) if isinstance(x, torch.Tensor) else x for x in X]
     if any(np.ma.is_masked(x) for x in X):
         return np.ma.stack(X)
@@ -153,7 +155,7 @@ def _array_of_list(X, name):
         if "inhomogeneous" not in str(error):
             raise
         raise ValueError(
-            f"X holds series of unequal length, which {name} does not accept: "
+            f"{argument} holds series of unequal length, which {name} does not accept: "
             "pad or resample them to one length."
         ) from None
 
@@ -259,7 +261,7 @@ def validate_tokens(estimator, ids, n_tokens, n_codes):
     """Token ids as an int64 ``(n, n_tokens)`` array with values in ``[0, n_codes)``."""
     name = type(estimator).__name__
     ids = check_array(
-        _as_array_like(ids, name), dtype=None, estimator=estimator, input_name="token ids"
+        as_array_like(ids, name), dtype=None, estimator=estimator, input_name="token ids"
     )
     if ids.dtype.kind not in "biuf":
         raise ValueError(f"token ids must be whole numbers in [0, {n_codes}).")
@@ -275,7 +277,7 @@ def validate_tokens(estimator, ids, n_tokens, n_codes):
 
 def validate_read_out(estimator, X, n_columns):
     """A float ``(n, n_columns)`` read-out to be inverted."""
-    X = _as_array_like(X, type(estimator).__name__)
+    X = as_array_like(X, type(estimator).__name__)
     X = check_array(X, dtype=np.float32, estimator=estimator, input_name="X")
     if X.shape[1] != n_columns:
         raise ValueError(

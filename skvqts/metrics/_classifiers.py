@@ -63,9 +63,8 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
     .. [1] Ravuri, Vinyals. "Classification accuracy score for conditional generative models", 2019.
     .. [2] Smith, Smith. "Conditional GAN for timeseries generation", 2020.
     """
-    flat = np.ndim(X_test) == 2
     X_gen, y_gen = validate_labelled(X_gen, y_gen, "gen")
-    X_test, y_test = validate_labelled(X_test, y_test, "test")
+    given, (X_test, y_test) = X_test, validate_labelled(X_test, y_test, "test")
     if X_gen.shape[1:] != X_test.shape[1:]:
         raise ValueError(
             f"Generated and test series must have one shape, got {X_gen.shape[1:]} and "
@@ -84,7 +83,7 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
             "wrong.",
             FidelityWarning,
         )
-    if flat:  # as a classifier of tables needs them
+    if np.ndim(given) == 2:  # as a classifier of tables needs them
         X_gen, X_test = X_gen[:, 0], X_test[:, 0]
     return float(correct_after_training(X_gen, y_gen, X_test, y_test, classifier).mean())
 

@@ -80,8 +80,8 @@ def frechet_distance_from_statistics(mean_real, covariance_real, mean_gen, covar
         If shapes do not fit, values are not finite, or a covariance is not symmetric with
         eigenvalues of at least 0.
     """
-    real = validate_gaussian(mean_real, covariance_real)
-    gen = validate_gaussian(mean_gen, covariance_gen)
+    real = validate_gaussian(mean_real, covariance_real, "covariance_real")
+    gen = validate_gaussian(mean_gen, covariance_gen, "covariance_gen")
     if real[0].shape != gen[0].shape:
         raise ValueError(
             f"Both Gaussians must have the same number of features, got {len(real[0])} and "

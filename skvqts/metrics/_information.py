@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import entr, rel_entr
 
-from ._validation import validate_probabilities
+from ._validation import validate_joint, validate_probabilities
 
 
 def entropy(probabilities):
@@ -108,20 +108,19 @@ def mutual_information(joint):
     ValueError
         If `joint` is not 2-D, has negative values, or does not add up to 1.
     """
-    joint = np.asarray(joint)
-    if joint.ndim != 2:
-        raise ValueError(f"joint must be a 2D array, got an array of shape {joint.shape}.")
-    p = validate_probabilities(joint.ravel()).reshape(joint.shape)
+    p = validate_joint(joint)
     independent = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
     return max(float(rel_entr(p, independent).sum()), 0.0)
 
 
 def _same_outcomes(p, q):
-    p, q = validate_probabilities(p), validate_probabilities(q)
+    p, q = validate_probabilities(p, name="p"), validate_probabilities(q, name="q")
     if p.shape[-1] != q.shape[-1]:
         raise ValueError(
             f"p and q must have the same outcomes, got {p.shape[-1]} and {q.shape[-1]}."
         )
+    if p.ndim == q.ndim == 2 and len(p) != len(q) and 1 not in (len(p), len(q)):
+        raise ValueError(f"p and q must have as many rows, got {len(p)} and {len(q)}.")
     return p, q
 
 

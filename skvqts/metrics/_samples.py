@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics.pairwise import euclidean_distances, polynomial_kernel, rbf_kernel
+from scipy.spatial.distance import cdist
+from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 
@@ -23,7 +24,7 @@ def kernel_distance(features_real, features_gen, *, kernel="polynomial"):
     features_gen : array-like of shape (m, d)
     kernel : {"polynomial", "rbf"}, default="polynomial"
         ``(x @ y / d + 1) ** 3``, which makes it the KID [2]_; or a Gaussian whose width is the
-        median distance within the real sample.
+        root mean squared distance of two real rows.
 
     Returns
     -------
@@ -47,7 +48,7 @@ def kernel_distance(features_real, features_gen, *, kernel="polynomial"):
 
 def mean_discrepancy(real, gen, kernel="polynomial"):
     """`kernel_distance` of valid float64 arrays."""
-    function = polynomial_kernel if kernel == "polynomial" else _median_kernel(real)
+    function = polynomial_kernel if kernel == "polynomial" else _gaussian_kernel(real)
     within = sum(_mean_of_pairs(function, sample) for sample in (real, gen))
     across = sum(function(real[rows], gen).sum() for rows in gen_batches(len(real), _BLOCK))
     return float(within - 2 * across / (len(real) * len(gen)))
@@ -62,10 +63,8 @@ def _mean_of_pairs(function, sample):
     return total / (n * (n - 1))
 
 
-def _median_kernel(real):
-    few = real[:_BLOCK]
-    squares = euclidean_distances(few, squared=True)[np.triu_indices(len(few), 1)]
-    width = np.median(squares) or 1.0
+def _gaussian_kernel(real):
+    width = 2 * real.var(0, ddof=1).sum() or 1.0  # mean squared distance of two real rows
     return lambda x, y: rbf_kernel(x, y, gamma=1 / (2 * width))
 
 
@@ -115,13 +114,12 @@ def density_coverage(features_real, features_gen, *, n_neighbors=5):
 def balls_hit(real, gen, n_neighbors=5):
     """`density_coverage` of valid float64 arrays."""
     k = min(n_neighbors, len(real) - 1)
-    radii = NearestNeighbors(n_neighbors=k).fit(real).kneighbors()[0][:, -1]
-    inside = np.concatenate(
-        [
-            (euclidean_distances(real[rows], gen) <= radii[rows, None]).sum(1)
-            for rows in gen_batches(len(real), _BLOCK)
-        ]
-    )
+    inside = []
+    for rows in gen_batches(len(real), _BLOCK):
+        # the nearest real row is the row itself; one formula for both, so that ties are ties
+        radii = np.partition(cdist(real[rows], real), k, axis=1)[:, k]
+        inside.append((cdist(real[rows], gen) <= radii[:, None]).sum(1))
+    inside = np.concatenate(inside)
     return DensityCoverage(float(inside.sum() / (k * len(gen))), float((inside > 0).mean()))
 
 

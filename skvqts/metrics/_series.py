@@ -4,6 +4,8 @@ import numpy as np
 
 from ._validation import validate_two_panels, validate_whole
 
+_ROUNDING = 10 * np.finfo(np.float64).eps
+
 
 def autocorrelation_difference(X_real, X_gen, *, n_lags=None):
     """Mean absolute difference of the mean autocorrelations of two samples of series.
@@ -44,8 +46,8 @@ def autocorrelations(X):
     power = np.abs(np.fft.rfft(centred, 2 * n_timepoints)) ** 2
     products = np.fft.irfft(power)[..., :n_timepoints]
     norms = products[..., :1]
-    tiny = np.finfo(np.float64).eps * np.square(X).sum(2, keepdims=True)
-    return np.where(norms > tiny, products / np.where(norms > tiny, norms, 1.0), 0.0)
+    varies = norms > _ROUNDING**2 * np.square(X).sum(2, keepdims=True)
+    return np.where(varies, products / np.where(varies, norms, 1.0), 0.0)
 
 
 def reconstruction_error(X, X_reconstructed):
@@ -67,12 +69,13 @@ def reconstruction_error(X, X_reconstructed):
     ValueError
         If a sample is empty or not finite, or shapes differ.
     """
-    X, again = validate_two_panels(X, X_reconstructed, paired=True)
+    X, again = validate_two_panels(X, X_reconstructed, paired=True, names=("X", "X_reconstructed"))
     return float(squared_errors(X, again).mean())
 
 
 def squared_errors(X, again):
     """Mean squared error of each series ``(n, c, t)``, as a share of the channels' variance."""
-    variances = X.var((0, 2))
+    deviations = X.std((0, 2))
+    varies = deviations > _ROUNDING * np.abs(X).max((0, 2))
     errors = np.square(X - again).mean(2)
-    return (errors / np.where(variances > 0, variances, 1.0)).mean(1)
+    return (errors / np.where(varies, deviations, 1.0) ** 2).mean(1)
