@@ -130,6 +130,29 @@ def print_doubles(cells, name, seed):
         for key in scores
     ]
     print("\n".join(["", *table(lines, ["score", *rows])]))
+    for expectation, holds in expected(rows, scores).items():
+        print(f"{'yes' if holds else 'NO '}  {expectation}")
+
+
+def expected(rows, scores):
+    """What should hold of the doubles, score by score, and whether it does."""
+    found = {}
+    for key in (k for k in scores if k.startswith("Fréchet")):
+        fid = {double: row[key] for double, row in rows.items()}
+        noise = [fid[double] for double in ("resampler", "noise 0.1", "noise 0.3", "noise 1")]
+        found[f"{key}: the resampler is best"] = min(fid, key=fid.get) == "resampler"
+        found[f"{key}: worse with more noise"] = noise == sorted(noise)
+    for start in ("inception", "coverage", "classification"):
+        for key in (k for k in scores if k.startswith(start)):
+            less = rows["dropped classes"][key] < rows["resampler"][key]
+            found[f"{key}: lower with classes dropped"] = less
+    copying = ("resampler", "dropped classes", "ten copies")
+    for key in (k for k in scores if k.startswith("coverage")):
+        least = min(copying, key=lambda double: rows[double][key])
+        found[f"{key}: of those that copy lowest for ten copies"] = least == "ten copies"
+    fresh = {double: row["memorization score, series"] for double, row in rows.items()}
+    found["memorization: 0 for those that copy"] = max(fresh[d] for d in copying) == 0
+    return found
 
 
 def matrix_root(real, gen):

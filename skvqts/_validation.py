@@ -201,17 +201,25 @@ def validate_labels(estimator, y, n_samples):
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
+    y = checked_labels(y, n_samples, "y", type(estimator).__name__)
+    classes, indices = np.unique(y, return_inverse=True)
+    return classes, indices.astype(np.int64)
+
+
+def checked_labels(y, n_samples, argument, name=None):
+    """Labels ``(n,)``, one for each series, on behalf of `name`."""
     y = column_or_1d(y, warn=True)
-    if y.dtype == object and any(label is None for label in y):
-        raise ValueError("Input y contains None: every series needs a label.")
-    assert_all_finite(y, estimator_name=type(estimator).__name__, input_name="y")
+    if y.dtype == object and any(label is None or label != label for label in y):
+        raise ValueError(f"Input {argument} contains NaN or None: every series needs a label.")
+    if y.dtype == object and len({isinstance(label, str) for label in y}) > 1:
+        raise TypeError(f"{argument} mixes strings with other labels.")
+    assert_all_finite(y, estimator_name=name, input_name=argument)
     if len(y) != n_samples:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: {[n_samples, len(y)]}"
         )
     check_classification_targets(y)
-    classes, indices = np.unique(y, return_inverse=True)
-    return classes, indices.astype(np.int64)
+    return y
 
 
 def random_seed(random_state):

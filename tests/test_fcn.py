@@ -152,9 +152,12 @@ def test_early_stopping_holds_out_and_switches_itself_off_for_tiny_sets():
 
 def test_one_class_and_a_class_of_one_series():
     assert fcn(max_epochs=1).fit(X[:9], np.zeros(9)).predict(X).tolist() == [0] * 80
-    labels = np.where(np.arange(30) == 4, "rare", "common")
-    rare = fcn(max_epochs=1, early_stopping=True).fit(X[:30], labels)
+    labels = np.where(np.arange(80) == 4, "rare", "common")
+    rare = fcn(max_epochs=1, early_stopping=True, validation_fraction=0.3).fit(X, labels)
     assert rare.classes_.tolist() == ["common", "rare"]
+    assert "validation" in rare.loss_curve_
+    order = rare._held_out_first((np.arange(80) == 4,), 80, torch.Generator().manual_seed(0))
+    assert 4 not in order[: rare._n_held_out(80)].tolist()
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
@@ -167,8 +170,8 @@ def test_short_series(length):
 def test_in_pipelines_and_searches():
     probe = make_pipeline(fcn(max_epochs=2), SVC())
     assert cross_val_score(probe, X, Y, cv=2).shape == (2,)
-    search = GridSearchCV(fcn(max_epochs=2), {"width": [2, 4]}, cv=2).fit(X, Y)
-    assert search.best_params_["width"] in (2, 4)
+    search = GridSearchCV(fcn(max_epochs=30), {"width": [2, 8]}, cv=2).fit(X, Y)
+    assert search.best_score_ > 0.9
     names = FCNClassifier(width=4, max_epochs=1).fit(X, Y).get_feature_names_out()
     assert names.tolist() == [
         "fcnclassifier0",

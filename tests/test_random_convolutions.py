@@ -59,8 +59,12 @@ def test_activations_and_columns_are_standardised_by_the_training_series():
     features = extractor.fit_transform(X).astype(np.float64)
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-5)
     assert features.var(0).sum() == pytest.approx(25, rel=1e-4)
-    peaks = extractor._reader().read(X[:, None], "features")[0]
-    assert np.abs(peaks).max() < 10
+    scaled = extractor._scaler.transform(X[:, None]).astype(np.float64)
+    kernels = extractor.module_.of_series[0]
+    for index, weight in enumerate(kernels.weight.detach().double().numpy()[:, :, 0]):
+        a = np.stack([naive_activations(row, weight, kernels.dilation[1]) for row in scaled])
+        assert float(extractor.module_.means[index]) == pytest.approx(a.mean(), abs=1e-5)
+        assert float(extractor.module_.scales[index]) == pytest.approx(a.std(), rel=1e-4)
 
 
 def test_kernels_are_centred_and_thresholds_are_in_their_range():

@@ -31,14 +31,15 @@ class RandomConvolutions(nn.Module):
 
     def measure(self, chunks):
         """Set means and scales to those of the activations over chunks of series ``(b, C, T)``."""
-        count = 0
-        totals = [torch.zeros_like(self.means, dtype=torch.float64) for _ in range(2)]
+        count, totals = 0, 0.0
         for x in chunks:
-            parts = [a.double() for a in self._activations(x)]
-            count += x.shape[0] * x.shape[2]
-            totals[0] += torch.cat([a.sum((0, 2, 3)) for a in parts])
-            totals[1] += torch.cat([a.square().sum((0, 2, 3)) for a in parts])
-        mean, square = (total / count for total in totals)
+            moments = [
+                torch.stack([a.mean(3), a.square_().mean(3)])[..., 0].cpu().double()
+                for a in self._activations(x)
+            ]
+            totals = totals + torch.cat(moments, dim=2).sum(1)
+            count += len(x)
+        mean, square = totals / count
         scale = (square - mean.square()).clamp(min=0).sqrt()
         rounding = 1e-5 * square.sqrt()
         self.means.copy_(mean)

@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 from scipy.stats import chi2_contingency
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -17,16 +18,22 @@ from ._report import GenerationReport, Score
 from ._resampling import bootstrap_error, half_samples
 from ._samples import balls_hit, mean_discrepancy, nearest_distances
 from ._scorers import labels_as_in_training
-from ._series import autocorrelations, squared_errors
-from ._validation import validate_labelled, validate_panel, validate_probabilities, validate_whole
+from ._series import autocorrelations, difference_of_means, squared_errors
+from ._validation import (
+    validate_labelled,
+    validate_one_kind,
+    validate_panel,
+    validate_probabilities,
+    validate_whole,
+)
 
 _FEW = 5  # series of a class
 _SHIFT = 0.01  # p-value of equal class frequencies
+_FOLDS = 5
 _OF_FEATURES = {
-    "Fréchet distance": distance_of_samples,
-    "kernel distance": mean_discrepancy,
-    "density": lambda real, gen: balls_hit(real, gen).density,
-    "coverage": lambda real, gen: balls_hit(real, gen).coverage,
+    ("Fréchet distance",): distance_of_samples,
+    ("kernel distance",): mean_discrepancy,
+    ("density", "coverage"): balls_hit,
 }
 
 
@@ -62,20 +69,20 @@ def generation_report(
     tokenizer : fitted VQTokenizer or None, default=None
         For what reconstructions alone reach. None: ``generator.tokenizer_`` if there is one.
     referee : classifier with ``transform`` or None, default=None
-        For IS and a second set of features. A fitted one is used as it is; None or one that is not
-        fitted is fitted to the training series: `FCNClassifier`.
+        For IS and a second set of features. A fitted one is used as it is; of one that is not
+        fitted a clone is fitted to the training series. None: `FCNClassifier`.
     extractor : transformer or None, default=None
         The same for features without labels: `RandomConvolutionExtractor`.
     classifier : estimator or None, default=None
         What CAS trains, see `classification_accuracy_score`.
     n_samples : int or None, default=None
-        Series to generate; None: as many as test series, within `max_samples`.
+        Series to generate, at most as many as test series are compared; None: as many.
     max_samples : int, default=1000
         Test series that generated ones are compared with, at most; drawn at random.
     n_repeats : int, default=20
         Half-samples behind standard errors and floors.
     random_state : int, RandomState instance or None, default=0
-        Of sampling, of half-samples and of a referee that is trained.
+        Of sampling, of half-samples and of the default referee.
 
     Returns
     -------
@@ -104,7 +111,10 @@ def generation_report(
         fcn = _fitted(fcn, real.as_given(real.train), real.y_train)
         compare.features("classifier", fcn)
         compare.classes(fcn)
-        compare.accuracy(gen.labelled(), classifier)
+        labelled = gen.labelled()
+        if labelled is not None and len(np.unique(labelled[1])) > 1:
+            compare.accuracy(labelled, classifier)
+    compare.two_samples(classifier)
     return report
 
 
@@ -121,11 +131,12 @@ class _Real:
             )
         if (self.y_train is None) != (self.y_test is None):
             raise ValueError("Only one of y_train and y_test is given: give both, or neither.")
+        if self.y_train is not None:
+            validate_one_kind(self.y_train, self.y_test, ("y_train", "y_test"))
         validate_whole("max_samples", max_samples, 4, 10**9)
-        picks = np.sort(rng.permutation(len(self.test))[:max_samples])
-        self.compared = self.test[picks]
-        if len(picks) < 4:
-            raise ValueError(f"X_test has {len(picks)} series; at least four are needed.")
+        self.compared = self.test[_picks(len(self.test), max_samples, rng)]
+        if len(self.compared) < 4:
+            raise ValueError(f"X_test has {len(self.compared)} series; at least four are needed.")
         self.is_flat = np.ndim(X_test) == 2
 
     def as_given(self, X):
@@ -149,21 +160,24 @@ class _Generated:
 
     def __init__(self, generator, real, n_samples, rng):
         self.generator, self.seed, self.y = None, random_seed(rng), None
-        n = len(real.compared) if n_samples is None else n_samples
-        X = generator
-        if hasattr(generator, "sample"):
-            validate_whole("n_samples", n, 4, 10**9)
+        X, n = generator, len(real.compared)
+        if hasattr(generator, "sample") and not hasattr(generator, "__array__"):  # no DataFrame
             self.generator = generator
+            if n_samples is not None:
+                validate_whole("n_samples", n_samples, 4, 10**9)
+                n = min(n, n_samples)
             X = generator.sample(n, random_state=self.seed)
-        elif isinstance(generator, tuple):
+        elif isinstance(generator, tuple) and len(generator) == 2 and np.ndim(generator[1]) == 1:
             X, self.y = validate_labelled(*generator, "gen")
+            if real.y_train is not None:
+                validate_one_kind(self.y, real.y_train, ("y_gen", "y_train"))
         self.X = validate_panel(X, "generated series", 4)
         if self.X.shape[1:] != real.test.shape[1:]:
             raise ValueError(
                 f"Generated and real series must have one shape, got {self.X.shape[1:]} and "
                 f"{real.test.shape[1:]} (channels, time points)."
             )
-        self.compared = self.X[: len(real.compared)]
+        self.compared = self.X[_picks(len(self.X), len(real.compared), rng)]
 
     def labelled(self):
         """Series and classes for CAS, or None where classes cannot be asked for."""
@@ -176,6 +190,11 @@ class _Generated:
         return validate_panel(X, "generated series"), labels
 
 
+def _picks(n, n_wanted, rng):
+    """Indices of so many of n rows, at random, in their order."""
+    return np.sort(rng.permutation(n)[:n_wanted])
+
+
 class _Comparison:
     """Adds the scores of generated against real series to a report."""
 
@@ -183,31 +202,33 @@ class _Comparison:
         self.report, self.real, self.gen = report, real, gen
         self.n_repeats, self.rng = n_repeats, rng
         self.again = again
+        self.train = real.train[_picks(len(real.train), len(gen.compared), rng)]
 
     def series(self):
         """Scores of the series themselves."""
         self.report.referees["series"] = ""
-        parts = [None if X is None else autocorrelations(X) for X in self._parts()]
-        difference = lambda real, gen: float(np.abs(real.mean(0) - gen.mean(0)).mean())  # noqa: E731
-        self._add("autocorrelation difference", "series", difference, parts, None)
+        if self.real.test.shape[2] > 1:
+            parts = [None if X is None else autocorrelations(X) for X in self._parts()]
+            self._add(("autocorrelation difference",), "series", difference_of_means, parts)
         self._memorization()
         if self.again is not None:
             errors = squared_errors(self.real.compared, self.again)
-            error = float(errors.mean())
-            se = bootstrap_error(np.mean, errors, self.rng)
-            n = len(errors)
-            self._append("reconstruction error", "series", error, se, n, n)
+            se, n = bootstrap_error(np.mean, errors, self.rng), len(errors)
+            self._append("reconstruction error", "series", float(errors.mean()), se, n, n)
 
     def _memorization(self):
         train, test, gen = (
             X.reshape(len(X), -1) for X in (self.real.train, self.real.compared, self.gen.compared)
         )
         fresh, found = nearest_distances(train, test), nearest_distances(train, gen)
-        if fresh.mean() == 0:
-            self.report.warnings.append("all test series are copies of training series")
+        if np.sum(fresh == 0) >= len(fresh) // 2:  # a half may hold nothing to compare with
+            self.report.warnings.append(
+                "half of the test series or more are copies of training series: no memorization "
+                "score"
+            )
             return
-        ratio = lambda real, gen: float(gen.mean() / real.mean())  # noqa: E731
-        self._add("memorization score", "series", ratio, [fresh, found, None, None], None)
+        parts = fresh, found, None, None
+        self._add(("memorization score",), "series", _ratio_of_means, parts)
 
     def features(self, referee, extractor):
         """Distances and neighbours in the features of an extractor."""
@@ -217,10 +238,10 @@ class _Comparison:
         if least <= d:
             self.report.warnings.append(
                 f"n={least} <= d={d} with {referee}: the Fréchet distance is mostly bias; read it "
-                "beside real at half."
+                "beside real at half"
             )
-        for name, function in _OF_FEATURES.items():
-            self._add(name, referee, function, parts, d)
+        for names, function in _OF_FEATURES.items():
+            self._add(names, referee, function, parts, d)
 
     def classes(self, classifier):
         """The inception score."""
@@ -241,60 +262,69 @@ class _Comparison:
         )
 
     def accuracy(self, labelled, classifier):
-        """CAS and the two-sample test, by a classifier trained for each."""
-        name, real, gen = "trained classifier", self.real, self.gen
+        """CAS: a classifier trained on generated series, and one on real series."""
+        X, y = labelled
+        real, name = self.real, self._trained(classifier)
+        test = real.as_given(real.test), real.y_test, classifier
+        right = correct_after_training(real.as_given(X), y, *test)
+        ceiling = correct_after_training(real.as_given(real.train), real.y_train, *test)
+        se, n = bootstrap_error(np.mean, right, self.rng), (len(right), len(X))
+        value, of_real = float(right.mean()), float(ceiling.mean())
+        self._append("classification accuracy", name, value, se, *n, of_real=of_real)
+
+    def two_samples(self, classifier):
+        """Whether a classifier tells real from generated series."""
+        parts = [self.real.as_given(X) for X in (self.real.compared, self.gen.compared)]
+        told = told_apart(*parts, classifier, _FOLDS, self.rng)
+        se, n = bootstrap_error(np.mean, told, self.rng), len(told) // 2
+        name, value = self._trained(classifier), float(told.mean())
+        self._append("two-sample accuracy", name, value, se, n, n, of_real=0.5)
+
+    def _trained(self, classifier):
         by = "random convolutions, ridge" if classifier is None else repr(classifier)
-        self.report.referees[name] = by
-        if labelled is not None and len(np.unique(labelled[1])) > 1:
-            X, y = labelled
-            test = real.as_given(real.test), real.y_test, classifier
-            right = correct_after_training(real.as_given(X), y, *test)
-            ceiling = correct_after_training(real.as_given(real.train), real.y_train, *test)
-            se = bootstrap_error(np.mean, right, self.rng)
-            value, of_real = float(right.mean()), float(ceiling.mean())
-            n = len(right), len(labelled[0])
-            self._append("classification accuracy", name, value, se, *n, of_real=of_real)
-        parts = [real.as_given(X) for X in (real.compared, gen.compared)]
-        told = told_apart(*parts, classifier, 5, self.rng)
-        se = bootstrap_error(np.mean, told, self.rng)
-        n = len(told) // 2
-        self._append("two-sample accuracy", name, float(told.mean()), se, n, n, of_real=0.5)
+        self.report.referees["trained classifier"] = by
+        return "trained classifier"
 
     def _seen(self, function, X):
         """What an estimator makes of series, in float64."""
         return np.asarray(function(self.real.as_given(X)), dtype=np.float64)
 
     def _parts(self):
-        train = self.real.train[: len(self.gen.compared)]
-        return self.real.compared, self.gen.compared, train, self.again
+        return self.real.compared, self.gen.compared, self.train, self.again
 
-    def _add(self, name, referee, function, parts, d):
-        """A score with half-samples: its error, and both values at one size."""
+    def _add(self, names, referee, function, parts, d=None):
+        """Scores of one function with half-samples: their errors, and both values at one size."""
         real, gen, train, again = parts
         found, floor = half_samples(function, real, gen, self.n_repeats, self.rng)
-        self._append(
-            name,
-            referee,
-            function(real, gen),
-            float(np.std(found, ddof=1)),
-            len(real),
-            len(gen),
-            d=d,
-            at_half=float(np.mean(found)),
-            real_at_half=float(np.mean(floor)),
-            of_train=None if train is None else function(real, train),
-            of_reconstructions=None if again is None else function(real, again),
-        )
+        columns = {
+            "at_half": found.mean(0),
+            "real_at_half": floor.mean(0),
+            "of_train": None if train is None else function(real, train),
+            "of_reconstructions": None if again is None else function(real, again),
+        }
+        values, errors = np.atleast_1d(function(real, gen), found.std(0, ddof=1))
+        for i, name in enumerate(names):
+            more = {k: float(np.atleast_1d(v)[i]) for k, v in columns.items() if v is not None}
+            n_train = None if train is None else len(train)
+            self._append(
+                name, referee, float(values[i]), float(errors[i]), len(real), len(gen),
+                n_train=n_train, d=d, **more,
+            )  # fmt: skip
 
     def _append(self, *values, **more):
         self.report.scores.append(Score(*values, **more))
 
 
+def _ratio_of_means(real, gen):
+    return float(gen.mean() / real.mean())
+
+
 def _fitted(estimator, *data):
+    """A fitted estimator, or a clone that is fitted here."""
     try:
         check_is_fitted(estimator)
     except NotFittedError:
-        return estimator.fit(*data)
+        return clone(estimator).fit(*data)
     return estimator
 
 
@@ -302,20 +332,28 @@ def _warnings(real, gen):
     found = []
     if real.y_train is None:
         return found
-    for name, y in (("training", real.y_train), ("test", real.y_test)):
-        classes, counts = np.unique(y, return_counts=True)
+    sets = {"training": real.y_train, "test": real.y_test, "generated": gen.y}
+    for name in ("training", "test"):
+        classes, counts = np.unique(sets[name], return_counts=True)
         if counts.min() < _FEW:
             rare = classes[counts < _FEW].tolist()
             found.append(f"fewer than {_FEW} {name} series of classes {rare}")
-    for name, y in (("test", real.y_test), ("generated", gen.y)):
-        if y is not None and _frequencies_differ(real.y_train, y):
+    for name in ("test", "generated"):
+        if sets[name] is not None and _frequencies_differ(real.y_train, sets[name]):
             found.append(f"label shift: class frequencies of {name} and training series differ")
+    for name in ("training", "generated"):
+        if sets[name] is not None:
+            missing = np.setdiff1d(real.y_test, sets[name]).tolist()
+            found += [f"classes {missing} of test series are missing in {name} series"] * bool(
+                missing
+            )
     return found
 
 
 def _frequencies_differ(y, other):
-    classes = np.unique(np.concatenate([y, other]))
+    classes, indices = np.unique(np.concatenate([y, other]), return_inverse=True)
     if len(classes) < 2:
         return False
-    table = [[np.sum(part == label) for label in classes] for part in (y, other)]
+    parts = indices[: len(y)], indices[len(y) :]
+    table = [np.bincount(part, minlength=len(classes)) for part in parts]
     return chi2_contingency(table).pvalue < _SHIFT

@@ -45,15 +45,20 @@ def frechet_distance(features_real, features_gen):
     .. [1] Heusel et al. "GANs trained by a two time-scale update rule converge to a local Nash
        equilibrium", 2017.
     """
-    real, gen = validate_two_samples(features_real, features_gen)
+    samples = validate_two_samples(features_real, features_gen)
+    _warn_of_few(*samples)
+    return distance_of_samples(*samples)
+
+
+def _warn_of_few(real, gen):
     least, width = min(len(real), len(gen)), real.shape[1]
     if least <= width:
         warn_user(
             f"n={least} <= d={width}: with so few samples of so many features the Fréchet "
-            "distance is mostly bias; compare it with that of real against real at equal sizes.",
+            "distance is mostly bias, and not one that falls with their number; compare it with "
+            "that of real against real at equal sizes.",
             FidelityWarning,
         )
-    return distance_of_samples(real, gen)
 
 
 def distance_of_samples(real, gen):
@@ -114,6 +119,12 @@ def frechet_distance_extrapolated(features_real, features_gen, *, n_points=15, r
     ValueError
         If a sample has fewer than four rows, is not finite, or widths differ.
 
+    Warns
+    -----
+    FidelityWarning
+        If a sample has no more rows than features: the bias does not fall with the inverse of
+        their number then, and the result means nothing.
+
     References
     ----------
     .. [1] Chong, Forsyth. "Effectively unbiased FID and Inception Score and where to find them",
@@ -121,6 +132,7 @@ def frechet_distance_extrapolated(features_real, features_gen, *, n_points=15, r
     """
     validate_whole("n_points", n_points, 2, 1000)
     samples = validate_two_samples(features_real, features_gen, min_samples=4)
+    _warn_of_few(*samples)
     return max(extrapolated(distance_of_samples, samples, n_points, random_state), 0.0)
 
 

@@ -12,9 +12,10 @@ class Score:
     name, referee : str
         Which score, and through which extractor or classifier.
     value, standard_error : float
-        By half-samples for distances and neighbours, by the bootstrap for the rest.
-    n_real, n_gen, d : int
-        Numbers of series compared, and of features.
+        By half-samples for distances and neighbours, by the bootstrap for the rest; that of the
+        accuracies given the generated series and the trained classifier.
+    n_real, n_gen, n_train, d : int
+        Numbers of test, generated and training series compared, and of features.
     at_half, real_at_half : float
         Mean score of generated and of other real series against real ones, at half the
         size: both of one size, so that their bias is one too.
@@ -32,6 +33,7 @@ class Score:
     standard_error: float
     n_real: int
     n_gen: int
+    n_train: int | None = None
     d: int | None = None
     at_half: float | None = None
     real_at_half: float | None = None
@@ -51,6 +53,7 @@ _COLUMNS = {
     "real": "of_real",
     "n real": "n_real",
     "n gen.": "n_gen",
+    "n train": "n_train",
     "d": "d",
 }
 

@@ -32,19 +32,29 @@ def half_samples(score, real, gen, n_repeats, rng):
     """A score at half the size: of generated against real rows, and of real against real.
 
     Over random halves without replacement the standard deviation of a score is its standard error
-    at full size; drawn with replacement, rows would be their own nearest neighbours.
+    at full size, or more where both samples are of one law and scores like the Fréchet distance
+    lie at their floor. Drawn with replacement, rows would be their own nearest neighbours.
+
+    Parameters
+    ----------
+    score : callable
+        ``score(real, gen)`` gives a float or an array.
+    real, gen : ndarray
+        At least as many real rows as generated ones.
+    n_repeats : int
+    rng : RandomState
 
     Returns
     -------
-    found, floor : list of float
+    found, floor : ndarray of shape (n_repeats, ...)
     """
     found, floor = [], []
+    n, m = len(real) // 2, len(gen) // 2
     for _ in range(n_repeats):
-        order, half = rng.permutation(len(real)), min(len(real), len(gen)) // 2
-        first, second = real[order[:half]], real[order[half : 2 * half]]
-        found.append(score(first, gen[rng.permutation(len(gen))[:half]]))
-        floor.append(score(first, second))
-    return found, floor
+        order = rng.permutation(len(real))
+        found.append(score(real[order[:n]], gen[rng.permutation(len(gen))[:m]]))
+        floor.append(score(real[order[:n]], real[order[n : n + m]]))
+    return np.array(found), np.array(floor)
 
 
 def bootstrap_error(score, rows, rng, n_repeats=200):

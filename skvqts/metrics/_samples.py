@@ -3,14 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import cdist
-from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
+from sklearn.metrics.pairwise import euclidean_distances, polynomial_kernel, rbf_kernel
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 
 from ._validation import validate_choice, validate_two_samples, validate_whole
 
 _BLOCK = 1024  # rows of a kernel matrix at a time
+_ROUNDING = 1e-12  # of squared distances
 
 
 def kernel_distance(features_real, features_gen, *, kernel="polynomial"):
@@ -64,7 +64,9 @@ def _mean_of_pairs(function, sample):
 
 
 def _gaussian_kernel(real):
-    width = 2 * real.var(0, ddof=1).sum() or 1.0  # mean squared distance of two real rows
+    width = 2 * real.var(0, ddof=1).sum()  # mean squared distance of two real rows
+    if width <= _ROUNDING * np.square(real).sum(1).max():
+        width = 1.0
     return lambda x, y: rbf_kernel(x, y, gamma=1 / (2 * width))
 
 
@@ -114,11 +116,15 @@ def density_coverage(features_real, features_gen, *, n_neighbors=5):
 def balls_hit(real, gen, n_neighbors=5):
     """`density_coverage` of valid float64 arrays."""
     k = min(n_neighbors, len(real) - 1)
+    real, gen = real - real.mean(0), gen - real.mean(0)
+    rounding = _ROUNDING * np.square(real).sum(1).max()  # so that ties are ties
     inside = []
     for rows in gen_batches(len(real), _BLOCK):
-        # the nearest real row is the row itself; one formula for both, so that ties are ties
-        radii = np.partition(cdist(real[rows], real), k, axis=1)[:, k]
-        inside.append((cdist(real[rows], gen) <= radii[:, None]).sum(1))
+        within = euclidean_distances(real[rows], real, squared=True)
+        within[np.arange(len(within)), np.arange(len(real))[rows]] = 0.0  # the nearest is itself
+        radii = np.partition(within, k, axis=1)[:, k, None]
+        across = euclidean_distances(real[rows], gen, squared=True)
+        inside.append((across <= radii + rounding).sum(1))
     inside = np.concatenate(inside)
     return DensityCoverage(float(inside.sum() / (k * len(gen))), float((inside > 0).mean()))
 

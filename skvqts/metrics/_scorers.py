@@ -4,7 +4,7 @@ They work wherever scikit-learn takes a callable `scoring`, in `cross_val_score`
 ``GridSearchCV(generator, scoring={...}, refit=...)``.
 """
 
-import warnings
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone, is_classifier
@@ -13,13 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._classifier import FCNClassifier
 from .._random_convolutions import RandomConvolutionExtractor
-from ..exceptions import FidelityWarning
+from .._validation import random_seed
 from ._classifiers import classification_accuracy_score
-from ._frechet import frechet_distance
+from ._frechet import distance_of_samples, frechet_distance
 from ._inception import inception_score
 from ._samples import density_coverage, kernel_distance, memorization_score
 from ._series import autocorrelation_difference
-from ._validation import validate_choice
+from ._validation import validate_choice, validate_two_samples, validate_whole
 
 _LEAST_LABELLED = 1000  # series that CAS trains on, as published
 
@@ -32,6 +32,11 @@ def _coverage(features_real, features_gen):
     return density_coverage(features_real, features_gen).coverage
 
 
+def _freshness(X_gen, X_train, X_real):
+    """The memorization score, up to 1: what lies farther away than real series is not better."""
+    return min(memorization_score(X_gen, X_train, X_real), 1.0)
+
+
 # what a score function takes, and whether greater is better
 _KNOWN = {
     frechet_distance: ("features", False),
@@ -40,7 +45,7 @@ _KNOWN = {
     _coverage: ("features", True),
     inception_score: ("probabilities", True),
     classification_accuracy_score: ("labels", True),
-    memorization_score: ("training", True),
+    _freshness: ("training", True),
     autocorrelation_difference: ("series", False),
 }
 _TAKES = ("features", "probabilities", "labels", "training", "series")
@@ -52,7 +57,7 @@ _NAMED = {
     "coverage": _coverage,
     "inception_score": inception_score,
     "classification_accuracy": classification_accuracy_score,
-    "memorization": memorization_score,
+    "memorization": _freshness,
     "neg_autocorrelation_difference": autocorrelation_difference,
 }
 
@@ -71,8 +76,8 @@ def make_generation_scorer(
     Parameters
     ----------
     score : str or callable
-        A name of `get_scorer_names`, a function of `skvqts.metrics`, or one of your own, then
-        with `takes` and `greater_is_better`.
+        A name of `get_scorer_names`, the function of `skvqts.metrics` behind one, or any other,
+        then with `takes` and `greater_is_better`.
 
     referee : estimator or None, default=None
         What series are seen through: a transformer for features, a classifier for
@@ -84,7 +89,7 @@ def make_generation_scorer(
         "neg_fcn_fid".
 
     takes : str or None, default=None
-        How `score` is called; None for functions of `skvqts.metrics`:
+        How `score` is called; None for those that have a name:
 
         - "features": ``score(features_real, features_gen)``
         - "probabilities": ``score(probabilities_gen)``
@@ -93,7 +98,7 @@ def make_generation_scorer(
         - "labels": ``score(X_gen, y_gen, X_real, y_real, classifier=referee)``
 
     greater_is_better : bool or None, default=None
-        False: the scorer gives the negative. None for functions of `skvqts.metrics`.
+        False: the scorer gives the negative. None for those that have a name.
 
     n_samples : int or None, default=None
         Series to generate. None: as many as real ones; for "labels" as many of each class as the
@@ -101,7 +106,8 @@ def make_generation_scorer(
         same proportion for 1,000 in all if those are fewer.
 
     random_state : int, RandomState instance or None, default=0
-        Handed to ``generator.sample``.
+        Handed to ``generator.sample``; what is no int becomes one here, so that all calls of a
+        scorer agree.
 
     Returns
     -------
@@ -112,7 +118,8 @@ def make_generation_scorer(
     Raises
     ------
     ValueError
-        If `score` or `takes` is unknown, or `takes` is missing for a function of your own.
+        If `score`, `takes` or `n_samples` is not valid, or `takes` is missing for a function that
+        has no name.
 
     Examples
     --------
@@ -130,10 +137,14 @@ def make_generation_scorer(
     greater = known[1] if greater_is_better is None else greater_is_better
     if takes is None or greater is None:
         raise ValueError(
-            "make_generation_scorer needs `takes` and `greater_is_better` for a function that is "
-            "not of skvqts.metrics."
+            "make_generation_scorer needs `takes` and `greater_is_better` for a function that no "
+            f"name in {sorted(_NAMED)} stands for."
         )
     validate_choice("takes", takes, _TAKES)
+    if n_samples is not None:
+        validate_whole("n_samples", n_samples, 1, 10**9)
+    if not isinstance(random_state, Integral):
+        random_state = random_seed(random_state)
     if referee is None and (takes == "probabilities" or by_classifier):
         referee = FCNClassifier(random_state=0)
     elif referee is None and takes == "features":
@@ -183,10 +194,10 @@ class GenerationScorer:
 
     def _of_features(self, estimator, X, y):
         referee = self._fitted(estimator, X)
-        generated = self._sample(estimator, X)
-        with warnings.catch_warnings():  # candidates are compared at equal sizes
-            warnings.simplefilter("ignore", FidelityWarning)
-            return self.score(referee.transform(X), referee.transform(generated))
+        seen = referee.transform(X), referee.transform(self._sample(estimator, X))
+        if self.score is frechet_distance:  # candidates are compared at equal sizes: no warning
+            return distance_of_samples(*validate_two_samples(*seen))
+        return self.score(*seen)
 
     def _of_probabilities(self, estimator, X, y):
         referee = self._fitted(estimator, X)
@@ -207,7 +218,10 @@ class GenerationScorer:
 
     def _sample(self, estimator, X):
         n = len(X) if self.n_samples is None else self.n_samples
-        return estimator.sample(n, random_state=self.random_state)
+        generated = np.asarray(estimator.sample(n, random_state=self.random_state))
+        if generated.ndim == 3 and np.ndim(X) == 2 and generated.shape[1] == 1:
+            return generated[:, 0]
+        return generated
 
     def _fitted(self, estimator, X):
         try:
@@ -220,7 +234,11 @@ class GenerationScorer:
     def __repr__(self):
         sign = "" if self.greater_is_better else "-"
         referee = "" if self.referee is None else f", {self.referee!r}"
-        return f"GenerationScorer({sign}{self.score.__name__}{referee})"
+        return f"GenerationScorer({sign}{_name(self.score)}{referee})"
+
+
+def _name(function):
+    return getattr(function, "__name__", repr(function))
 
 
 def training_data(generator, scorer):
@@ -258,6 +276,8 @@ classification_accuracy_scorer = _SCORERS["classification_accuracy"]
 def get_scorer(name):
     """A ready-made scorer of generators.
 
+    "memorization" is cut off at 1, where generated series are as fresh as real ones; "density" is
+    not, and can be high for few modes: look at "coverage" beside it.
     "neg_fcn_fid" and "inception_score" train an `FCNClassifier` on the generator's own training
     data in every call; `make_generation_scorer` with a fitted referee trains none.
 

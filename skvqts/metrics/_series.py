@@ -32,22 +32,30 @@ def autocorrelation_difference(X_real, X_gen, *, n_lags=None):
     .. [1] Ang et al. "TSGBench: time series generation benchmark", 2023.
     """
     real, gen = validate_two_panels(X_real, X_gen, min_timepoints=2)
-    n_timepoints = real.shape[2]
-    n_lags = max(1, n_timepoints // 2) if n_lags is None else n_lags
-    validate_whole("n_lags", n_lags, 1, n_timepoints - 1)
-    means = [autocorrelations(part)[..., 1 : n_lags + 1].mean(0) for part in (real, gen)]
-    return float(np.abs(means[0] - means[1]).mean())
+    if n_lags is not None:
+        validate_whole("n_lags", n_lags, 1, real.shape[2] - 1)
+    return difference_of_means(*(autocorrelations(part, n_lags) for part in (real, gen)))
 
 
-def autocorrelations(X):
-    """Of each series and channel at all lags, ``(n, c, t)``; by the Fourier transform."""
+def difference_of_means(real, gen):
+    """Mean absolute difference of the means over rows."""
+    return float(np.abs(real.mean(0) - gen.mean(0)).mean())
+
+
+def autocorrelations(X, n_lags=None):
+    """Of each series and channel at lags 1 to `n_lags`, ``(n, c, n_lags)``; by a Fourier transform.
+
+    None: up to half of the series.
+    """
     n_timepoints = X.shape[2]
+    n_lags = max(1, n_timepoints // 2) if n_lags is None else n_lags
     centred = X - X.mean(2, keepdims=True)
     power = np.abs(np.fft.rfft(centred, 2 * n_timepoints)) ** 2
     products = np.fft.irfft(power)[..., :n_timepoints]
     norms = products[..., :1]
     varies = norms > _ROUNDING**2 * np.square(X).sum(2, keepdims=True)
-    return np.where(varies, products / np.where(varies, norms, 1.0), 0.0)
+    found = np.where(varies, products / np.where(varies, norms, 1.0), 0.0)
+    return found[..., 1 : n_lags + 1]
 
 
 def reconstruction_error(X, X_reconstructed):

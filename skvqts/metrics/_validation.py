@@ -3,10 +3,9 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import assert_all_finite, check_array, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_array
 
-from .._validation import as_array_like
+from .._validation import as_array_like, checked_labels
 
 _US = "skvqts.metrics"
 _LARGEST = 1e150
@@ -106,19 +105,15 @@ def validate_labelled(X, y, name):
     X = validate_panel(X, f"X_{name}")
     if y is None:
         raise ValueError(f"y_{name} is needed, but it is None.")
-    y = column_or_1d(y, warn=True)
-    if y.dtype == object and any(label is None or label != label for label in y):
-        raise ValueError(f"y_{name} contains NaN or None: every series needs a label.")
-    if y.dtype == object and len({isinstance(label, str) for label in y}) > 1:
-        raise TypeError(f"y_{name} mixes strings with other labels.")
-    assert_all_finite(y, input_name=f"y_{name}")
-    if len(X) != len(y):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: {[len(X), len(y)]} in "
-            f"X_{name} and y_{name}."
-        )
-    check_classification_targets(y)
-    return X, y
+    return X, checked_labels(y, len(X), f"y_{name}")
+
+
+def validate_one_kind(y, other, names):
+    """Labels of two sets can be compared: strings both, or neither."""
+    kinds = [isinstance(labels[0], str) for labels in (y, other)]
+    if kinds[0] != kinds[1]:
+        first, second = ("strings" if kind else "no strings" for kind in kinds)
+        raise ValueError(f"{names[0]} holds {first} and {names[1]} {second}: use one kind.")
 
 
 def validate_gaussian(mean, covariance, name):
