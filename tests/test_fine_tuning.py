@@ -209,7 +209,7 @@ def test_refused_shapes_and_labels(frozen):
         make(frozen).fit(X, Y[:60])
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         make(frozen).fit(X, X[:, 0])
-    with pytest.raises(ValueError, match="Input y contains None"):
+    with pytest.raises(ValueError, match="Input y contains NaN or None"):
         make(frozen).fit(X, np.where(INDICES, Y.astype(object), None))
     with pytest.raises(ValueError, match="Input y contains NaN"):
         make(frozen).fit(X, np.where(INDICES, 1.0, np.nan))
