@@ -143,9 +143,10 @@ def published_cell(data, options, seed, make, parameters):
 
 
 def published_models(options):
-    objective = BarlowTwins(projector_width=options.projector)
-    return {"naive": (VQTokenizer, {})} | {
-        f"barlow_twins {augmentation} {options.projector}": (
+    steps, width = options.steps, options.projector
+    objective = BarlowTwins(projector_width=width)
+    return {f"naive, {steps} steps": (VQTokenizer, {})} | {
+        f"barlow_twins {augmentation}, projector {width}, {steps} steps": (
             VQTokenizer,
             {"ssl": objective, "augmentation": augmentation},
         )
@@ -188,7 +189,7 @@ def run(cells, mode, sets, options):
                 )
                 numbers = {k: v for k, v in row.items() if isinstance(v, float)}
                 found = "  ".join(f"{k} {v:.3f}" for k, v in numbers.items())
-                print(f"{name:<24}{seed:>2} {model:<34}{found}", flush=True)
+                print(f"{name:<24}{seed:>2} {model:<50}{found}", flush=True)
 
 
 def chosen(models, options):
