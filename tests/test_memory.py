@@ -88,16 +88,23 @@ print(peak.mb - out.nbytes / 2**20)
     assert measured(code, name, str(tmp_path), str(n)) < 300
 
 
-@pytest.mark.parametrize("name", ["VQTokenizer", "SSLFeatureExtractor"])
-def test_series_of_a_hundred_thousand_points(name):
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("VQTokenizer", "width=16, latent_dim=16"),
+        ("SSLFeatureExtractor", "width=16, latent_dim=16"),
+        ("RandomConvolutionExtractor", "n_kernels=1000"),
+    ],
+)
+def test_series_of_a_hundred_thousand_points(name, size):
     code = """
 X = np.sin(np.arange(400_000) / 50).reshape(4, 100_000) * np.arange(1, 5)[:, None]
 with Peak() as peak:
-    transformer = make(max_epochs=2, width=16, latent_dim=16).fit(X)
+    transformer = make(max_epochs=2, SIZE).fit(X)
     out = transformer.transform(X[:1])
     if hasattr(transformer, "decode"):
         assert transformer.decode(transformer.encode(X)).shape == X.shape
 assert np.isfinite(out).all()
 print(peak.mb)
 """
-    assert measured(code, name) < 1000
+    assert measured(code.replace("SIZE", size), name) < 1000

@@ -23,7 +23,7 @@ from skvqts.metrics._resampling import bootstrap_error, half_samples
 from . import tally
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
-from .transformers import fcn, fitted_classifier
+from .transformers import fcn, fitted, fitted_classifier
 
 mpl.use("Agg")
 
@@ -244,6 +244,13 @@ def test_features_instead_of_series_and_axes_of_your_own(generator):
     assert shown.ax_ is ax
     assert shown.ax_.get_title() == "features"
     assert len(shown.points) == 89
+
+
+def test_latents_of_a_tokenizer_by_class():
+    tokenizer = fitted("VQTokenizer")
+    shown = LatentDisplay.from_estimator(tokenizer, *two_shapes(24), method="tsne")
+    assert shown.points.shape == (24, 2)
+    assert len(shown.ax_.collections) == 2
 
 
 def test_latents_by_class():
