@@ -22,6 +22,7 @@ from skvqts.metrics import (
     inception_score,
     kernel_distance,
     make_generation_scorer,
+    memorization_score,
     neg_fid_scorer,
 )
 
@@ -162,6 +163,8 @@ def _difference_of_means(X_real, X_gen):
 
 def test_partial_functions_other_seeds_and_other_forms_of_series():
     generator = ResamplingGenerator().fit(TRAIN[0][:, None], TRAIN[1])  # samples are (n, 1, t)
+    named = make_generation_scorer("memorization")(generator, TEST[0][:, None])
+    assert make_generation_scorer(memorization_score)(generator, TEST[0][:, None]) == named
     rbf = partial(kernel_distance, kernel="rbf")
     referee = PCA(3).fit(TRAIN[0])
     more = {"referee": referee, "takes": "features", "greater_is_better": False}

@@ -24,15 +24,17 @@ from ._validation import validate_choice, validate_two_samples, validate_whole
 _LEAST_LABELLED = 1000  # series that CAS trains on, as published
 
 
-def _density(features_real, features_gen):
+def density(features_real, features_gen):
+    """The first of `density_coverage`."""
     return density_coverage(features_real, features_gen).density
 
 
-def _coverage(features_real, features_gen):
+def coverage(features_real, features_gen):
+    """The second of `density_coverage`."""
     return density_coverage(features_real, features_gen).coverage
 
 
-def _freshness(X_gen, X_train, X_real):
+def capped_memorization_score(X_gen, X_train, X_real):
     """The memorization score, up to 1: what lies farther away than real series is not better."""
     return min(memorization_score(X_gen, X_train, X_real), 1.0)
 
@@ -41,11 +43,11 @@ def _freshness(X_gen, X_train, X_real):
 _KNOWN = {
     frechet_distance: ("features", False),
     kernel_distance: ("features", False),
-    _density: ("features", True),
-    _coverage: ("features", True),
+    density: ("features", True),
+    coverage: ("features", True),
     inception_score: ("probabilities", True),
     classification_accuracy_score: ("labels", True),
-    _freshness: ("training", True),
+    capped_memorization_score: ("training", True),
     autocorrelation_difference: ("series", False),
 }
 _TAKES = ("features", "probabilities", "labels", "training", "series")
@@ -53,11 +55,11 @@ _NAMED = {
     "neg_fid": frechet_distance,
     "neg_fcn_fid": frechet_distance,
     "neg_kernel_distance": kernel_distance,
-    "density": _density,
-    "coverage": _coverage,
+    "density": density,
+    "coverage": coverage,
     "inception_score": inception_score,
     "classification_accuracy": classification_accuracy_score,
-    "memorization": _freshness,
+    "memorization": capped_memorization_score,
     "neg_autocorrelation_difference": autocorrelation_difference,
 }
 
@@ -132,6 +134,7 @@ def make_generation_scorer(
     if isinstance(score, str):
         validate_choice("score", score, tuple(_NAMED))
         score = _NAMED[score]
+    score = capped_memorization_score if score is memorization_score else score
     known = _KNOWN.get(score, (None, None))
     takes = known[0] if takes is None else takes
     greater = known[1] if greater_is_better is None else greater_is_better
