@@ -1,4 +1,4 @@
-"""The only module that judges user input: series, tokens, parameters, seeds, devices."""
+"""The only module that judges what estimators are given; scores have `metrics/_validation.py`."""
 
 from contextlib import contextmanager
 from functools import partial
