@@ -1,9 +1,11 @@
 """Scikit-learn-compatible discrete representation learning and generation of time series."""
 
 from . import augmentation, metrics, objectives
+from ._autoregressive_prior import AutoregressivePriorGenerator
 from ._classifier import FCNClassifier
 from ._extractor import SSLFeatureExtractor
 from ._fine_tuning import FineTunedClassifier
+from ._masked_prior import MaskedPriorGenerator
 from ._random_convolutions import RandomConvolutionExtractor
 from ._tokenizer import VQTokenizer
 from ._version import __version__
@@ -16,11 +18,13 @@ from .exceptions import (
 )
 
 __all__ = [
+    "AutoregressivePriorGenerator",
     "CollapseWarning",
     "DivergedError",
     "FCNClassifier",
     "FidelityWarning",
     "FineTunedClassifier",
+    "MaskedPriorGenerator",
     "NotInvertibleError",
     "RandomConvolutionExtractor",
     "SSLFeatureExtractor",

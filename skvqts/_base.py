@@ -90,8 +90,7 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         targets = self._targets(y, series, warm)
         device, generator = resolve_device(self.device), generator_from(self.random_state)
         plan = self._plan(len(series))
-        n_points = plan.n_epochs * len(series) * series.shape[2]
-        n_threads = self.n_threads or default_n_threads(n_points)
+        n_threads = self.n_threads or default_n_threads(self._work(plan, series))
         origin = self._prepare(series, warm, generator)
         with (
             computing(device, n_threads, training=True),
@@ -126,6 +125,14 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         """Series that a training step needs."""
         return 1
 
+    def _work(self, plan, series):
+        """Time points that training sees, which decides the number of threads."""
+        return plan.n_epochs * len(series) * series.shape[2]
+
+    def _n_rows(self, n_series):
+        """Rows of an epoch."""
+        return n_series
+
     def _plan(self, n_series):
         plan = TrainingPlan(
             n_epochs=self._auto_epochs,
@@ -139,7 +146,7 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         )
         if self.max_epochs != "auto":
             return replace(plan, n_epochs=int(self.max_epochs))
-        n_batches = plan.n_batches(n_series - self._n_held_out(n_series))
+        n_batches = plan.n_batches(self._n_rows(n_series - self._n_held_out(n_series)))
         return replace(plan, n_epochs=max(plan.n_epochs, -(-self._auto_steps // n_batches)))
 
     def _n_held_out(self, n_series):
@@ -245,6 +252,23 @@ class SeriesTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def held_out_by_class(classes, generator):
+    """An order of series, of which the first hold a like share of every class.
+
+    Parameters
+    ----------
+    classes : int64 ndarray of shape (n,)
+    generator : torch.Generator
+    """
+    order = torch.randperm(len(classes), generator=generator, device="cpu")
+    classes = torch.from_numpy(classes)[order]
+    place = torch.empty(len(classes), dtype=torch.float64, device="cpu")
+    for label in classes.unique():
+        mine = (classes == label).nonzero()[:, 0]
+        place[mine] = (torch.arange(len(mine), dtype=torch.float64) + 0.5) / len(mine)
+    return order[place.argsort(stable=True)]
 
 
 class Task:

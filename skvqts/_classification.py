@@ -1,12 +1,11 @@
 """What classifiers of series share: labels, predictions, hold-out by class."""
 
 import numpy as np
-import torch
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import SeriesEstimator, Task
+from ._base import SeriesEstimator, Task, held_out_by_class
 from ._codec import Reader
 from ._nn.classifier import cross_entropy
 from ._validation import validate_labels, validate_series
@@ -104,13 +103,7 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator):
 
     def _held_out_first(self, targets, n_series, generator):
         """Of every class a like share; one that has a single series keeps it for training."""
-        order = torch.randperm(n_series, generator=generator, device="cpu")
-        classes = torch.from_numpy(targets[0])[order]
-        place = torch.empty(n_series, dtype=torch.float64, device="cpu")
-        for label in classes.unique():
-            mine = (classes == label).nonzero()[:, 0]
-            place[mine] = (torch.arange(len(mine), dtype=torch.float64) + 0.5) / len(mine)
-        return order[place.argsort(stable=True)]
+        return held_out_by_class(targets[0], generator)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -74,6 +74,14 @@ class Codec(Reader):
 
         return self._chunked(residual_chunk, series)[0]
 
+    def distances(self, series):
+        """Squared distances ``(n, N, K)`` of latents to codes, infinite to those of other bands."""
+
+        def distance_chunk(chunk):
+            return [self.network.distances(self.network.encode(self._scaled(chunk))).cpu().numpy()]
+
+        return self._chunked(distance_chunk, series)[0]
+
     def decode_ids(self, ids):
         """Series ``(n, c, t)`` of token ids ``(n, N)``."""
         return self._decode(self.network.embed, ids)

@@ -3,15 +3,13 @@
 from copy import deepcopy
 from functools import partial
 
-import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from ._classification import ClassificationTask, SeriesClassifier
 from ._extractor import SSLFeatureExtractor
+from ._nested import fitted_inside, seeded_clone
 from ._nn.classifier import make_classifier
 from ._nn.initialise import build
 from ._tokenizer import VQTokenizer
@@ -209,44 +207,18 @@ class FineTunedClassifier(SeriesClassifier):
     def _prepare(self, series, warm, generator):
         """The pretrained transformer, its scaling and its architecture."""
         if isinstance(self.pretrained, FrozenEstimator):
-            transformer = self._fitted_transformer(self.pretrained.estimator)
+            transformer = fitted_inside(self, "pretrained", (SSLFeatureExtractor, VQTokenizer))
         else:
             transformer = self._new_transformer(series, generator)
         self._encoder_constructor = transformer._encoder_constructor()
         self._latent_dim, self._scaler = transformer._latent_dim, transformer._scaler
         return transformer
 
-    def _fitted_transformer(self, transformer):
-        if not isinstance(transformer, (SSLFeatureExtractor, VQTokenizer)):
-            raise TypeError(
-                "FrozenEstimator as `pretrained` must hold an SSLFeatureExtractor or a "
-                f"VQTokenizer, got {type(transformer).__name__}."
-            )
-        check_is_fitted(transformer)
-        ours, theirs = (getattr(e, "feature_names_in_", None) for e in (self, transformer))
-        if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
-            raise ValueError(
-                "The feature names should match those that were passed to fit of the pretrained "
-                f"{type(transformer).__name__}."
-            )
-        for shape, unit in (("n_channels_in_", "channels"), ("n_timepoints_in_", "time points")):
-            ours, theirs = getattr(self, shape), getattr(transformer, shape)
-            if ours != theirs:
-                raise ValueError(
-                    f"X has {ours} {unit}, but the pretrained {type(transformer).__name__} is "
-                    f"expecting {theirs} {unit} as input."
-                )
-        return transformer
-
     def _new_transformer(self, series, generator):
-        if self.pretrained is None:
-            shared = {name: getattr(self, name) for name in _SHARED}
-            transformer = SSLFeatureExtractor(**shared)
-        else:
-            transformer = clone(self.pretrained)
-        if transformer.random_state is None:
-            seed = torch.randint(2**31 - 1, (1,), generator=generator, device="cpu")
-            transformer.set_params(random_state=int(seed))
+        transformer = self.pretrained
+        if transformer is None:
+            transformer = SSLFeatureExtractor(**{name: getattr(self, name) for name in _SHARED})
+        transformer = seeded_clone(transformer, generator)
         if self.start == "random":
             return transformer._untrained(series)
         return transformer.fit(series)

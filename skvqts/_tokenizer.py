@@ -80,9 +80,14 @@ class VQTokenizer(SeriesTransformer):
         many. "auto" is 4 for "stft", as published, else 2.
 
     downsampled_width : int or "auto", default="auto"
-        About how many tokens there are along time; the exact number follows from the
-        length, see `token_shape_`. "auto" is 8 for "stft", which has five rows of tokens,
-        else 32.
+        About how many tokens there are along time (of two bands, in the high one); the exact
+        number follows from the length, see `token_shape_`. "auto" is 8 for "stft", which has
+        five rows of tokens, else 32.
+
+    n_bands : {1, 2}, default=1
+        1: one encoder, codebook and decoder for the whole series. 2: low and high frequencies,
+        which add up to the series, have one each; the low band has a quarter of the tokens
+        along time, and both have `codebook_size` codes [2]_.
 
     code_dim : int or None, default=None
         Dimension of the codes; latents are mapped linearly to it and back. None: `latent_dim`.
@@ -183,12 +188,12 @@ class VQTokenizer(SeriesTransformer):
 
     Attributes
     ----------
-    codebook_ : ndarray of shape (codebook_size, code_dim)
-        The codes.
-    codebook_usage_ : ndarray of shape (codebook_size,)
+    codebook_ : ndarray of shape (n_bands * codebook_size, code_dim)
+        The codes, of the low band first.
+    codebook_usage_ : ndarray of shape (n_bands * codebook_size,)
         Share of each code among the tokens of the training set.
     perplexity_ : float
-        Of `codebook_usage_`: from 1 (one code) to `codebook_size` (all alike).
+        Of `codebook_usage_`: from 1 (one code) to the number of codes (all alike).
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean of each loss term per epoch, unweighted: "reconstruction", "commitment", with `ssl`
         "augmented" and "ssl", ...; their weighted sum "loss"; with early stopping,
@@ -198,8 +203,8 @@ class VQTokenizer(SeriesTransformer):
     interrupted_ : bool
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch.
     token_shape_ : tuple of (int, int)
-        Rows and columns of the tokens of each band: ``((1, N),)`` but for "stft", with time as
-        column. Tokens are in row-major order.
+        Rows and columns of the tokens of each band: ``((1, N),)`` for one band but for "stft", with
+        time as column. Tokens are in row-major order, those of the low band first.
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int
@@ -237,6 +242,7 @@ class VQTokenizer(SeriesTransformer):
         **SeriesTransformer._parameter_constraints,
         "codebook_size": [Whole(1)],
         "output": [StrOptions(set(OUTPUTS))],
+        "n_bands": [Whole(1, 2, closed="both")],
         "code_dim": [Whole(1), None],
         "normalize_codes": ["boolean"],
         "codebook_update": [StrOptions({"ema", "gradient"})],
@@ -261,6 +267,7 @@ class VQTokenizer(SeriesTransformer):
         latent_dim="auto",
         n_blocks="auto",
         downsampled_width="auto",
+        n_bands=1,
         code_dim=None,
         normalize_codes=False,
         codebook_update="ema",
@@ -296,6 +303,7 @@ class VQTokenizer(SeriesTransformer):
         self.latent_dim = latent_dim
         self.n_blocks = n_blocks
         self.downsampled_width = downsampled_width
+        self.n_bands = n_bands
         self.code_dim = code_dim
         self.normalize_codes = normalize_codes
         self.codebook_update = codebook_update
@@ -375,7 +383,7 @@ class VQTokenizer(SeriesTransformer):
         if self.output == "tokens":
             return self.decode(X)
         if self.output == "one_hot":
-            ids = validate_one_hot(self, X, self._n_tokens, len(self.codebook_))
+            ids = validate_one_hot(self, X, self._code_ranges)
             return self._shaped(self._codec().decode_ids(ids))
         X = validate_read_out(self, X, self._n_tokens * self._latent_dim)
         return self._shaped(self._codec().decode_latents(X.reshape(len(X), self._n_tokens, -1)))
@@ -399,14 +407,15 @@ class VQTokenizer(SeriesTransformer):
         Parameters
         ----------
         tokens : array-like of shape (n, n_tokens)
-            Whole numbers in ``[0, codebook_size)``.
+            Whole numbers in ``[0, codebook_size)``, for those of the high of two bands in
+            ``[codebook_size, 2 * codebook_size)``.
 
         Returns
         -------
         X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
         """
         check_is_fitted(self)
-        ids = validate_tokens(self, tokens, self._n_tokens, len(self.codebook_))
+        ids = validate_tokens(self, tokens, self._code_ranges)
         return self._shaped(self._codec().decode_ids(ids))
 
     def score(self, X, y=None):
@@ -429,6 +438,14 @@ class VQTokenizer(SeriesTransformer):
     @property
     def _n_tokens(self):
         return sum(rows * columns for rows, columns in self.token_shape_)
+
+    @property
+    def _code_ranges(self):
+        """First code of each token's band and the one after its last: ``(N, 2)``."""
+        n_codes = len(self.codebook_) // len(self.token_shape_)
+        n_tokens = [rows * columns for rows, columns in self.token_shape_]
+        first = np.repeat(np.arange(len(n_tokens)) * n_codes, n_tokens)
+        return np.column_stack([first, first + n_codes])
 
     def _module_constructor(self):
         return partial(make_vqvae, **self._architecture)
@@ -472,6 +489,7 @@ class VQTokenizer(SeriesTransformer):
                 "revival_threshold": self.revival_threshold,
                 "orthogonal_weight": self.orthogonal_weight,
             },
+            "n_bands": self.n_bands,
         }
 
     def _describe(self, series):

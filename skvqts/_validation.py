@@ -1,5 +1,6 @@
 """The only module that judges what estimators are given; scores have `metrics/_validation.py`."""
 
+import os
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Number, Real
@@ -7,7 +8,7 @@ from numbers import Integral, Number, Real
 import numpy as np
 import torch
 from sklearn.utils import assert_all_finite, check_array, check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, validate_data
 
@@ -30,7 +31,7 @@ class _Number(Interval):
 Whole, Decimal = partial(_Number, Integral), partial(_Number, Real)
 
 
-def validate_series(estimator, X, *, reset=False, min_samples=1):
+def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
     """Series as a finite ``(n, c, t)`` array of float32 or float64, not copied without need.
 
     Parameters
@@ -41,6 +42,8 @@ def validate_series(estimator, X, *, reset=False, min_samples=1):
         True: the estimator takes on the shape of `X`, as ``n_channels_in_``, ``n_timepoints_in_``,
         ``n_features_in_`` and ``feature_names_in_``. False: `X` must have that shape.
     min_samples : int
+    missing : bool
+        Whether NaN stands for a missing value and is let pass.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def validate_series(estimator, X, *, reset=False, min_samples=1):
             X = _validate_panel(estimator, X, reset, min_samples)
         else:
             X = _validate_table(estimator, X, reset, min_samples)[:, None, :]
-    _check_values(X, estimator)
+    _check_values(X, estimator, missing)
     if reset:
         _, estimator.n_channels_in_, estimator.n_timepoints_in_ = X.shape
         estimator._series_shape = X.shape[1:] if is_panel else X.shape[2:]
@@ -175,9 +178,11 @@ def _check_same_shape(estimator, X):
         )
 
 
-def _check_values(X, estimator):
-    name, lowest, highest = type(estimator).__name__, X.min(), X.max()
-    if np.isnan(lowest):
+def _check_values(X, estimator, missing):
+    name = type(estimator).__name__
+    lowest, highest = (np.fmin, np.fmax) if missing else (np.minimum, np.maximum)
+    lowest, highest = lowest.reduce(X, axis=None), highest.reduce(X, axis=None)
+    if np.isnan(lowest) and not missing:
         raise ValueError(
             f"Input X contains NaN: {name} does not accept missing values, interpolate them or "
             "leave those series out."
@@ -220,6 +225,19 @@ def checked_labels(y, n_samples, argument, name=None):
         )
     check_classification_targets(y)
     return y
+
+
+def validate_n_samples(n_samples, n_values, name):
+    """Whole and positive, and a sample of series of `n_values` values that fits into memory."""
+    validate_parameter_constraints({"n_samples": [Whole(1)]}, {"n_samples": n_samples}, name)
+    n_bytes = 4 * int(n_samples) * int(n_values)
+    if hasattr(os, "sysconf") and n_bytes > os.sysconf("SC_PAGE_SIZE") * os.sysconf(
+        "SC_PHYS_PAGES"
+    ):
+        raise ValueError(
+            f"n_samples={n_samples} series need {n_bytes / 2**30:.0f} GiB, more than this machine "
+            "has: sample in parts, each with a random_state of its own."
+        )
 
 
 def random_seed(random_state):
@@ -265,22 +283,33 @@ def _is_present(device):
     return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
 
 
-def validate_tokens(estimator, ids, n_tokens, n_codes):
-    """Token ids as an int64 ``(n, n_tokens)`` array with values in ``[0, n_codes)``."""
-    name = type(estimator).__name__
+def validate_tokens(estimator, ids, ranges):
+    """Token ids as an int64 ``(n, N)`` array, each in its range: ``ranges`` is ``(N, 2)``."""
+    name, n_tokens = type(estimator).__name__, len(ranges)
     ids = check_array(
         as_array_like(ids, name), dtype=None, estimator=estimator, input_name="token ids"
     )
-    if ids.dtype.kind not in "biuf":
-        raise ValueError(f"token ids must be whole numbers in [0, {n_codes}).")
-    if ids.shape[1] != n_tokens:
+    if ids.dtype.kind in "biuf" and ids.shape[1] != n_tokens:
         raise ValueError(
             f"X has {ids.shape[1]} tokens per series, but {name} is expecting {n_tokens}."
         )
-    whole = ids.astype(np.int64)
-    if not np.array_equal(whole, ids) or whole.min() < 0 or whole.max() >= n_codes:
-        raise ValueError(f"token ids must be whole numbers in [0, {n_codes}).")
+    whole = ids.astype(np.int64) if ids.dtype.kind in "biuf" else None
+    if whole is None or not np.array_equal(whole, ids) or not _within(whole, ranges):
+        raise ValueError(f"token ids must be whole numbers in {_told(ranges)}.")
     return whole
+
+
+def _within(ids, ranges):
+    return bool((ids >= ranges[:, 0]).all() and (ids < ranges[:, 1]).all())
+
+
+def _told(ranges):
+    """Ranges in words, once for the tokens of each band."""
+    bands, counts = np.unique(ranges, axis=0, return_counts=True)
+    if len(bands) == 1:
+        return f"[{bands[0, 0]}, {bands[0, 1]})"
+    parts = zip(bands.tolist(), counts.tolist(), strict=True)
+    return " and ".join(f"[{a}, {b}) for {n} tokens" for (a, b), n in parts)
 
 
 def validate_read_out(estimator, X, n_columns):
@@ -295,10 +324,11 @@ def validate_read_out(estimator, X, n_columns):
     return X
 
 
-def validate_one_hot(estimator, X, n_tokens, n_codes):
-    """Ids ``(n, n_tokens)`` of a one-hot ``(n, n_tokens * n_codes)`` matrix."""
+def validate_one_hot(estimator, X, ranges):
+    """Ids ``(n, N)`` of a one-hot ``(n, N * K)`` matrix, each in its range."""
+    n_tokens, n_codes = len(ranges), ranges.max()
     cells = validate_read_out(estimator, X, n_tokens * n_codes).reshape(len(X), n_tokens, n_codes)
     ids = cells.argmax(2)
-    if not np.array_equal(cells, np.arange(n_codes) == ids[..., None]):
-        raise ValueError("X must hold exactly one 1 per token and 0 elsewhere.")
+    if not (np.array_equal(cells, np.arange(n_codes) == ids[..., None]) and _within(ids, ranges)):
+        raise ValueError("X must hold exactly one 1 per token, at a code of its band, and 0 else.")
     return ids

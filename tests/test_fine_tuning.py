@@ -188,7 +188,11 @@ def test_pickle_and_threads(frozen):
     ("pretrained", "error", "message"),
     [
         (SVC(), ValueError, "'pretrained' parameter of FineTunedClassifier"),
-        (FrozenEstimator(SVC()), TypeError, "must hold an SSLFeatureExtractor or a VQTokenizer"),
+        (
+            FrozenEstimator(SVC()),
+            TypeError,
+            "must hold a fitted SSLFeatureExtractor or a fitted VQ",
+        ),
         (FrozenEstimator(extractor()), NotFittedError, "SSLFeatureExtractor instance is not fit"),
         (extractor(width=-1), ValueError, "'width' parameter of SSLFeatureExtractor"),
     ],

@@ -25,7 +25,9 @@ def task(ssl="barlow_twins", view="quantized", augmented_weight=0.1):
     generator = torch.Generator().manual_seed(0)
     size = front_end_size("conv", width=8, latent_dim=8, n_blocks=1, downsampled_width=8)
     network = build(
-        lambda: make_vqvae(1, 32, frontend="conv", size=size, quantizer={"codebook_size": 6}),
+        lambda: make_vqvae(
+            1, 32, frontend="conv", size=size, quantizer={"codebook_size": 6}, n_bands=1
+        ),
         generator,
     ).train()
     x = torch.tensor(two_shapes(16)[0], dtype=torch.float32)[:, None]

@@ -6,17 +6,20 @@ after the other; the ids of a band start where those of the last one end.
 """
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
 
+from ..functional.spectral import split_bands
 from .conv import ConvDecoder, ConvEncoder
 from .layers import recorded
 from .multiscale import MultiScaleEncoder
 from .quantizer import Quantizer
-from .stft import STFTDecoder, STFTEncoder
+from .stft import N_FFT, STFTDecoder, STFTEncoder
 
 _KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
+_FEWER_LOW_TOKENS = 4  # times as many tokens along time has the high band (TimeVQVAE: 8 and 32)
 
 
 class Band(nn.Module):
@@ -132,10 +135,25 @@ class VQVAE(nn.Module):
         ids = zip(quantized, self._code_offsets(), strict=True)
         return torch.cat([q.ids + offset for q, offset in ids], dim=1)
 
+    def distances(self, quantized):
+        """Squared distances ``(B, N, K)`` to the joint codebook, infinite to other bands' codes."""
+        codes = self.codebook()
+        every = torch.cat([torch.cdist(q.vectors, codes).square() for q in quantized], dim=1)
+        for own, start, band in zip(
+            self._per_band(every), self._code_offsets(), self.bands, strict=True
+        ):
+            stop = start + len(band.quantizer.codebook)
+            own[..., :start], own[..., stop:] = torch.inf, torch.inf
+        return every
+
     def embed(self, ids):
-        """Decoder input ``(B, N, D)`` of token ids ``(B, N)`` in the joint codebook."""
+        """Decoder input ``(B, N, D)`` of token ids ``(B, N)`` in the joint codebook.
+
+        Ids below those of their band, as of rows that pad a chunk, are taken as its first.
+        """
         parts = zip(self.bands, self._per_band(ids), self._code_offsets(), strict=True)
-        return torch.cat([band.quantizer.embed(i - offset) for band, i, offset in parts], dim=1)
+        own = [(band.quantizer, (i - offset).clamp(min=0)) for band, i, offset in parts]
+        return torch.cat([quantizer.embed(i) for quantizer, i in own], dim=1)
 
     def decode(self, z):
         """Series ``(B, C, T)`` of decoder input ``(B, N, D)``."""
@@ -194,24 +212,35 @@ def make_decoder(n_channels, n_timepoints, grid, *, frontend, size):
     return FRONT_ENDS[frontend][1](n_channels, n_timepoints, grid, **size)
 
 
-def make_vqvae(n_channels, n_timepoints, *, frontend, size, quantizer):
-    """The plain VQ-VAE: one band.
+def make_vqvae(n_channels, n_timepoints, *, frontend, size, quantizer, n_bands):
+    """A VQ-VAE of one band, or of low and high frequencies.
 
     Parameters
     ----------
     n_channels, n_timepoints : int
-    frontend : {"conv", "stft"}
+    frontend : {"conv", "multiscale", "stft"}
     size : dict
-        Width, depth and so on, parameters of the encoder and the decoder.
+        Width, depth and so on, parameters of the encoder and the decoder. The low band has a
+        quarter of the tokens along time.
     quantizer : dict
         Parameters of `Quantizer`.
+    n_bands : {1, 2}
     """
-    shape = {"n_channels": n_channels, "n_timepoints": n_timepoints}
-    encoder = make_encoder(**shape, frontend=frontend, size=size)
-    decoder = make_decoder(**shape, grid=encoder.grid, frontend=frontend, size=size)
-    return VQVAE([Band(encoder, Quantizer(size["latent_dim"], **quantizer), decoder)])
+    shape = {"n_channels": n_channels, "n_timepoints": n_timepoints, "frontend": frontend}
+    if n_bands == 1:
+        return VQVAE([_make_band(**shape, size=size, quantizer=quantizer)])
+    columns = max(1, size["downsampled_width"] // _FEWER_LOW_TOKENS)
+    sizes = size | {"downsampled_width": columns}, size
+    bands = [_make_band(**shape, size=of_band, quantizer=quantizer) for of_band in sizes]
+    return VQVAE(bands, partial(split_bands, n_fft=N_FFT))
+
+
+def _make_band(*, size, quantizer, **shape):
+    encoder = make_encoder(**shape, size=size)
+    decoder = make_decoder(**shape, grid=encoder.grid, size=size)
+    return Band(encoder, Quantizer(size["latent_dim"], **quantizer), decoder)
 
 
 def make_encoders(**architecture):
-    """The encoders of the plain VQ-VAE."""
+    """The encoders of a VQ-VAE."""
     return make_vqvae(**architecture).encoders()

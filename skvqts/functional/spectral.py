@@ -5,6 +5,7 @@ one-sided, not normalised (NC-VQVAE, TimeVQVAE).
 """
 
 import torch
+import torch.nn.functional as F
 
 
 def n_frames(n_timepoints, n_fft):
@@ -49,6 +50,24 @@ def istft(u, n_timepoints, n_fft):
         length=n_timepoints,
     )
     return x.reshape(batch, channels // 2, n_timepoints)
+
+
+def split_bands(x, n_fft):
+    """Low and high frequencies of series ``(B, C, T)``, which add up to them.
+
+    The low band keeps the lowest row of the STFT, the high band is what is left (TimeVQVAE).
+    Series too short for the window are repeated at their last value to where it fits.
+
+    Returns
+    -------
+    bands : list of two Tensors of shape (B, C, T)
+    """
+    length = x.shape[-1]
+    padded = F.pad(x, (0, max(0, n_fft // 2 + 1 - length)), mode="replicate")
+    u = stft(padded, n_fft)
+    u[:, :, 1:] = 0
+    low = istft(u, padded.shape[-1], n_fft)[..., :length]
+    return [low, x - low]
 
 
 def _window(n_fft, like):

@@ -1,0 +1,60 @@
+"""Missing values in series, and which tokens lie where in time."""
+
+import numpy as np
+
+
+def interpolated(series, known):
+    """Series ``(n, c, t)`` with unknown values on straight lines between their neighbours.
+
+    Beyond the first and the last known value of a channel those are repeated; a channel without any
+    becomes 0. Known values stay as they are.
+    """
+    filled = np.where(known, series, 0.0)
+    places = np.arange(series.shape[2])
+    for row, channel in np.argwhere(~known.all(axis=2)):
+        seen = known[row, channel]
+        if seen.any():
+            values = np.interp(places[~seen], places[seen], series[row, channel, seen])
+            filled[row, channel, ~seen] = values
+    return filled
+
+
+def tokens_at(points, grid):
+    """Tokens ``(n, N)`` whose share of time holds any of the points ``(n, t)``.
+
+    Parameters
+    ----------
+    points : bool ndarray of shape (n, t)
+    grid : tuple of (int, int)
+        Rows and columns of the tokens of each band.
+    """
+    parts = []
+    for rows, columns in grid:
+        hit = np.zeros((len(points), columns), dtype=bool)
+        series, places = points.nonzero()
+        hit[series, column_of(places, columns, points.shape[1])] = True
+        parts.append(np.tile(hit, (1, rows)))
+    return np.concatenate(parts, axis=1)
+
+
+def column_of(places, n_columns, n_timepoints):
+    """The column of tokens that time points belong to."""
+    return places * n_columns // n_timepoints
+
+
+def window_masks(window, grid, n_timepoints):
+    """Masks of all windows of about `window` time points, and which points each covers.
+
+    Returns
+    -------
+    masks : list of bool ndarray of shape (M, rows * columns), one per band
+        The tokens of each window; all bands have the same M windows.
+    covered : bool ndarray of shape (M, n_timepoints)
+    """
+    finest = max(columns for _, columns in grid)
+    first = np.arange(finest) * n_timepoints // finest
+    starts = np.unique(np.minimum(first, n_timepoints - window))
+    places = np.arange(n_timepoints)
+    covered = (places >= starts[:, None]) & (places < starts[:, None] + window)
+    masks = [tokens_at(covered, (shape,)) for shape in grid]
+    return masks, covered

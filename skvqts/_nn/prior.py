@@ -1,0 +1,223 @@
+"""The prior over tokens: transformers that predict the tokens of a band from those around them.
+
+Each band has a transformer of its own, which sees the tokens of all bands before it and, of its own
+band, those that are not masked (or, causally, those that come before). One band is the plain model.
+"""
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import accumulate
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+_dropping = ContextVar("dropping")  # the generator that dropout draws from
+
+
+@contextmanager
+def dropping(generator):
+    """Inside, layers of dropout in training mode draw from `generator`."""
+    token = _dropping.set(generator)
+    try:
+        yield
+    finally:
+        _dropping.reset(token)
+
+
+class Dropout(nn.Module):
+    """Dropout that draws from the generator of `dropping`, never from torch's global one.
+
+    Eight values share one random number, a byte each: `p` is rounded to a 256th.
+    """
+
+    def __init__(self, p):
+        super().__init__()
+        self.threshold = round(256 * p)
+
+    def forward(self, x):
+        if not self.training or self.threshold == 0:
+            return x
+        bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device="cpu")
+        bits.random_(-(2**63), None, generator=_dropping.get())
+        kept = bits.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
+        return x * kept.to(x.device, x.dtype).mul_(256 / (256 - self.threshold))
+
+
+class RMSNorm(nn.Module):
+    """``x / rms(x)``, scaled per dimension (Zhang and Sennrich 2019)."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width))
+
+    def initialise(self, generator):
+        nn.init.ones_(self.weight)
+
+    def forward(self, x):
+        return F.rms_norm(x, self.weight.shape, self.weight, eps=1e-6)
+
+
+class Attention(nn.Module):
+    """Self-attention of all tokens, or causal, without biases."""
+
+    def __init__(self, width, n_heads, head_dim, causal):
+        super().__init__()
+        self.n_heads, self.causal = n_heads, causal
+        self.project = nn.Linear(width, 3 * n_heads * head_dim, bias=False)
+        self.join = nn.Linear(n_heads * head_dim, width, bias=False)
+
+    def forward(self, x):
+        heads = self.project(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(*heads, is_causal=self.causal)
+        return self.join(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward network, both normalised before (pre-norm) and added."""
+
+    def __init__(self, width, n_heads, head_dim, feedforward, dropout, causal):
+        super().__init__()
+        attention = Attention(width, n_heads, head_dim, causal)
+        self.attend = nn.Sequential(RMSNorm(width), attention, Dropout(dropout))
+        self.feed = nn.Sequential(
+            RMSNorm(width),
+            nn.Linear(width, feedforward),
+            nn.GELU(),
+            nn.Linear(feedforward, width),
+            Dropout(dropout),
+        )
+
+    def forward(self, x):
+        x = x + self.attend(x)
+        return x + self.feed(x)
+
+
+class BandPrior(nn.Module):
+    """Logits ``(B, N, K)`` of the tokens of one band.
+
+    Parameters
+    ----------
+    n_context : int
+        Tokens of earlier bands, before those of this one.
+    n_tokens : int
+        Tokens N of this band.
+    first_code, n_codes : int
+        Ids of this band's codes: K from the first on. Smaller ids are those of earlier bands;
+        the one after the last is the mask.
+    n_classes : int
+        The id `n_classes` stands for no class in particular.
+    code_dim : int
+    width, n_layers, n_heads, head_dim, feedforward, dropout
+        Of the transformer.
+    causal : bool
+        Predict each token from those before it.
+    """
+
+    def __init__(
+        self,
+        n_context,
+        n_tokens,
+        first_code,
+        n_codes,
+        n_classes,
+        code_dim,
+        *,
+        width,
+        n_layers,
+        n_heads,
+        head_dim,
+        feedforward,
+        dropout,
+        causal,
+    ):
+        super().__init__()
+        self.n_tokens, self.first_code, self.causal = n_tokens, first_code, causal
+        self.mask_id = first_code + n_codes
+        self.codes = nn.Parameter(torch.empty(self.mask_id + 1, code_dim))
+        self.embed = nn.Linear(code_dim, width, bias=False)
+        self.positions = nn.Parameter(torch.empty(n_context + n_tokens, width))
+        self.classes = nn.Parameter(torch.empty(n_classes + 1, width))
+        self.dropout = Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(width, n_heads, head_dim, feedforward, dropout, causal) for _ in range(n_layers)
+        )
+        self.norm = RMSNorm(width)
+        self.head = nn.Linear(width, n_codes, bias=False)
+        self.bias = nn.Parameter(torch.empty(n_tokens, n_codes))
+
+    def initialise(self, generator):
+        """Small random embeddings, and a head that predicts nothing yet but `bias`."""
+        nn.init.normal_(self.codes, generator=generator)
+        for embedding in (self.positions, self.classes):
+            nn.init.normal_(embedding, std=0.02, generator=generator)
+        nn.init.zeros_(self.bias)
+
+    @torch.no_grad()
+    def start_from(self, codebook, ids):
+        """Embed tokens as their codes, and predict the frequencies of ``ids`` at each place.
+
+        Parameters
+        ----------
+        codebook : Tensor of shape (first_code + K, code_dim)
+        ids : int64 Tensor of shape (n, N)
+            This band's training tokens.
+        """
+        centred = codebook - codebook.mean(0)
+        self.codes[:-1] = centred / centred.square().mean().sqrt().clamp(min=1e-12)
+        counts = F.one_hot(ids - self.first_code, self.bias.shape[1]).float().sum(0)
+        overall = counts.sum(0) / counts.sum()
+        self.bias.copy_(((counts + 2 * overall + 0.01) / (len(ids) + 2)).log())
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, ids, classes):
+        """Logits given token ids ``(B, n_context + N)`` and classes ``(B,)``."""
+        x = self.embed(F.embedding(ids, self.codes)) + self.positions
+        x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
+        x = self.dropout(x[:, :-1] if self.causal else x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x[:, -self.n_tokens :])) + self.bias
+
+
+class Prior(nn.Module):
+    """The priors of all bands.
+
+    Parameters
+    ----------
+    n_tokens, n_codes : sequence of int
+        Of each band.
+    n_classes, code_dim : int
+    transformer : dict
+        Its width, depth and so on.
+    """
+
+    def __init__(self, n_tokens, n_codes, n_classes, code_dim, *, transformer):
+        super().__init__()
+        self.n_tokens = tuple(n_tokens)
+        starts, codes = [0, *accumulate(n_tokens)], [0, *accumulate(n_codes)]
+        self.bands = nn.ModuleList(
+            BandPrior(starts[b], n, codes[b], k, n_classes, code_dim, **transformer)
+            for b, (n, k) in enumerate(zip(n_tokens, n_codes, strict=True))
+        )
+
+    def start_from(self, codebook, ids):
+        """Embeddings from the codes and biases from the training tokens ``(n, N)``."""
+        for band, mine in zip(self.bands, ids.split(self.n_tokens, dim=1), strict=True):
+            band.start_from(codebook[: band.mask_id], mine)
+
+    def logits(self, band, ids, masks, classes):
+        """Logits ``(B, N_b, K_b)`` of band number `band`.
+
+        Parameters
+        ----------
+        ids : int64 Tensor of shape (B, N)
+            Joint ids of the tokens of all bands, of which those of later bands are not used.
+        masks : bool Tensor of shape (B, N_b)
+            Tokens of the band that are hidden; a causal prior sees those before each all the same.
+        classes : int64 Tensor of shape (B,)
+        """
+        prior, stop = self.bands[band], sum(self.n_tokens[: band + 1])
+        start = stop - self.n_tokens[band]
+        mine = ids[:, start:stop].masked_fill(masks, prior.mask_id)
+        return prior(torch.cat([ids[:, :start], mine], dim=1), classes)

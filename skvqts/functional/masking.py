@@ -1,0 +1,132 @@
+"""Masks of token sequences: how many tokens are hidden, which, and what that weighs.
+
+Masked modelling of tokens (Chang et al. 2022, MaskGIT), with schedules stated as the share of
+tokens that is *masked*. A mask is True where a token is hidden.
+"""
+
+import math
+
+import torch
+
+_SHARES = {
+    "cosine": lambda u: torch.cos(math.pi / 2 * u),
+    "linear": lambda u: 1 - u,
+    "square": lambda u: 1 - u * u,
+}
+SCHEDULES = tuple(_SHARES)
+
+
+def masked_share(u, schedule):
+    """Share of tokens that is masked at time `u`: from 1 at 0 to 0 at 1.
+
+    Parameters
+    ----------
+    u : Tensor
+        In [0, 1].
+    schedule : {"cosine", "linear", "square"}
+    """
+    return _SHARES[schedule](u)
+
+
+def masked_counts(n_tokens, n_steps, schedule):
+    """Tokens that stay masked after each step of iterative decoding.
+
+    ``floor(N share(i / T))`` for i = 1..T, as published.
+
+    Parameters
+    ----------
+    n_tokens : int64 Tensor of shape (B,)
+        Tokens that are masked before the first step.
+    n_steps : int
+    schedule : {"cosine", "linear", "square"}
+
+    Returns
+    -------
+    counts : int64 Tensor of shape (n_steps, B)
+        The last row is 0.
+    """
+    u = torch.arange(1, n_steps + 1, dtype=torch.float64, device=n_tokens.device) / n_steps
+    shares = masked_share(u, schedule)
+    shares[-1] = 0.0
+    return (shares[:, None] * n_tokens).floor().long()
+
+
+def draw_counts(n_rows, n_tokens, schedule, generator):
+    """Tokens to mask in each row of a training batch, at least one: int64 ``(n_rows,)``.
+
+    With the schedule "likelihood", all numbers from 1 to `n_tokens` are equally likely.
+    """
+    u = torch.rand(n_rows, generator=generator, device="cpu")
+    share = masked_share(u, "linear" if schedule == "likelihood" else schedule)
+    return (share * n_tokens).ceil().long().clamp(1, n_tokens)
+
+
+def draw_masks(counts, n_tokens, generator):
+    """Masks ``(B, n_tokens)`` with ``counts`` hidden tokens each, at random places."""
+    noise = torch.rand(len(counts), n_tokens, generator=generator, device="cpu")
+    return ranks(noise) < counts[:, None]
+
+
+def ranks(values):
+    """Rank of each value within its row, 0 for the smallest; ties in the order of columns."""
+    return values.argsort(dim=1, stable=True).argsort(dim=1, stable=True)
+
+
+def stratified_masks(n_tokens, n_masks, generator):
+    """Masks for the likelihood bound, their counts spread evenly over 1..N.
+
+    Returns
+    -------
+    masks : bool Tensor of shape (n_masks, n_tokens)
+    weights : float64 Tensor of shape (n_masks,)
+        ``N / (m n_masks)`` for a mask that hides m tokens: what :func:`likelihood_bound` takes.
+    """
+    places = torch.rand(n_masks, generator=generator, device="cpu", dtype=torch.float64)
+    places = (places + torch.arange(n_masks)) / n_masks
+    counts = (1 + (places * n_tokens).long()).clamp(max=n_tokens)
+    return draw_masks(counts, n_tokens, generator), n_tokens / (counts.double() * n_masks)
+
+
+def likelihood_bound(log_probabilities, masks, weights):
+    """Lower bound of the log-likelihood of token sequences, in nats.
+
+    ``sum_m 1/m E_masks[sum_masked log p(s_i | visible)]``: the mean log-likelihood over all
+    orders in which tokens can be revealed one by one (Uria et al. 2014; Ou et al. 2024), which by
+    Jensen's inequality is at most the log of the mean likelihood.
+
+    Parameters
+    ----------
+    log_probabilities : Tensor of shape (M, B, N)
+        Of the tokens of each row, given those that mask m leaves visible.
+    masks : bool Tensor of shape (M, N)
+    weights : Tensor of shape (M,)
+
+    Returns
+    -------
+    bound : float64 Tensor of shape (B,)
+    """
+    hidden = log_probabilities.double() * masks[:, None]
+    return (hidden.sum(2) * weights[:, None]).sum(0)
+
+
+def masked_cross_entropy(losses, masks, schedule):
+    """Mean loss of the hidden tokens of a training batch.
+
+    Parameters
+    ----------
+    losses : Tensor of shape (B, N)
+        Cross-entropy of every token.
+    masks : bool Tensor of shape (B, N)
+        At least one hidden token a row.
+    schedule : str
+        With "likelihood" every row counts the same, whatever it hides: then the mean over draws
+        is the negative bound of :func:`likelihood_bound` per token.
+
+    Returns
+    -------
+    loss : scalar Tensor
+    """
+    hidden = losses * masks
+    if schedule == "likelihood":
+        return (hidden.sum(1) / masks.sum(1)).mean()
+    return hidden.sum() / masks.sum()
