@@ -128,7 +128,7 @@ class SeriesGenerator(SeriesEstimator):
         seed = random_seed(random_state)
         if classes is None:
             classes = self._drawn_classes(n_samples, seed)
-        hidden = np.ones((len(classes), sum(self._architecture["n_tokens"])), dtype=bool)
+        hidden = np.ones((len(classes), sum(self._n_tokens)), dtype=bool)
         X = self._decoded(self._filled(np.zeros(hidden.shape, np.int64), hidden, classes, seed))
         return (X, self.classes_[classes]) if return_y else X
 
@@ -296,6 +296,11 @@ class SeriesGenerator(SeriesEstimator):
         return np.searchsorted(ends, heights, side="right").clip(max=self._n_classes - 1)
 
     @property
+    def _n_tokens(self):
+        """Of each band."""
+        return [rows * columns for rows, columns in self._tokens["grid"]]
+
+    @property
     def _n_classes(self):
         return self._architecture["n_classes"]
 
@@ -322,13 +327,10 @@ class SeriesGenerator(SeriesEstimator):
         self.residual_scale_ = np.maximum(scale, np.finfo(np.float32).eps)
 
     def _network_arguments(self):
-        grid = self._tokens["grid"]
         head_dim, feedforward = self.head_dim, self.feedforward
         return {
-            "n_tokens": tuple(rows * columns for rows, columns in grid),
-            "n_codes": (self._tokens["n_codes"],) * len(grid),
+            **self._tokens,
             "n_classes": len(self.classes_) if hasattr(self, "classes_") else 0,
-            "code_dim": self._tokens["code_dim"],
             "transformer": {
                 "width": self.width,
                 "n_layers": self.n_layers,
@@ -369,7 +371,7 @@ class SeriesGenerator(SeriesEstimator):
         data = [part[train].to(device) for part in parts]
         if not n_held_out:
             return data, None
-        rows, masks = judged(n_held_out, self._architecture["n_tokens"], self._causal, generator)
+        rows, masks = judged(n_held_out, self._n_tokens, self._causal, generator)
         rows = order[:n_held_out][rows]
         return data, [part.to(device) for part in (ids[rows], parts[1][rows], masks)]
 

@@ -6,12 +6,12 @@ band, those that are not masked (or, causally, those that come before). One band
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+_EMBEDDED = 0.5  # standard deviation of new embeddings; those of codes have about 0.6
 _dropping = ContextVar("dropping")  # the generator that dropout draws from
 
 
@@ -58,8 +58,29 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, eps=1e-6)
 
 
+def rotary_angles(times, head_dim):
+    """Angles ``(n, head_dim // 2)`` by which queries and keys are turned (Su et al. 2021, RoPE).
+
+    Parameters
+    ----------
+    times : Tensor of shape (n,)
+        Where each token lies in time.
+    head_dim : int
+    """
+    half = head_dim // 2
+    slowest = max(100.0, float(times.max()))
+    rates = slowest ** -(torch.arange(half, device=times.device) / max(1, half))
+    return times[:, None] * rates
+
+
+def turned(x, cos, sin):
+    """Pairs of dimensions of ``(..., n, d)`` turned by angles; a last odd one stays."""
+    a, b, rest = x.tensor_split((cos.shape[1], 2 * cos.shape[1]), dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], dim=-1)
+
+
 class Attention(nn.Module):
-    """Self-attention of all tokens, or causal, without biases."""
+    """Self-attention of all tokens, or causal, by rotary positions and without biases."""
 
     def __init__(self, width, n_heads, head_dim, causal):
         super().__init__()
@@ -67,9 +88,10 @@ class Attention(nn.Module):
         self.project = nn.Linear(width, 3 * n_heads * head_dim, bias=False)
         self.join = nn.Linear(n_heads * head_dim, width, bias=False)
 
-    def forward(self, x):
+    def forward(self, x, cos, sin):
         heads = self.project(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(*heads, is_causal=self.causal)
+        queries, keys = turned(heads[:2], cos, sin)
+        mixed = F.scaled_dot_product_attention(queries, keys, heads[2], is_causal=self.causal)
         return self.join(mixed.transpose(1, 2).flatten(2))
 
 
@@ -78,8 +100,9 @@ class Block(nn.Module):
 
     def __init__(self, width, n_heads, head_dim, feedforward, dropout, causal):
         super().__init__()
-        attention = Attention(width, n_heads, head_dim, causal)
-        self.attend = nn.Sequential(RMSNorm(width), attention, Dropout(dropout))
+        self.norm = RMSNorm(width)
+        self.attention = Attention(width, n_heads, head_dim, causal)
+        self.dropout = Dropout(dropout)
         self.feed = nn.Sequential(
             RMSNorm(width),
             nn.Linear(width, feedforward),
@@ -88,8 +111,8 @@ class Block(nn.Module):
             Dropout(dropout),
         )
 
-    def forward(self, x):
-        x = x + self.attend(x)
+    def forward(self, x, cos, sin):
+        x = x + self.dropout(self.attention(self.norm(x), cos, sin))
         return x + self.feed(x)
 
 
@@ -98,8 +121,9 @@ class BandPrior(nn.Module):
 
     Parameters
     ----------
-    n_context : int
-        Tokens of earlier bands, before those of this one.
+    times : sequence of float
+        Where the tokens of earlier bands and then the N of this one lie in time, in units of the
+        finest band's columns.
     n_tokens : int
         Tokens N of this band.
     first_code, n_codes : int
@@ -116,7 +140,7 @@ class BandPrior(nn.Module):
 
     def __init__(
         self,
-        n_context,
+        times,
         n_tokens,
         first_code,
         n_codes,
@@ -132,12 +156,13 @@ class BandPrior(nn.Module):
         causal,
     ):
         super().__init__()
-        self.n_tokens, self.first_code, self.causal = n_tokens, first_code, causal
-        self.mask_id = first_code + n_codes
+        self.times, self.n_tokens, self.first_code = times, n_tokens, first_code
+        self.causal, self.mask_id = causal, first_code + n_codes
         self.codes = nn.Parameter(torch.empty(self.mask_id + 1, code_dim))
         self.embed = nn.Linear(code_dim, width, bias=False)
-        self.positions = nn.Parameter(torch.empty(n_context + n_tokens, width))
+        self.positions = nn.Parameter(torch.empty(len(times), width))
         self.classes = nn.Parameter(torch.empty(n_classes + 1, width))
+        self.register_buffer("angles", torch.empty(1 + len(times), head_dim // 2))
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(width, n_heads, head_dim, feedforward, dropout, causal) for _ in range(n_layers)
@@ -147,11 +172,13 @@ class BandPrior(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_tokens, n_codes))
 
     def initialise(self, generator):
-        """Small random embeddings, and a head that predicts nothing yet but `bias`."""
+        """Random embeddings, as large as those of the codes, or hidden tokens look all alike."""
         nn.init.normal_(self.codes, generator=generator)
         for embedding in (self.positions, self.classes):
-            nn.init.normal_(embedding, std=0.02, generator=generator)
+            nn.init.normal_(embedding, std=_EMBEDDED, generator=generator)
         nn.init.zeros_(self.bias)
+        times = torch.tensor([0.0, *self.times])  # the class comes first
+        self.angles.copy_(rotary_angles(times, 2 * self.angles.shape[1]))
 
     @torch.no_grad()
     def start_from(self, codebook, ids):
@@ -171,12 +198,13 @@ class BandPrior(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, ids, classes):
-        """Logits given token ids ``(B, n_context + N)`` and classes ``(B,)``."""
+        """Logits given token ids ``(B, len(times))`` and classes ``(B,)``."""
         x = self.embed(F.embedding(ids, self.codes)) + self.positions
         x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
         x = self.dropout(x[:, :-1] if self.causal else x)
+        cos, sin = self.angles[: x.shape[1]].cos(), self.angles[: x.shape[1]].sin()
         for block in self.blocks:
-            x = block(x)
+            x = block(x, cos, sin)
         return self.head(self.norm(x[:, -self.n_tokens :])) + self.bias
 
 
@@ -185,21 +213,23 @@ class Prior(nn.Module):
 
     Parameters
     ----------
-    n_tokens, n_codes : sequence of int
+    grid : sequence of (int, int)
+        Rows and columns of the tokens of each band.
+    n_codes : int
         Of each band.
     n_classes, code_dim : int
     transformer : dict
         Its width, depth and so on.
     """
 
-    def __init__(self, n_tokens, n_codes, n_classes, code_dim, *, transformer):
+    def __init__(self, grid, n_codes, n_classes, code_dim, *, transformer):
         super().__init__()
-        self.n_tokens = tuple(n_tokens)
-        starts, codes = [0, *accumulate(n_tokens)], [0, *accumulate(n_codes)]
-        self.bands = nn.ModuleList(
-            BandPrior(starts[b], n, codes[b], k, n_classes, code_dim, **transformer)
-            for b, (n, k) in enumerate(zip(n_tokens, n_codes, strict=True))
-        )
+        self.n_tokens = tuple(rows * columns for rows, columns in grid)
+        self.bands, times = nn.ModuleList(), []
+        for index, shape in enumerate(grid):
+            times = [*times, *_times(shape, max(columns for _, columns in grid))]
+            arguments = times, self.n_tokens[index], index * n_codes, n_codes, n_classes, code_dim
+            self.bands.append(BandPrior(*arguments, **transformer))
 
     def start_from(self, codebook, ids):
         """Embeddings from the codes and biases from the training tokens ``(n, N)``."""
@@ -214,10 +244,19 @@ class Prior(nn.Module):
         ids : int64 Tensor of shape (B, N)
             Joint ids of the tokens of all bands, of which those of later bands are not used.
         masks : bool Tensor of shape (B, N_b)
-            Tokens of the band that are hidden; a causal prior sees those before each all the same.
+            Tokens of the band that are hidden; a causal prior sees all that come before, hidden or
+            not.
         classes : int64 Tensor of shape (B,)
         """
         prior, stop = self.bands[band], sum(self.n_tokens[: band + 1])
         start = stop - self.n_tokens[band]
-        mine = ids[:, start:stop].masked_fill(masks, prior.mask_id)
+        mine = ids[:, start:stop]
+        if not prior.causal:
+            mine = mine.masked_fill(masks, prior.mask_id)
         return prior(torch.cat([ids[:, :start], mine], dim=1), classes)
+
+
+def _times(shape, finest):
+    """Middle of each token in time, row by row, in units of the finest band's columns."""
+    rows, columns = shape
+    return [(column + 0.5) * finest / columns for column in range(columns)] * rows
