@@ -43,7 +43,7 @@ def confidence(log_probabilities, uniforms, choice_temperature, progress):
     Parameters
     ----------
     log_probabilities : Tensor of shape (B, N)
-    uniforms : Tensor of shape (B, N)
+    uniforms : float64 Tensor of shape (B, N)
         In [0, 1).
     choice_temperature : float
     progress : float
@@ -67,8 +67,7 @@ def low_discrepancy_order(rows, columns):
     """
     seen, order, index = set(), [], 0
     while len(order) < rows * columns:
-        row = int(_radical_inverse(index, 3) * rows)
-        column = int(_radical_inverse(index, 2) * columns)
+        row, column = _place(index, 3, rows), _place(index, 2, columns)
         cell, index = row * columns + column, index + 1
         if cell not in seen:
             seen.add(cell)
@@ -76,10 +75,10 @@ def low_discrepancy_order(rows, columns):
     return np.array(order)
 
 
-def _radical_inverse(index, base):
-    """Digits of `index` mirrored at the point."""
-    value, scale = 0.0, 1.0 / base
+def _place(index, base, n):
+    """Which of n cells the radical inverse of `index` lies in: its digits behind the point."""
+    mirrored, scale = 0, 1
     while index:
         index, digit = divmod(index, base)
-        value, scale = value + digit * scale, scale / base
-    return value
+        mirrored, scale = mirrored * base + digit, scale * base
+    return mirrored * n // scale

@@ -14,6 +14,7 @@ _SHARES = {
     "square": lambda u: 1 - u * u,
 }
 SCHEDULES = tuple(_SHARES)
+_ROUNDING = 1e-9  # of whole numbers that a share gives just below them
 
 
 def masked_share(u, schedule):
@@ -48,7 +49,7 @@ def masked_counts(n_tokens, n_steps, schedule):
     u = torch.arange(1, n_steps + 1, dtype=torch.float64, device=n_tokens.device) / n_steps
     shares = masked_share(u, schedule)
     shares[-1] = 0.0
-    return (shares[:, None] * n_tokens).floor().long()
+    return (shares[:, None] * n_tokens + _ROUNDING).floor().long()
 
 
 def draw_counts(n_rows, n_tokens, schedule, generator):
