@@ -1,4 +1,4 @@
-"""The command line: tokenize a set of series, judge the features, draw a picture."""
+"""The command line: tokenize series, judge the features, generate new ones, judge and draw them."""
 
 import argparse
 import sys
@@ -7,12 +7,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 from ._files import BUNDLED, load
+from ._masked_prior import MaskedPriorGenerator
 from ._tokenizer import VQTokenizer
 from .exceptions import DivergedError
+from .metrics import generation_report
+
+_FEW_TOKENS = 16  # along time; a prior learns few of them sooner
 
 
 def main(arguments=None):
@@ -33,7 +38,8 @@ def main(arguments=None):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m skvqts",
-        description="Fit a VQTokenizer on time series, show what it learned, draw a picture.",
+        description="Fit a VQTokenizer on time series, then a MaskedPriorGenerator; judge the "
+        "features and the generated series, draw both.",
     )
     parser.add_argument(
         "data",
@@ -45,6 +51,11 @@ def _parser():
     parser.add_argument("--label", metavar="COLUMN", help="label column of a .csv, name or index")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the picture goes")
     parser.add_argument("--codes", type=int, default=32, help="codebook size (default: 32)")
+    parser.add_argument("--samples", type=int, default=500, metavar="N", help="series to generate")
+    parser.add_argument(
+        "--tokenizer-only", action="store_true", help="no prior, nothing is generated"
+    )
+    parser.add_argument("--epochs", type=int, help="of each training; default: as many as it needs")
     parser.add_argument("--seed", type=int, default=0, help="random_state (default: 0)")
     return parser
 
@@ -60,14 +71,43 @@ def _run(data, options):
     print(f"{data.name}: {len(data.X_train)} training and {len(data.X_test)} test series,", end=" ")
     print(f"shape {np.shape(data.X_train)[1:]}", flush=True)
     # printed lines, not scikit-learn's bar: Ctrl-C while that is set up ends in a KeyError
-    tokenizer = VQTokenizer(options.codes, random_state=options.seed, verbose=1)
-    start = time.perf_counter()
-    tokenizer.fit(data.X_train)
-    print(f"fitted in {time.perf_counter() - start:.1f} s, {tokenizer.n_iter_} epochs")
+    shared = {"random_state": options.seed, "verbose": 1, "max_epochs": options.epochs or "auto"}
+    tokenizer = VQTokenizer(options.codes, downsampled_width=_FEW_TOKENS, **shared)
+    _fit(tokenizer, data.X_train)
     _print_quality(tokenizer, data)
     if data.y_train is not None:
         _print_accuracy(tokenizer, data)
-    _draw(tokenizer, data, Path(options.out))
+    _save("draw_tokenizer", options, data, tokenizer, data.X_test, title=data.name)
+    if not options.tokenizer_only:
+        generator = MaskedPriorGenerator(FrozenEstimator(tokenizer), **shared)
+        _fit(generator, data.X_train, data.y_train)
+        _generate(generator, data, options)
+
+
+def _fit(estimator, *data):
+    start = time.perf_counter()
+    estimator.fit(*data)
+    spent, name = time.perf_counter() - start, type(estimator).__name__
+    print(f"{name} fitted in {spent:.1f} s, {estimator.n_iter_} epochs", flush=True)
+
+
+def _generate(generator, data, options):
+    start = time.perf_counter()
+    generated = generator.sample(options.samples, random_state=options.seed)
+    print(f"{len(generated)} series generated in {time.perf_counter() - start:.1f} s", flush=True)
+    _save("draw_generated", options, data, data.X_test, generated, title=data.name)
+    print("judging them, which trains a referee ...", flush=True)
+    labels = data.y_train, data.y_test
+    report = generation_report(
+        generator,
+        data.X_train,
+        labels[0],
+        data.X_test,
+        labels[1],
+        n_samples=min(options.samples, len(data.X_test)),
+        random_state=options.seed,
+    )
+    print(report)
 
 
 def _print_quality(tokenizer, data):
@@ -93,13 +133,15 @@ def _print_accuracy(tokenizer, data):
         print(f"  {name:<28}{accuracy:.3f}")
 
 
-def _draw(tokenizer, data, folder):
+def _save(draw, options, data, *drawn, title):
+    """One of the pictures of `_figures`, where matplotlib is installed."""
     if not find_spec("matplotlib"):
         print("matplotlib is not installed (pip install 'skvqts[plot]'): no picture.")
         return
-    from ._figures import draw_tokenizer
+    from . import _figures
 
+    folder, kind = Path(options.out), draw.removeprefix("draw_")
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"skvqts_{data.name}.png"
-    draw_tokenizer(tokenizer, data.X_test, title=data.name).savefig(path, dpi=150)
-    print(f"picture: {path}")
+    path = folder / f"skvqts_{data.name}_{kind}.png"
+    getattr(_figures, draw)(*drawn, title=title).savefig(path, dpi=150)
+    print(f"picture: {path}", flush=True)

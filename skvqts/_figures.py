@@ -75,6 +75,33 @@ def _draw_losses(axis, tokenizer):
     axis.spines[["top", "right"]].set_visible(False)
 
 
+def draw_generated(real, generated, title="", n_series=5):
+    """Real series beside generated ones, on one scale; the first channel of a few.
+
+    Parameters
+    ----------
+    real, generated : array-like of shape (n, t) or (n, c, t)
+    title : str
+    n_series : int
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(9, 1.3 * n_series + 0.8), layout="constrained")
+    figure.suptitle(f"Real and generated: {title}" if title else "Real and generated")
+    panels = figure.subplots(n_series, 2, sharex=True, sharey=True, squeeze=False)
+    columns = {"real": (real, _GREY), "generated": (generated, _ORANGE)}
+    for axes, (name, (X, color)) in zip(panels.T, columns.items(), strict=True):
+        picks = np.linspace(0, len(X) - 1, n_series).astype(int)
+        for axis, series in zip(axes, _first_channel(np.asarray(X)[picks]), strict=True):
+            axis.plot(series, color=color, linewidth=1.2)
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[0].set_title(name, fontsize=10)
+        axes[-1].set_xlabel("time point")
+    return figure
+
+
 def draw_augmentations(series, augmentations, n_views=2, random_state=0):
     """Random views of a series by each augmentation, over the series.
 

@@ -156,16 +156,33 @@ def test_ctrl_c_is_told_without_a_traceback(tmp_path):
     assert "Traceback" not in errors
 
 
-def test_the_main_job(tmp_path):
+def _run(folder, *options):
     """In a process of its own, as a user runs it, on a small labelled file."""
-    path = _write(tmp_path / "waves.tsv", _labelled())
-    command = [sys.executable, "-m", "skvqts", path, "--out", str(tmp_path / "out"), "--codes", "8"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    path = _write(folder / "waves.tsv", _labelled())
+    command = [sys.executable, "-m", "skvqts", path, "--out", str(folder / "out"), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
+
+
+def test_the_main_job(tmp_path):
+    told = _run(tmp_path, "--codes", "8", "--samples", "9", "--epochs", "2")
     for text in (
         "14 training and 6 test series",
         "8 codes, perplexity",
         "SVC on tokenizer",
         "1-NN",
+        "9 series generated in",
+        "through classifier: FCNClassifier",
+        "Fréchet distance",
+        "inception score",
+        "classification accuracy",
     ):
-        assert text in done.stdout
-    assert (tmp_path / "out" / "skvqts_waves.png").stat().st_size > 10_000
+        assert text in told
+    for kind in ("tokenizer", "generated"):
+        assert (tmp_path / "out" / f"skvqts_waves_{kind}.png").stat().st_size > 10_000
+
+
+def test_the_tokenizer_alone(tmp_path):
+    told = _run(tmp_path, "--codes", "8", "--epochs", "2", "--tokenizer-only")
+    assert "1-NN" in told
+    assert "Generator" not in told
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["skvqts_waves_tokenizer.png"]

@@ -1,0 +1,241 @@
+"""Generated series on the published sets: all scores of a report, floors and seconds side by side.
+
+    python -m benchmarks.generation screen [SET ...] [--seeds 0]     [--threads 1]
+    python -m benchmarks.generation final  [SET ...] [--seeds 0 1 2] [--threads 1]
+    python -m benchmarks.generation speed            [--threads 1 2]
+
+"screen": tokenizers of several sizes, one band and two, with self-supervision, the autoregressive
+prior; all with the same prior and budget, and each masked prior sampled in several orders and
+temperatures. "final": the naive VQ-VAE (the published architecture, one band, 32 codes) with
+the same prior, the default, and timevqvae with the models of its README for at least the seconds
+of the default (half for each stage); it needs `pip install --ignore-requires-python timevqvae`.
+"speed": a training step and sampling of our prior and timevqvae's at the same sizes. Each
+model is judged by `generation_report` with an FCN trained on the real training set; CAS by random
+convolutions and ridge. Cells are written to benchmarks/results: start again to continue.
+"""
+
+import argparse
+import time
+from importlib.util import find_spec
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
+from benchmarks.data import BUNDLED, default_folder, load
+from skvqts import (
+    AutoregressivePriorGenerator,
+    FCNClassifier,
+    MaskedPriorGenerator,
+    VQTokenizer,
+)
+from skvqts.metrics import generation_report
+
+SETS = {
+    "screen": ("TwoPatterns", "Symbols", "SonyAIBORobotSurface2"),
+    "final": ("TwoPatterns", "Wafer", "Symbols", "SonyAIBORobotSurface2"),
+}
+RECOMMENDED = {"frontend": "multiscale", "ssl": "barlow_twins"}
+TOKENIZERS = {
+    "32 codes, 32 tokens": {},
+    "32 codes, 16 tokens": {"downsampled_width": 16},
+    "128 codes, 16 tokens": {"downsampled_width": 16, "codebook_size": 128},
+    "32 codes, 8 tokens": {"downsampled_width": 8},
+    "two bands, 4 + 16 tokens": {"downsampled_width": 16, "n_bands": 2},
+    "Barlow Twins, 16 tokens": {"downsampled_width": 16, **RECOMMENDED},
+}
+SAMPLERS = {
+    "low discrepancy": {"order": "low_discrepancy"},
+    "low discrepancy, 0.8": {"order": "low_discrepancy", "temperature": 0.8},
+    "confidence": {"order": "confidence", "n_steps": 10},
+    "random": {"order": "random"},
+}
+BESIDE = ("of_train", "of_reconstructions", "of_real", "at_half", "real_at_half")
+SHOWN = {
+    "FID": "Fréchet distance, classifier",
+    "FID rk": "Fréchet distance, extractor",
+    "IS": "inception score, classifier",
+    "CAS": "classification accuracy, trained classifier",
+    "fresh": "memorization score, series",
+}
+
+
+def judged(generator, data, referee, seed):
+    """Values, floors and reconstruction values of all scores, by "score, referee"."""
+    report = generation_report(generator, *data, referee=referee, random_state=seed)
+    found = {}
+    for score in report.scores:
+        key = f"{score.name}, {score.referee}"
+        found |= {key: score.value, f"{key} s.e.": score.standard_error}
+        found |= {f"{key} {name}": getattr(score, name) for name in BESIDE}
+    return found
+
+
+class Referees:
+    """An FCN per set, trained once, the same for all models."""
+
+    def __init__(self, threads):
+        self.threads, self.fitted = threads, {}
+
+    def of(self, name, data):
+        if name not in self.fitted:
+            fcn = FCNClassifier(random_state=0, n_threads=self.threads)
+            self.fitted[name] = fcn.fit(data[0], data[1])
+        return self.fitted[name]
+
+
+def run_screen(cells, sets, options):
+    """Every prior once; the masked ones sampled in every order."""
+    referees = Referees(options.threads[0])
+    for name in sets:
+        data = load(name, options.folder)
+        for seed in options.seeds:
+            for model in TOKENIZERS:
+                screen_tokenizer(cells, name, data, seed, model, referees, options.threads[0])
+
+
+def screen_tokenizer(cells, name, data, seed, model, referees, threads):
+    """Both priors on one tokenizer; nothing is fitted where all cells are there."""
+    fitted = {}
+
+    def tokenizer():
+        if "tokenizer" not in fitted:
+            new = VQTokenizer(**TOKENIZERS[model], random_state=seed, n_threads=threads)
+            start = time.perf_counter()
+            fitted["tokenizer"] = new.fit(data[0])
+            fitted["seconds"] = time.perf_counter() - start
+        return FrozenEstimator(fitted["tokenizer"])
+
+    def generator(prior):
+        if prior not in fitted:
+            start = time.perf_counter()
+            new = prior(tokenizer(), random_state=seed, n_threads=threads)
+            fitted[prior] = new.fit(data[0], data[1]), time.perf_counter() - start
+        return fitted[prior]
+
+    def cell(prior, parameters):
+        fit, seconds = generator(prior)
+        fit.set_params(**parameters)
+        start = time.perf_counter()
+        fit.sample(256, random_state=0)
+        row = {"seconds": fitted["seconds"] + seconds, "MSE": -fitted["tokenizer"].score(data[2])}
+        row |= {"per second": 256 / (time.perf_counter() - start), "epochs": fit.n_iter_}
+        row |= {"validation": fit.loss_curve_["validation"].min()}
+        return row | judged(fit, data, referees.of(name, data), seed)
+
+    wanted = [(MaskedPriorGenerator, s, parameters) for s, parameters in SAMPLERS.items()]
+    for prior, sampler, parameters in [*wanted, (AutoregressivePriorGenerator, "one by one", {})]:
+        key = {"mode": "screen", "set": name, "seed": seed, "model": model, "sampler": sampler}
+        show(cells.measure(key, lambda p=prior, q=parameters: cell(p, q)))
+
+
+def show(row):
+    """The scores of interest, with what reconstructions reach in brackets."""
+    parts = [f"{row['set']:<22}{row['seed']}  {row['model']:<26}{row.get('sampler', ''):<21}"]
+    parts += [f"{row['seconds']:4.0f} s"]
+    for short, key in SHOWN.items():
+        floor = row.get(f"{key} of_reconstructions")
+        parts.append(f"{short} {row[key]:.3f}" + (f" ({floor:.3f})" if floor is not None else ""))
+    print("  ".join(parts), flush=True)
+
+
+def naive(seed, threads):
+    """The published architecture, one band of 32 codes; its prior is that of the default."""
+    tokenizer = VQTokenizer(32, frontend="stft", random_state=seed, n_threads=threads)
+    return MaskedPriorGenerator(tokenizer, random_state=seed, n_threads=threads)
+
+
+def plain(seed, threads):
+    """The fast architecture at the default number of tokens."""
+    tokenizer = VQTokenizer(32, random_state=seed, n_threads=threads)
+    return MaskedPriorGenerator(tokenizer, random_state=seed, n_threads=threads)
+
+
+def default(seed, threads):
+    return MaskedPriorGenerator(random_state=seed, n_threads=threads)
+
+
+FINAL = {"default": default, "naive (stft, 32 codes)": naive, "plain (conv, 32 tokens)": plain}
+
+
+def run_final(cells, sets, options):
+    referees, threads = Referees(options.threads[0]), options.threads[0]
+    for seed in options.seeds:
+        for name in sets:
+            data, seconds = load(name, options.folder), None
+            for model, make in FINAL.items():
+                row = cells.measure(
+                    {"mode": "final", "set": name, "seed": seed, "model": model},
+                    lambda m=make, s=seed, d=data, n=name: final_cell(
+                        m(s, threads), d, referees.of(n, d), s
+                    ),
+                )
+                seconds = seconds or row["seconds"]
+                show(row)
+            if find_spec("timevqvae"):
+                from benchmarks.timevqvae_rival import TimeVQVAEGenerator
+
+                show(
+                    cells.measure(
+                        {"mode": "final", "set": name, "seed": seed, "model": "timevqvae"},
+                        lambda s=seed, d=data, n=name, t=seconds: final_cell(
+                            TimeVQVAEGenerator(t, threads, s), d, referees.of(n, d), s
+                        ),
+                    )
+                )
+    print_final(cells, sets, options.seeds)
+
+
+def final_cell(generator, data, referee, seed):
+    seconds = seconds_of(generator, data[0], data[1])
+    return {"seconds": seconds} | judged(generator, data, referee, seed)
+
+
+def print_final(cells, sets, seeds):
+    """Means over seeds, and the ratios of FID to the default's, geometric means over sets."""
+    rows = [r for r in cells.rows if r["mode"] == "final" and r["seed"] in seeds]
+    fids, lines = {}, []
+    for name in sets:
+        for model in (*FINAL, "timevqvae"):
+            mine = [r for r in rows if r["set"] == name and r["model"] == model]
+            if not mine:
+                continue
+            line = {
+                "set": name,
+                "model": model,
+                "s": f"{np.mean([r['seconds'] for r in mine]):.0f}",
+            }
+            for short, key in SHOWN.items():
+                line[short] = mean_and_spread([r[key] for r in mine])
+            for of in ("of_reconstructions", "of_train", "of_real"):
+                values = [r.get(f"{SHOWN['FID']} {of}") for r in mine]
+                line[f"FID {of}"] = mean_and_spread(values) if None not in values else ""
+            ceilings = [r[f"{SHOWN['CAS']} of_real"] for r in mine]
+            line["CAS share"] = float(np.mean([r[SHOWN["CAS"]] for r in mine]) / np.mean(ceilings))
+            fids.setdefault(model, {})[name] = np.mean([r[SHOWN["FID"]] for r in mine])
+            lines.append(line)
+    print("\n".join(table(lines, list(lines[0]))))
+    for model, of_sets in fids.items():
+        both = [name for name in of_sets if name in fids["default"]]
+        ratio = np.exp(np.mean([np.log(fids["default"][n] / of_sets[n]) for n in both]))
+        print(f"FID of the default / {model}: {ratio:.3f} (geometric mean over {len(both)} sets)")
+
+
+MODES = {"screen": run_screen, "final": run_final}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("mode", choices=tuple(MODES))
+    parser.add_argument("sets", nargs="*")
+    parser.add_argument("--folder", default=default_folder())
+    parser.add_argument("--seeds", type=int, nargs="+", default=None)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    options = parser.parse_args()
+    options.seeds = options.seeds or ([0] if options.mode == "screen" else [0, 1, 2])
+    sets = options.sets or (SETS[options.mode] if options.folder else BUNDLED)
+    MODES[options.mode](Cells(RESULTS / "generation.jsonl"), sets, options)
+
+
+if __name__ == "__main__":
+    main()
