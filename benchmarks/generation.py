@@ -2,16 +2,15 @@
 
     python -m benchmarks.generation screen [SET ...] [--seeds 0]     [--threads 1]
     python -m benchmarks.generation final  [SET ...] [--seeds 0 1 2] [--threads 1]
-    python -m benchmarks.generation speed            [--threads 1 2]
 
 "screen": tokenizers of several sizes, one band and two, with self-supervision, the autoregressive
 prior; all with the same prior and budget, and each masked prior sampled in several orders and
 temperatures. "final": the naive VQ-VAE (the published architecture, one band, 32 codes) with
 the same prior, the default, and timevqvae with the models of its README for at least the seconds
-of the default (half for each stage); it needs `pip install --ignore-requires-python timevqvae`.
-"speed": a training step and sampling of our prior and timevqvae's at the same sizes. Each
-model is judged by `generation_report` with an FCN trained on the real training set; CAS by random
-convolutions and ridge. Cells are written to benchmarks/results: start again to continue.
+of the default (half for each stage); needs `pip install --ignore-requires-python timevqvae`.
+
+Each model is judged by `generation_report` with an FCN trained on the real training set; CAS by
+random convolutions and ridge. Cells are written to benchmarks/results: start again to continue.
 """
 
 import argparse

@@ -90,8 +90,8 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         targets = self._targets(y, series, warm)
         device, generator = resolve_device(self.device), generator_from(self.random_state)
         plan = self._plan(len(series))
-        n_threads = self.n_threads or default_n_threads(self._work(plan, series))
         origin = self._prepare(series, warm, generator)
+        n_threads = self.n_threads or default_n_threads(self._work(plan, series))
         with (
             computing(device, n_threads, training=True),
             Progress(self, plan.n_epochs, X, y) as progress,

@@ -357,6 +357,11 @@ class SeriesGenerator(SeriesEstimator):
     def _network(self, origin, generator):
         return build(self._module_constructor(), generator)
 
+    def _work(self, plan, series):
+        """In time points that cost a tokenizer as much: by default 16 a token."""
+        rows = plan.n_epochs * self._n_rows(len(series))
+        return rows * sum(self._n_tokens) * self.n_layers * self.width**2 // 2**12
+
     def _n_rows(self, n_series):
         return len(repeated(n_series))
 
