@@ -119,7 +119,7 @@ def screen_tokenizer(cells, name, data, seed, model, referees, threads):
         fit.sample(256, random_state=0)
         row = {"seconds": fitted["seconds"] + seconds, "MSE": -fitted["tokenizer"].score(data[2])}
         row |= {"per second": 256 / (time.perf_counter() - start), "epochs": fit.n_iter_}
-        row |= {"validation": fit.loss_curve_["validation"].min()}
+        row |= {"training": fit.loss_curve_["prior"][-1]}
         return row | judged(fit, data, referees.of(name, data), seed)
 
     wanted = [(MaskedPriorGenerator, s, parameters) for s, parameters in SAMPLERS.items()]
@@ -163,6 +163,8 @@ def run_final(cells, sets, options):
         for name in sets:
             data, seconds = load(name, options.folder), None
             for model, make in FINAL.items():
+                if options.models and model not in options.models:
+                    continue
                 row = cells.measure(
                     {"mode": "final", "set": name, "seed": seed, "model": model},
                     lambda m=make, s=seed, d=data, n=name: final_cell(
@@ -171,7 +173,7 @@ def run_final(cells, sets, options):
                 )
                 seconds = seconds or row["seconds"]
                 show(row)
-            if find_spec("timevqvae"):
+            if seconds and find_spec("timevqvae"):
                 from benchmarks.timevqvae_rival import TimeVQVAEGenerator
 
                 show(
@@ -229,6 +231,7 @@ def main():
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=None)
+    parser.add_argument("--models", nargs="+", help="names of some of ours; all if absent")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     options = parser.parse_args()
     options.seeds = options.seeds or ([0] if options.mode == "screen" else [0, 1, 2])

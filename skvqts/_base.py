@@ -147,7 +147,13 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         if self.max_epochs != "auto":
             return replace(plan, n_epochs=int(self.max_epochs))
         n_batches = plan.n_batches(self._n_rows(n_series - self._n_held_out(n_series)))
-        return replace(plan, n_epochs=max(plan.n_epochs, -(-self._auto_steps // n_batches)))
+        return replace(
+            plan, n_epochs=max(plan.n_epochs, -(-self._least_steps(n_series) // n_batches))
+        )
+
+    def _least_steps(self, n_series):
+        """Steps that max_epochs="auto" makes at least."""
+        return self._auto_steps
 
     def _n_held_out(self, n_series):
         """Series held out for early stopping; none where they are too few to be split."""

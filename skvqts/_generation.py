@@ -29,7 +29,7 @@ from ._validation import (
 
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
 _DEFAULT_TOKENIZER = {"downsampled_width": 16}
-_SAMPLED_ROWS = 32  # of an inference chunk
+_STEPS = 400, 1000  # of max_epochs="auto", at least and at most unless 8 epochs have more
 
 
 class SeriesGenerator(SeriesEstimator):
@@ -39,8 +39,6 @@ class SeriesGenerator(SeriesEstimator):
     are revealed (``_decodings()``, one `Decoding` for each band) and how likely they are
     (``_log_likelihoods(ids, classes)``).
     """
-
-    _auto_steps, _auto_epochs = 1000, 8
 
     _parameter_constraints = {
         **SeriesEstimator._parameter_constraints,
@@ -361,6 +359,10 @@ class SeriesGenerator(SeriesEstimator):
         """In time points that cost a tokenizer as much: by default 16 a token."""
         rows = plan.n_epochs * self._n_rows(len(series))
         return rows * sum(self._n_tokens) * self.n_layers * self.width**2 // 2**12
+
+    def _least_steps(self, n_series):
+        """One a series: few series are learned by heart sooner than they are understood."""
+        return min(max(n_series, _STEPS[0]), _STEPS[1])
 
     def _n_rows(self, n_series):
         return len(repeated(n_series))

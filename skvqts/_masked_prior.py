@@ -91,7 +91,8 @@ class MaskedPriorGenerator(SeriesGenerator):
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated to 1,024 series if it has fewer. "auto": as
-        many as make 1,000 steps, and 8 at least.
+        many as make a step for each series, but 400 steps at least and 1,000 at most, and 8
+        passes at least; few series are soon learned by heart.
 
     learning_rate : float, default=0.001
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -99,7 +100,7 @@ class MaskedPriorGenerator(SeriesGenerator):
     weight_decay : float, default=0.01
         AdamW's, on the weights of linear layers.
 
-    early_stopping : bool, default=True
+    early_stopping : bool, default=False
         Hold `validation_fraction` of the series of each class out of stage 2, stop when their
         likelihood bound has not improved by `tol` for `n_iter_no_change` epochs, keep the
         best epoch.
@@ -225,7 +226,7 @@ class MaskedPriorGenerator(SeriesGenerator):
         max_epochs="auto",
         learning_rate=1e-3,
         weight_decay=1e-2,
-        early_stopping=True,
+        early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
         tol=1e-4,
