@@ -84,7 +84,7 @@ class MaskedPriorGenerator(SeriesGenerator):
         guidance, Ho and Salimans 2022); each step then takes two passes instead of one.
 
     guidance_schedule : {"constant", "linear"}, default="constant"
-        "linear" starts without guidance and ends at its full scale.
+        "linear" starts without guidance, which grows with the share of steps taken.
 
     batch_size : int, default=64
         Series per training step.
