@@ -45,16 +45,19 @@ def column_of(places, n_columns, n_timepoints):
 def window_masks(window, grid, n_timepoints):
     """Masks of all windows of about `window` time points, and which points each covers.
 
+    A window is a run of columns of the finest band, and covers all points of them.
+
     Returns
     -------
     masks : list of bool ndarray of shape (M, rows * columns), one per band
         The tokens of each window; all bands have the same M windows.
     covered : bool ndarray of shape (M, n_timepoints)
+        Every point is in one at least.
     """
     finest = max(columns for _, columns in grid)
-    first = np.arange(finest) * n_timepoints // finest
-    starts = np.unique(np.minimum(first, n_timepoints - window))
-    places = np.arange(n_timepoints)
-    covered = (places >= starts[:, None]) & (places < starts[:, None] + window)
-    masks = [tokens_at(covered, (shape,)) for shape in grid]
-    return masks, covered
+    columns = column_of(np.arange(n_timepoints), finest, n_timepoints)
+    width = min(finest, max(1, round(window * finest / n_timepoints)))
+    starts = np.arange(finest - width + 1)[:, None]
+    covered = (columns >= starts) & (columns < starts + width)
+    covered = covered[covered.any(axis=1)]
+    return [tokens_at(covered, (shape,)) for shape in grid], covered

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from ._prior_reader import PriorReader, row_stream
@@ -90,6 +90,10 @@ class SeriesGenerator(TokenPrior):
         -------
         log_likelihood : float64 ndarray of shape (n,)
         """
+        given = {"include_reconstruction": include_reconstruction}
+        validate_parameter_constraints(
+            {"include_reconstruction": ["boolean"]}, given, "score_samples"
+        )
         series, ids = self._encoded(X)
         of_tokens = self._marginal(ids, self._log_likelihoods)
         if include_reconstruction:
@@ -146,6 +150,12 @@ class SeriesGenerator(TokenPrior):
         """Log-likelihood ``(n,)`` of tokens whatever their class."""
         if self._n_classes == 0 or self._learned_unconditional:
             return log_likelihoods(ids, np.full(len(ids), self._n_classes))
+        return self._of_mixture(ids, log_likelihoods)
+
+    def _of_mixture(self, ids, log_likelihoods):
+        """Log-likelihood ``(n,)`` with classes as frequent as in the training set."""
+        if self._n_classes == 0:
+            return log_likelihoods(ids, np.zeros(len(ids), np.int64))
         shares = self.class_counts_ / self.class_counts_.sum()
         return logsumexp(self._of_classes(ids, log_likelihoods) + np.log(shares), axis=1)
 
@@ -185,7 +195,8 @@ class SeriesGenerator(TokenPrior):
 
     def _classes_to_sample(self, n_samples, y):
         """Indices of the classes `y`, or None; judges `n_samples` and `y`."""
-        validate_n_samples(n_samples, np.prod(self._series_shape), type(self).__name__)
+        n_values = np.prod(self._series_shape) + 10 * sum(self._n_tokens)
+        validate_n_samples(n_samples, n_values, type(self).__name__)
         if y is None:
             return None
         return self._known_classes(y, len(y) if np.ndim(y) and n_samples == 1 else n_samples)

@@ -283,8 +283,8 @@ class MaskedPriorGenerator(SeriesGenerator):
         include_reconstruction : bool, default=False
         method : {"bound", "exact"}, default="bound"
             "bound": mean over all orders of revealing the tokens one by one, estimated with masks
-            that are the same for all series. "exact": of what `sample` draws, with its steps,
-            temperature and guidance; needs ``order="low_discrepancy"``.
+            that are the same for all series. "exact": of what `sample` draws, with its classes,
+            steps, temperature and guidance; needs ``order="low_discrepancy"``.
         n_masks : int, default=32
             Masks per band of "bound", their counts spread evenly.
 
@@ -298,9 +298,11 @@ class MaskedPriorGenerator(SeriesGenerator):
             If `X` or an argument is not valid, or the order or temperature leaves nothing exact.
         """
         given = {"method": method, "n_masks": n_masks}
+        given["include_reconstruction"] = include_reconstruction
         wanted = {"method": [StrOptions({"bound", "exact"})], "n_masks": [Whole(1)]}
+        wanted["include_reconstruction"] = ["boolean"]
         validate_parameter_constraints(wanted, given, "score_samples")
-        return self._scores(X, include_reconstruction, **given)
+        return self._scores(X, **given)
 
     def impute(self, X, *, y=None, n_draws=None, random_state=None):
         """Fill missing values with draws from the prior, given what was observed.
@@ -366,8 +368,9 @@ class MaskedPriorGenerator(SeriesGenerator):
         _, ids = self._encoded(X)
         n_timepoints = self.n_timepoints_in_
         window = max(1, n_timepoints // 8) if window is None else window
-        wanted = {"window": [Whole(1, n_timepoints, closed="both")]}
-        validate_parameter_constraints(wanted, {"window": window}, "anomaly_score")
+        validate_parameter_constraints({"window": [Whole(1)]}, {"window": window}, "anomaly_score")
+        if window > n_timepoints:
+            raise ValueError(f"window={window} is longer than the series, {n_timepoints} points.")
         masks, covered = window_masks(window, self._tokens["grid"], n_timepoints)
         nobody = np.full(len(ids), self._n_classes)
         hidden = [torch.from_numpy(mask) for mask in masks]
@@ -388,7 +391,7 @@ class MaskedPriorGenerator(SeriesGenerator):
     def _scores(self, X, include_reconstruction, method, n_masks):
         series, ids = self._encoded(X)
         if method == "exact":
-            of_tokens = self._marginal(ids, self._exact)
+            of_tokens = self._of_mixture(ids, self._exact)
         else:
             of_tokens = self._marginal(ids, lambda *given: self._bound(*given, n_masks))
         if include_reconstruction:

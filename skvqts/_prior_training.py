@@ -83,7 +83,8 @@ class PriorTask(Task):
 
     def _drawn(self, ids, distances):
         """Tokens drawn by their distances; those of other bands are infinitely far."""
-        shares = F.softmax(-distances.float() / self.code_temperature, dim=-1)
+        nearest = distances.amin(-1, keepdim=True)  # at 0, or small temperatures underflow
+        shares = F.softmax((nearest - distances) / self.code_temperature, dim=-1)
         noise = torch.empty(shares.shape, device="cpu").exponential_(generator=self.generator)
         return (shares / noise.to(shares.device)).argmax(-1)
 

@@ -83,6 +83,7 @@ class TokenPrior(SeriesEstimator):
             self.tokenizer_ = seeded_clone(tokenizer, generator).fit(series)
         self.X_fit_, self._scaler = series, self.tokenizer_._scaler
         self._tokens = self._tokens_of(self.tokenizer_)
+        self._codebook = self.tokenizer_.codebook_
         self._learned_unconditional = self.p_unconditional > 0
         self._architecture = self._network_arguments()
         residuals = self.tokenizer_._codec().residuals(series.reshape(len(series), *_panel(self)))
@@ -170,7 +171,8 @@ class TokenPrior(SeriesEstimator):
     def _tokenizer(self):
         """The fitted tokenizer, as long as it is the one that the prior has learned."""
         tokenizer = self.tokenizer_
-        if self._tokens_of(tokenizer) != self._tokens:
+        same = self._tokens_of(tokenizer) == self._tokens
+        if not (same and np.array_equal(tokenizer.codebook_, self._codebook)):
             raise ValueError(
                 f"The tokenizer of this {type(self).__name__} has been fitted anew since, to other "
                 "tokens: fit the generator again."

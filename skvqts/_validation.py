@@ -228,7 +228,7 @@ def checked_labels(y, n_samples, argument, name=None):
 
 
 def validate_n_samples(n_samples, n_values, name):
-    """Whole and positive, and a sample of series of `n_values` values that fits into memory."""
+    """Whole and positive, and rows of `n_values` float32 values each fit into memory."""
     validate_parameter_constraints({"n_samples": [Whole(1)]}, {"n_samples": n_samples}, name)
     n_bytes = 4 * int(n_samples) * int(n_values)
     if hasattr(os, "sysconf") and n_bytes > os.sysconf("SC_PAGE_SIZE") * os.sysconf(

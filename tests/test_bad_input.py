@@ -21,7 +21,7 @@ NAMES = list(TRANSFORMERS)
 VALUE, TYPE = (ValueError,), (TypeError,)
 
 
-def _with(value):
+def with_value(value):
     def change(X):
         X = X.copy()
         X[1, 2] = value
@@ -87,14 +87,14 @@ REFUSED = {
     "A26 bytes": (lambda X: b"abc", TYPE, "must be array-like, got"),
     "A26 file name": (lambda X: "series.csv", TYPE, "must be array-like, got"),
     "A26 function": (lambda X: len, TYPE, "must be array-like, got"),
-    "B1 NaN": (_with(np.nan), VALUE, "contains NaN: .* does not accept missing values"),
-    "B1 NaN, panel": (lambda X: _with(np.nan)(X)[:, None], VALUE, "contains NaN"),
-    "B2 infinity": (_with(np.inf), VALUE, "contains infinity or a value too large"),
-    "B2 minus infinity": (_with(-np.inf), VALUE, "contains infinity or a value too large"),
-    "B3 1e300": (_with(1e300), VALUE, r"too large for dtype\('float32'\)"),
-    "B11 object with None": (lambda X: _with(None)(X.astype(object)), VALUE, "NaN"),
+    "B1 NaN": (with_value(np.nan), VALUE, "contains NaN: .* does not accept missing values"),
+    "B1 NaN, panel": (lambda X: with_value(np.nan)(X)[:, None], VALUE, "contains NaN"),
+    "B2 infinity": (with_value(np.inf), VALUE, "contains infinity or a value too large"),
+    "B2 minus infinity": (with_value(-np.inf), VALUE, "contains infinity or a value too large"),
+    "B3 1e300": (with_value(1e300), VALUE, r"too large for dtype\('float32'\)"),
+    "B11 object with None": (lambda X: with_value(None)(X.astype(object)), VALUE, "NaN"),
     "B11 object with dict": (
-        lambda X: _with({})(X.astype(object)),
+        lambda X: with_value({})(X.astype(object)),
         TYPE,
         "must be a string or a real number",
     ),
@@ -211,7 +211,7 @@ def test_a_failed_refit_leaves_the_old_fit(name, case, X):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_refusals_hold_with_warnings_as_errors_and_leave_X_alone(name, X):
-    nan = _with(np.nan)(X)
+    nan = with_value(np.nan)(X)
     before = nan.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -270,5 +270,5 @@ def test_classifiers_before_fit_and_after_a_failed_one(name, X):
     classifier = CLASSIFIERS[name](max_epochs=1).fit(X, np.arange(24) % 2)
     before = classifier.predict_proba(X)
     with pytest.raises(ValueError, match="NaN"):
-        classifier.fit(_with(np.nan)(X), np.arange(24) % 3)
+        classifier.fit(with_value(np.nan)(X), np.arange(24) % 3)
     assert np.array_equal(classifier.predict_proba(X), before)

@@ -5,8 +5,10 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvqts import (
+    AutoregressivePriorGenerator,
     FCNClassifier,
     FineTunedClassifier,
+    MaskedPriorGenerator,
     RandomConvolutionExtractor,
     SSLFeatureExtractor,
     VQTokenizer,
@@ -34,9 +36,15 @@ def tiny_extractor(**parameters):
     return SSLFeatureExtractor(**small | parameters)
 
 
+def tiny_generator(kind, **parameters):
+    small = {"width": 4, "n_heads": 1, "batch_size": 1024, "max_epochs": 1}
+    return kind(tiny(downsampled_width=4), **small | parameters)
+
+
 TRANSFORMERS = [
     *(tiny(output=output) for output in OUTPUTS),
     tiny(frontend="stft"),
+    tiny(n_bands=2, downsampled_width=4),
     tiny(ssl="barlow_twins"),
     tiny_extractor(),
     RandomConvolutionExtractor(n_kernels=5),
@@ -45,7 +53,11 @@ CLASSIFIERS = [
     FineTunedClassifier(tiny_extractor(width=8), learning_rate=0.05, max_epochs=12),
     FCNClassifier(width=8, learning_rate=0.02, max_epochs=12),
 ]
-ESTIMATORS = TRANSFORMERS + CLASSIFIERS
+GENERATORS = [
+    tiny_generator(MaskedPriorGenerator, n_layers=0),
+    tiny_generator(AutoregressivePriorGenerator, n_layers=1),
+]
+ESTIMATORS = TRANSFORMERS + CLASSIFIERS + GENERATORS
 
 MORE_CHECKS = [
     "check_dataframe_column_names_consistency",
@@ -79,6 +91,6 @@ def test_further_check_of_the_classifier_that_transforms(check):
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS[:3])
-@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
-def test_further_check_of_classifiers(estimator, check):
+@pytest.mark.parametrize("estimator", CLASSIFIERS + GENERATORS, ids=str)
+def test_further_check_of_others(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)

@@ -3,8 +3,10 @@
 import functools
 
 from skvqts import (
+    AutoregressivePriorGenerator,
     FCNClassifier,
     FineTunedClassifier,
+    MaskedPriorGenerator,
     RandomConvolutionExtractor,
     SSLFeatureExtractor,
     VQTokenizer,
@@ -18,6 +20,15 @@ _SMALL_TOKENIZER = {
     "latent_dim": 8,
     "n_blocks": 1,
     "max_epochs": 3,
+    "random_state": 0,
+}
+_NESTED = {"downsampled_width": 8, "max_epochs": 15, "learning_rate": 0.01}
+_SMALL_PRIOR = {
+    "width": 8,
+    "n_layers": 1,
+    "n_heads": 2,
+    "batch_size": 256,
+    "max_epochs": 1,
     "random_state": 0,
 }
 
@@ -48,14 +59,35 @@ def fine_tuned(**parameters):
     return FineTunedClassifier(extractor(), **{"max_epochs": 3, "random_state": 0} | parameters)
 
 
+def masked_prior(nested=None, **parameters):
+    """A small MaskedPriorGenerator, whose tokenizer has `nested` parameters and eight tokens."""
+    nested = tokenizer(**_NESTED | (nested or {}))
+    return MaskedPriorGenerator(**{"tokenizer": nested} | _SMALL_PRIOR | parameters)
+
+
+def autoregressive_prior(nested=None, **parameters):
+    """A small AutoregressivePriorGenerator, whose tokenizer is the same."""
+    nested = tokenizer(**_NESTED | (nested or {}))
+    return AutoregressivePriorGenerator(**{"tokenizer": nested} | _SMALL_PRIOR | parameters)
+
+
 TRANSFORMERS = {
     "VQTokenizer": tokenizer,
     "VQTokenizer tokens": functools.partial(tokenizer, output="tokens"),
     "VQTokenizer stft": functools.partial(tokenizer, frontend="stft"),
+    "VQTokenizer two bands": functools.partial(tokenizer, n_bands=2),
     "SSLFeatureExtractor": extractor,
     "RandomConvolutionExtractor": random_convolutions,
 }
 CLASSIFIERS = {"FCNClassifier": fcn, "FineTunedClassifier": fine_tuned}
+GENERATORS = {
+    "MaskedPriorGenerator": masked_prior,
+    "MaskedPriorGenerator two bands": functools.partial(masked_prior, {"n_bands": 2}),
+    "MaskedPriorGenerator stft": functools.partial(
+        masked_prior, {"frontend": "stft", "downsampled_width": 4}
+    ),
+    "AutoregressivePriorGenerator": autoregressive_prior,
+}
 
 # a parameter of each with a value outside its constraints, besides what scikit-learn tries
 COUNTS = {
@@ -75,3 +107,9 @@ def fitted(name):
 def fitted_classifier(name):
     """A classifier fitted to the same series and their two labels; not to be changed."""
     return CLASSIFIERS[name]().fit(*two_shapes(24))
+
+
+@functools.cache
+def fitted_generator(name):
+    """A generator fitted to the same series and their two labels; not to be changed."""
+    return GENERATORS[name]().fit(*two_shapes(24))

@@ -1,0 +1,271 @@
+"""What generators promise of what they sample."""
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from sklearn.base import clone
+from sklearn.neighbors import NearestCentroid
+
+from skvqts._nn.prior import Prior
+
+from .conftest import two_shapes
+from .learned import KINDS, bumps, of_bumps
+from .test_global_state import surroundings
+from .transformers import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
+
+X, Y = two_shapes(24)
+everyone = pytest.mark.parametrize("name", GENERATORS)
+both = pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
+
+
+def changed(generator, **parameters):
+    """A copy with other settings of sampling."""
+    return copy.deepcopy(generator).set_params(**parameters)
+
+
+# ---- randomness
+
+
+@everyone
+@pytest.mark.parametrize("parameters", [{}, {"order": "confidence"}, {"order": "random"}], ids=str)
+def test_rows_are_drawn_one_by_one(name, parameters):
+    if parameters and not name.startswith("Masked"):
+        parameters = {"temperature": 0.7}
+    generator = changed(fitted_generator(name), **parameters)
+    ten = generator.sample(10, random_state=0)
+    assert np.array_equal(generator.sample(5, random_state=0), ten[:5])
+    assert len(np.unique(ten, axis=0)) > 1
+    assert not np.array_equal(generator.sample(10, random_state=1), ten)
+
+
+@everyone
+def test_seeds_of_any_kind(name):
+    generator = fitted_generator(name)
+    first = generator.sample(4, random_state=np.random.RandomState(5))
+    assert np.array_equal(first, generator.sample(4, random_state=np.random.RandomState(5)))
+    assert np.array_equal(
+        generator.sample(4, random_state=np.int64(7)), generator.sample(4, random_state=7)
+    )
+    state = np.random.RandomState(5)
+    assert not np.array_equal(
+        generator.sample(4, random_state=state), generator.sample(4, random_state=state)
+    )
+
+
+@everyone
+def test_how_many_rows_go_together_does_not_matter(name, monkeypatch):
+    generator = fitted_generator(name)
+    series, labels = generator.sample(6, random_state=0, return_y=True)
+    scores = generator.score_samples(X[:6])
+    for rows in (1, 4):
+        monkeypatch.setattr("skvqts._prior_reader._MAX_ROWS", rows)
+        assert generator._prior_reader().rows == rows
+        found, same = generator.sample(6, random_state=0, return_y=True)
+        assert np.array_equal(labels, same)
+        np.testing.assert_allclose(found, series, atol=1e-5)  # of the same tokens
+        np.testing.assert_allclose(generator.score_samples(X[:6]), scores, rtol=1e-5)
+
+
+@everyone
+def test_nothing_global_changes(name):
+    fitted_generator(name).sample(2, random_state=0)
+    before = surroundings()
+    generator = GENERATORS[name]().fit(X, Y)
+    generator.sample(3, random_state=0)
+    generator.score_samples(X)
+    if hasattr(generator, "impute"):
+        generator.impute(X[:2], random_state=0)
+        generator.anomaly_score(X[:2])
+    assert surroundings() == before
+
+
+@everyone
+def test_the_same_seed_gives_the_same_fit(name):
+    again = GENERATORS[name](random_state=0).fit(X, Y)
+    generator = fitted_generator(name)
+    assert np.array_equal(again.sample(9, random_state=0), generator.sample(9, random_state=0))
+    assert np.array_equal(again.score_samples(X), generator.score_samples(X))
+    other = GENERATORS[name](random_state=1).fit(X, Y)
+    assert not np.array_equal(other.score_samples(X), generator.score_samples(X))
+
+
+@both
+def test_a_tokenizer_without_a_seed_gets_one_of_the_generators(make):
+    first, second, other = (make({"random_state": None}, random_state=s).fit(X) for s in (0, 0, 1))
+    assert np.array_equal(first.tokenizer_.codebook_, second.tokenizer_.codebook_)
+    assert not np.array_equal(first.tokenizer_.codebook_, other.tokenizer_.codebook_)
+    assert first.tokenizer.random_state is None
+
+
+# ---- copies
+
+
+@everyone
+def test_copies_draw_the_same(name, tmp_path):
+    generator = fitted_generator(name)
+    expected, scores = generator.sample(6, random_state=0), generator.score_samples(X)
+    joblib.dump(generator, tmp_path / "generator")
+    copies = [pickle.loads(pickle.dumps(generator, protocol)) for protocol in (2, 5)]
+    copies += [copy.deepcopy(generator), joblib.load(tmp_path / "generator")]
+    for other in copies:
+        assert np.array_equal(other.sample(6, random_state=0), expected)
+        assert np.array_equal(other.score_samples(X), scores)
+        assert other.classes_.tolist() == [0, 1]
+
+
+def test_pickles_open_in_a_new_process(tmp_path):
+    (tmp_path / "generators").write_bytes(pickle.dumps([fitted_generator(n) for n in GENERATORS]))
+    code = (
+        "import pickle, numpy as np\n"
+        "generators = pickle.load(open('generators', 'rb'))\n"
+        "np.savez('out.npz', *[g.sample(6, random_state=0) for g in generators])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    with np.load(tmp_path / "out.npz") as out:
+        for found, name in zip(out.values(), GENERATORS, strict=True):
+            assert np.array_equal(found, fitted_generator(name).sample(6, random_state=0)), name
+
+
+@everyone
+def test_clones_are_not_fitted_and_have_the_same_parameters(name):
+    generator = fitted_generator(name)
+    new = clone(generator)
+    assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
+    assert new.tokenizer is not generator.tokenizer
+    deep, expected = new.get_params(), generator.get_params()
+    assert deep.pop("tokenizer").get_params() == expected.pop("tokenizer").get_params()
+    assert deep == expected
+    assert deep["tokenizer__codebook_size"] == 6
+
+
+# ---- form and scale
+
+
+@both
+@pytest.mark.parametrize("length", [1, 7, 33])
+@pytest.mark.parametrize("frontend", ["conv", "stft"])
+def test_fitted_length_and_channels_come_back(make, frontend, length):
+    flat = two_shapes(6, length)[0]
+    series = [flat, np.stack([flat, -flat, flat], axis=1)]
+    for part in series:
+        nested = {"frontend": frontend, "max_epochs": 1, "downsampled_width": 4}
+        generator = make(nested, n_layers=0, batch_size=1024).fit(part)
+        found = generator.sample(3, random_state=0)
+        assert found.shape == (3, *part.shape[1:])
+        assert found.dtype == np.float32
+        assert np.isfinite(found).all()
+
+
+@everyone
+def test_samples_have_the_units_of_the_training_series(name):
+    """Scaled series are the same but for rounding, which may tip a draw."""
+    moved = GENERATORS[name]().fit(1000 * X + 5e4, Y).sample(40, random_state=0)
+    expected = 1000 * fitted_generator(name).sample(40, random_state=0) + 5e4
+    same = np.abs(moved - expected).max(axis=1) < 10
+    assert same.mean() > 0.8
+    assert np.abs(moved.mean() - (1000 * X + 5e4).mean()) < 300
+
+
+# ---- classes
+
+
+@everyone
+def test_classes_are_drawn_as_often_as_in_the_training_set(name):
+    y = np.repeat(["rare", "often", "some"], [2, 16, 6])
+    generator = GENERATORS[name]().fit(X, y)
+    if hasattr(generator, "n_steps"):
+        generator.set_params(n_steps=1)
+    series, drawn = generator.sample(300, random_state=0, return_y=True)
+    assert np.array_equal(generator.sample(300, random_state=0), series)
+    counts = [np.count_nonzero(drawn == label) for label in generator.classes_]
+    assert chisquare(counts, 300 * generator.class_counts_ / 24).pvalue > 0.01
+    assert np.array_equal(generator.sample(y=drawn, random_state=0), series)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_are_of_the_class_that_was_asked_for(kind):
+    referee, generator = NearestCentroid().fit(*bumps(80)), of_bumps(kind)
+    asked = np.repeat(["early", "late"], 30)
+    assert referee.score(generator.sample(y=asked, random_state=0), asked) >= 0.9
+    late = generator.sample(30, y="late", random_state=0)
+    assert (referee.predict(late) == "late").mean() >= 0.9
+    series, drawn = generator.sample(60, random_state=0, return_y=True)
+    assert referee.score(series, drawn) >= 0.9
+
+
+# ---- guidance
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The classes of each pass of the network."""
+    seen, logits = [], Prior.logits
+
+    def counted(self, band, ids, masks, classes):
+        seen.append(classes.tolist())
+        return logits(self, band, ids, masks, classes)
+
+    monkeypatch.setattr(Prior, "logits", counted)
+    return seen
+
+
+@everyone
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_guidance_takes_two_passes_and_its_absence_one(name, schedule, calls):
+    generator = changed(fitted_generator(name), guidance_schedule=schedule)
+    if hasattr(generator, "n_steps"):
+        generator.set_params(n_steps=2)
+        n_steps = 2 * len(generator.tokenizer_.token_shape_)
+    else:
+        n_steps = generator.tokenizer_.encode(X).shape[1]
+    n_bands = len(generator.tokenizer_.token_shape_)
+    calls.clear()  # of the fit
+    plain = generator.sample(8, y=1, random_state=0)
+    assert len(calls) == n_steps
+    assert all(set(classes[:8]) == {1} for classes in calls)
+    calls.clear()
+    guided = generator.set_params(guidance_scale=5.0).sample(8, y=1, random_state=0)
+    assert len(calls) == 2 * n_steps - (n_bands if schedule == "linear" else 0)
+    assert [classes[0] for classes in calls].count(2) == len(calls) - n_steps
+    assert guided.shape == plain.shape
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_guidance_makes_samples_more_of_their_class(kind):
+    """From 0, which does not look at the class, on; how much more each is by the likelihood."""
+    generator, asked = copy.deepcopy(of_bumps(kind)), np.repeat(["early", "late"], 40)
+    margins, samples = [], []
+    for scale in (0.0, 0.5, 1.0, 1.5):
+        samples.append(generator.set_params(guidance_scale=scale).sample(y=asked, random_state=0))
+        early, late = generator.class_log_likelihoods(samples[-1]).T
+        margins.append(np.where(asked == "late", late - early, early - late).mean())
+    assert sorted(margins) == margins
+    assert abs(margins[0]) < 0.3 * margins[2]
+    assert not np.array_equal(samples[2], samples[3])
+    linear = generator.set_params(guidance_scale=6.0, guidance_schedule="linear")
+    assert not np.array_equal(linear.sample(y=asked, random_state=0), samples[2])
+
+
+@both
+def test_guidance_needs_what_tells_classes_apart(make):
+    for parameters, y in (({}, None), ({"p_unconditional": 0}, Y)):
+        generator = make(guidance_scale=2.0, **parameters).fit(X, y)
+        with pytest.raises(ValueError, match="fitted with labels and p_unconditional above 0"):
+            generator.sample(2)
+        assert generator.set_params(guidance_scale=1).sample(2).shape == (2, 32)
+
+
+def test_inside_inference_mode_and_without_gradients():
+    expected = fitted_generator("MaskedPriorGenerator").sample(3, random_state=0)
+    for mode in (torch.inference_mode, torch.no_grad):
+        with mode():
+            generator = masked_prior().fit(X, Y)
+            assert np.array_equal(generator.sample(3, random_state=0), expected)
+        assert np.array_equal(generator.sample(3, random_state=0), expected)

@@ -1,0 +1,330 @@
+"""How generators are fitted, nested and searched over."""
+
+import copy
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
+
+from skvqts import (
+    DivergedError,
+    FCNClassifier,
+    FidelityWarning,
+    RandomConvolutionExtractor,
+    VQTokenizer,
+)
+from skvqts._prior_training import PriorTask
+from skvqts._progress import Progress
+from skvqts.metrics import frechet_distance, generation_report, get_scorer
+
+from .conftest import two_shapes
+from .learned import bumps, of_bumps
+from .transformers import (
+    GENERATORS,
+    autoregressive_prior,
+    extractor,
+    fitted_generator,
+    masked_prior,
+    tokenizer,
+)
+
+X, Y = two_shapes(24)
+everyone = pytest.mark.parametrize("name", GENERATORS)
+both = pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
+
+
+@pytest.fixture(scope="module")
+def inside():
+    return tokenizer(downsampled_width=8, max_epochs=15, learning_rate=0.01).fit(X)
+
+
+def weights(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+# ---- the tokenizer inside
+
+
+@both
+def test_a_frozen_tokenizer_is_used_as_it_is(make, inside, monkeypatch):
+    before, state = weights(inside.module_), vars(inside).copy()
+    expected = make().fit(X, Y).sample(5, random_state=0)
+    monkeypatch.setattr(VQTokenizer, "fit", lambda *_: pytest.fail("fitted again"))
+    generator = make(tokenizer=FrozenEstimator(inside)).fit(X, Y)
+    assert generator.tokenizer_ is inside
+    assert vars(inside) == state
+    assert equal(weights(inside.module_), before)
+    tokens = generator.tokenizer_.encode(X)
+    assert np.array_equal(generator.tokenizer_.decode(tokens), inside.decode(tokens))
+    found = generator.sample(5, random_state=0)
+    assert found.shape == expected.shape
+    assert np.isfinite(found).all()
+
+
+@both
+def test_a_tokenizer_that_is_not_frozen_is_cloned(make):
+    nested = tokenizer(downsampled_width=8, max_epochs=1).fit(two_shapes(24, seed=9)[0])
+    before = weights(nested.module_)
+    generator = make(tokenizer=nested).fit(X, Y)
+    assert generator.tokenizer_ is not nested
+    assert equal(weights(nested.module_), before)
+    assert not equal(weights(generator.tokenizer_.module_), before)
+
+
+@both
+def test_frozen_estimators_that_cannot_be_used(make, inside):
+    cases = [
+        (tokenizer(), X, NotFittedError, "VQTokenizer instance is not fitted"),
+        (SVC(), X, TypeError, "must hold a fitted VQTokenizer, got SVC"),
+        (extractor(), X, TypeError, "must hold a fitted VQTokenizer, got SSLFeatureExtractor"),
+        (inside, X[:, :20], ValueError, "X has 20 time points, but the VQTokenizer in `tokenizer`"),
+        (inside, np.stack([X, X], 1), ValueError, "X has 2 channels, but the VQTokenizer in"),
+    ]
+    for estimator, series, error, message in cases:
+        new = make(tokenizer=FrozenEstimator(estimator))
+        with pytest.raises(error, match=message):
+            new.fit(series, Y)
+        assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
+
+
+def test_column_names_of_the_frozen_tokenizer_are_checked():
+    frame = pd.DataFrame(X).rename(columns=str)
+    nested = FrozenEstimator(tokenizer(downsampled_width=8, max_epochs=1).fit(frame))
+    masked_prior(tokenizer=nested).fit(frame)
+    with pytest.raises(ValueError, match="feature names should match"):
+        masked_prior(tokenizer=nested).fit(frame[frame.columns[::-1]])
+
+
+@both
+def test_without_a_tokenizer_there_is_one_with_few_tokens(make, monkeypatch):
+    seen, fit = [], VQTokenizer.fit
+
+    def small(self, X):
+        seen.append(copy.copy(self))
+        return fit(self.set_params(width=4, latent_dim=4, max_epochs=1), X)
+
+    monkeypatch.setattr(VQTokenizer, "fit", small)
+    generator = make(tokenizer=None, device="cpu", n_threads=2, verbose=0).fit(X, Y)
+    assert generator.tokenizer is None
+    assert generator.tokenizer_.token_shape_ == ((1, 16),)
+    assert (seen[0].device, seen[0].n_threads, seen[0].verbose) == ("cpu", 2, 0)
+    assert seen[0].random_state is not None
+    assert generator.sample(2, random_state=0).shape == (2, 32)
+
+
+# ---- searches
+
+
+@pytest.mark.parametrize("scoring", [None, "neg_fid"])
+def test_searches_find_the_same_on_one_core_and_on_two(scoring):
+    scorer = get_scorer(scoring) if scoring else None
+    grid = {"tokenizer__codebook_size": [4, 6], "temperature": [0.8, 1.0]}
+    nested = masked_prior().tokenizer.set_params(max_epochs=3)
+    generator = masked_prior(tokenizer=nested, n_layers=0, batch_size=1024)
+    found = []
+    for n_jobs in (1, 2):
+        search = GridSearchCV(
+            generator, grid, scoring=scorer, cv=2, n_jobs=n_jobs, error_score="raise"
+        )
+        found.append(search.fit(X, Y))
+    first, second = (search.cv_results_["mean_test_score"] for search in found)
+    assert np.isfinite(first).all()
+    assert np.array_equal(first, second)
+    assert len(np.unique(first)) == (4 if scoring else 2)  # likelihoods know no temperature
+    assert found[0].best_params_ == found[1].best_params_
+    samples = [search.best_estimator_.sample(4, random_state=0) for search in found]
+    assert np.array_equal(*samples)
+
+
+# ---- training
+
+
+@everyone
+def test_curves_and_fitted_attributes(name):
+    generator = fitted_generator(name)
+    assert list(generator.loss_curve_)[:2] == ["loss", "prior"]
+    assert len(generator.loss_curve_["loss"]) == generator.n_iter_ == 1
+    assert not generator.interrupted_
+    assert generator.residual_scale_.shape == (1,)
+    assert (generator.n_channels_in_, generator.n_timepoints_in_) == (1, 32)
+    assert np.array_equal(generator.X_fit_, X)
+    assert np.array_equal(generator.y_fit_, Y)
+    assert not any(parameter.requires_grad for parameter in generator.module_.buffers())
+    assert not generator.module_.training
+
+
+@both
+def test_training_lowers_the_loss(make):
+    generator = make(max_epochs=10, learning_rate=0.01, early_stopping=False, p_unconditional=0)
+    curve = generator.fit(X, Y).loss_curve_
+    assert list(curve) == ["loss", "prior"]
+    assert curve["prior"][-1] < 0.9 * curve["prior"][0]
+
+
+@both
+def test_early_stopping_keeps_the_best_epoch(make, monkeypatch):
+    values, states = iter([3.0, 1.0, 2.0, 2.5, 2.2, 9.0]), []
+
+    def judged(task, *_):
+        states.append(weights(task.average))
+        return torch.tensor(next(values))
+
+    monkeypatch.setattr(PriorTask, "_judged", judged)
+    stopping = {"early_stopping": True, "n_iter_no_change": 3}
+    generator = make(batch_size=1024, max_epochs=50, **stopping).fit(X, Y)
+    assert generator.n_iter_ == 5
+    assert generator.loss_curve_["validation"].tolist() == pytest.approx([3, 1, 2, 2.5, 2.2])
+    assert equal(weights(generator.module_), states[1])
+    assert not equal(states[1], states[4])
+
+
+@both
+def test_the_running_mean_of_the_weights_is_kept(make):
+    last, mean = (
+        make(max_epochs=3, ema_decay=decay, early_stopping=False).fit(X, Y).module_
+        for decay in (0.0, 0.99)
+    )
+    assert not equal(weights(last), weights(mean))
+
+
+@both
+@pytest.mark.parametrize("p", [0.0, 0.3])
+def test_a_share_of_the_classes_is_not_seen_in_training(make, p, monkeypatch):
+    seen, trained = [], PriorTask._trained
+    monkeypatch.setattr(
+        PriorTask, "_trained", lambda *a: (seen.append(a[2].clone()), trained(*a))[1]
+    )
+    make(p_unconditional=p, early_stopping=False).fit(X, np.where(Y, "b", "a"))
+    counts = np.bincount(torch.cat(seen), minlength=3)
+    assert counts.sum() >= 1024
+    assert counts[2] / counts.sum() == pytest.approx(p, abs=0.05)
+    assert counts[0] == pytest.approx(counts[1], rel=0.2)
+
+
+@pytest.mark.parametrize("name", list(GENERATORS)[:2])
+def test_a_tiny_code_temperature_draws_the_tokens_there_are(name):
+    """All but ties; a high one draws others."""
+
+    def ids_seen(code_temperature):
+        seen, trained = [], PriorTask._trained
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                PriorTask, "_trained", lambda *a: (seen.append(a[1].clone()), trained(*a))[1]
+            )
+            parameters = {"early_stopping": False, "batch_size": 1024}
+            GENERATORS[name](code_temperature=code_temperature, **parameters).fit(X, Y)
+        return torch.cat(seen)
+
+    plain, tiny, high = (ids_seen(t) for t in (0.0, 1e-6, 10.0))
+    assert (plain == tiny).float().mean() > 0.99
+    assert (plain == high).float().mean() < 0.9
+    first_high = plain.min(0).values >= 6  # codes of the high band, where there is one
+    assert torch.equal(high >= 6, first_high.expand(high.shape))
+
+
+@pytest.mark.parametrize("name", list(GENERATORS)[:2])
+def test_the_smallest_code_temperatures_train(name):
+    generator = GENERATORS[name](code_temperature=1e-40).fit(X, Y)
+    plain = fitted_generator(name)
+    assert generator.loss_curve_["prior"] == pytest.approx(plain.loss_curve_["prior"], rel=0.2)
+
+
+@both
+def test_divergence_is_an_error_and_leaves_nothing(make):
+    new = make(learning_rate=1e12, max_epochs=30)
+    with pytest.raises(DivergedError, match="learning_rate"):
+        new.fit(X, Y)
+    assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
+
+
+@both
+def test_ctrl_c_in_the_tokenizer_changes_nothing(make, monkeypatch):
+    generator = make().fit(X, Y)
+    expected, state = generator.sample(3, random_state=0), vars(generator).copy()
+
+    def interrupted(progress, epoch, terms):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "epoch", interrupted)
+    for estimator in (generator, make()):
+        before = vars(estimator).copy()
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(-X, 1 - Y)
+        assert vars(estimator) == before
+    assert vars(generator) == state
+    assert np.array_equal(generator.sample(3, random_state=0), expected)
+
+
+@both
+def test_ctrl_c_after_an_epoch_of_the_prior_leaves_a_usable_generator(make, monkeypatch, inside):
+    after = Progress.epoch
+
+    def interrupted(progress, epoch, terms):
+        if epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+        return after(progress, epoch, terms)
+
+    monkeypatch.setattr(Progress, "epoch", interrupted)
+    generator = make(tokenizer=FrozenEstimator(inside), max_epochs=1000)
+    with pytest.raises(KeyboardInterrupt):
+        generator.fit(X, Y)
+    assert generator.interrupted_
+    assert generator.n_iter_ == len(generator.loss_curve_["loss"]) == 3
+    series, labels = generator.sample(4, random_state=0, return_y=True)
+    assert np.isfinite(series).all()
+    assert set(labels) <= {0, 1}
+    assert np.isfinite(generator.score_samples(X)).all()
+
+
+@both
+def test_two_series_are_enough(make):
+    for early_stopping in (False, True):
+        generator = make(early_stopping=early_stopping).fit(X[:2], ["a", "b"])
+        assert generator.sample(3).shape == (3, 32)
+
+
+# ---- judged
+
+
+def test_a_report_of_a_generator_takes_its_tokenizer_for_reconstructions():
+    generator, (X_test, y_test) = of_bumps("masked"), bumps(24, seed=1)
+    seen = RandomConvolutionExtractor(n_kernels=50).fit(X_test)
+    report = generation_report(
+        generator,
+        *bumps(80),
+        X_test,
+        y_test,
+        referee=FCNClassifier(width=4, max_epochs=2, random_state=0),
+        extractor=seen,
+        classifier=SVC(),
+        n_repeats=2,
+    )
+    (distance,) = (
+        score
+        for score in report.scores
+        if (score.name, score.referee) == ("Fréchet distance", "extractor")
+    )
+    again = generator.tokenizer_.decode(generator.tokenizer_.encode(X_test))
+    with pytest.warns(FidelityWarning):
+        expected = frechet_distance(seen.transform(X_test), seen.transform(again))
+    assert distance.of_reconstructions == pytest.approx(expected, rel=1e-6)
+    assert np.isfinite(distance.value)
+    assert "Fréchet distance" in str(report)
+
+
+def test_a_tokenizer_fitted_anew_is_noticed_even_where_its_shape_is_the_same():
+    nested = tokenizer(downsampled_width=8).fit(X)
+    generator = masked_prior(tokenizer=FrozenEstimator(nested)).fit(X, Y)
+    nested.fit(3 - X)
+    with pytest.raises(ValueError, match="has been fitted anew since"):
+        generator.sample(3)

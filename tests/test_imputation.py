@@ -1,0 +1,245 @@
+"""Gaps that are filled, and time points that are unlikely."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skvqts._codec import Codec
+
+from .conftest import two_shapes
+from .learned import bumps, of_bumps, of_sines, sines
+from .transformers import GENERATORS, fitted_generator, masked_prior
+
+X, Y = two_shapes(24)
+MASKED = [name for name in GENERATORS if name.startswith("Masked")]
+everyone = pytest.mark.parametrize("name", MASKED)
+GAPS = {
+    "middle": np.s_[:, 10:17],
+    "start": np.s_[:, :5],
+    "end": np.s_[:, 28:],
+    "points": np.s_[:, ::3],
+    "one point": np.s_[3, 7],
+    "all of some series": np.s_[::2],
+    "everything": np.s_[:],
+    "all but one point": np.s_[:, 1:],
+}
+
+
+def gapped(gap):
+    hidden = X.copy()
+    hidden[gap] = np.nan
+    return hidden
+
+
+@pytest.fixture(scope="module")
+def panel():
+    """Three channels of other levels and scales, and a prior of them."""
+    series = np.stack([X, 100 - 10 * X, 1e4 * np.roll(X, 5, 1) + 1e6], axis=1)
+    return series, masked_prior().fit(series, Y)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gap", GAPS)
+@everyone
+def test_gaps_are_filled_and_the_rest_stays_to_the_bit(name, gap):
+    hidden = gapped(GAPS[gap])
+    before = hidden.copy()
+    filled = fitted_generator(name).impute(hidden, random_state=0)
+    assert filled.shape == X.shape
+    assert filled.dtype == np.float64
+    assert np.isfinite(filled).all()
+    seen = ~np.isnan(hidden)
+    assert np.array_equal(filled[seen], X[seen])
+    assert np.array_equal(hidden, before, equal_nan=True)
+    assert np.abs(filled).max() < 10
+
+
+@everyone
+def test_series_without_gaps_stay_as_they_are(name):
+    generator = fitted_generator(name)
+    assert np.array_equal(generator.impute(X), X)
+    single = X.astype(np.float32)
+    assert np.array_equal(generator.impute(single), single.astype(np.float64))
+    assert np.array_equal(generator.impute(np.round(X).astype(int)), np.round(X))
+    some = gapped(np.s_[::2, 3:9])
+    assert np.array_equal(generator.impute(some)[1::2], X[1::2])
+
+
+@everyone
+def test_draws_and_seeds(name):
+    generator, hidden = fitted_generator(name), gapped(np.s_[:, 5:25])
+    draws = generator.impute(hidden, n_draws=3, random_state=0)
+    assert draws.shape == (3, 24, 32)
+    assert np.array_equal(generator.impute(hidden, n_draws=3, random_state=0), draws)
+    assert np.array_equal(generator.impute(hidden, random_state=0), draws[0])
+    assert generator.impute(hidden, n_draws=1, random_state=0).shape == (1, 24, 32)
+    assert len(np.unique(draws, axis=0)) == 3
+    assert np.array_equal(draws[:, :, :5], np.stack([X[:, :5]] * 3))
+    assert not np.array_equal(generator.impute(hidden, random_state=1), draws[0])
+    assert np.array_equal(generator.impute(hidden[:7], random_state=0), draws[0][:7])
+
+
+@pytest.mark.parametrize("n_draws", [0, -1, 2.5, "2", True], ids=repr)
+def test_draws_that_are_no_number(n_draws):
+    with pytest.raises(ValueError, match="The 'n_draws' parameter of impute must be"):
+        fitted_generator("MaskedPriorGenerator").impute(X, n_draws=n_draws)
+
+
+@pytest.mark.filterwarnings("error")
+def test_missing_channels(panel):
+    series, generator = panel
+    for channels in ([0], [2], [0, 2], [0, 1, 2]):
+        hidden = series.copy()
+        hidden[3:9, channels] = np.nan
+        filled = generator.impute(hidden, random_state=0)
+        seen = ~np.isnan(hidden)
+        assert filled.shape == series.shape
+        assert np.array_equal(filled[seen], series[seen])
+        levels, scales = series.mean(axis=(0, 2)), series.std(axis=(0, 2))
+        away = (filled - levels[:, None]) / scales[:, None]
+        assert np.abs(away).max() < 5
+
+
+def test_one_channel_may_miss_what_others_have(panel):
+    series, generator = panel
+    hidden = series.copy()
+    hidden[:, 1, 8:14] = np.nan
+    filled = generator.impute(hidden, random_state=0)
+    assert np.isfinite(filled).all()
+    assert np.array_equal(filled[:, [0, 2]], series[:, [0, 2]])
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+def test_missing_values_of_frames():
+    hidden = gapped(np.s_[:, 4:9])
+    generator = fitted_generator("MaskedPriorGenerator")
+    expected = generator.impute(hidden, random_state=0)
+    for container in (hidden.tolist(), pd.DataFrame(hidden), hidden[:, None]):
+        assert np.array_equal(generator.impute(container, random_state=0), expected)
+    nullable = pd.DataFrame(hidden).convert_dtypes()
+    assert nullable.isna().to_numpy().any()
+    assert np.array_equal(generator.impute(nullable, random_state=0), expected)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
+def test_what_is_neither_finite_nor_missing_is_refused(value):
+    hidden = gapped(np.s_[:, 4:9])
+    hidden[2, 20] = value
+    with pytest.raises(ValueError, match="infinity or a value too large"):
+        fitted_generator("MaskedPriorGenerator").impute(hidden)
+
+
+def test_gaps_of_smooth_series_are_filled_better_than_by_the_mean():
+    series = sines(40, seed=1)
+    for gap in (np.s_[:, 24:36], np.s_[:, :12], np.s_[:, 52:]):
+        hidden = series.copy()
+        hidden[gap] = np.nan
+        draws = of_sines().impute(hidden, n_draws=3, random_state=0)
+        errors = np.sqrt(np.square(draws - series)[:, gap[0], gap[1]].mean(axis=(1, 2)))
+        assert errors.max() < 0.6 * np.sqrt(np.square(series[gap]).mean())
+
+
+@everyone
+def test_what_decoded_series_miss_beside_a_gap_is_spread_over_it(name, monkeypatch):
+    seen, decode = [], Codec.decode_ids
+    monkeypatch.setattr(Codec, "decode_ids", lambda *a: (seen.append(decode(*a)), seen[-1])[1])
+    hidden = gapped(np.s_[:, 10:17])
+    hidden[:, 28:] = np.nan
+    filled = fitted_generator(name).impute(hidden, random_state=0)
+    (decoded,) = seen
+    missed = X - decoded[:, 0]
+    assert np.abs(missed[:, [9, 17]]).mean() > 0.02
+    between = missed[:, [9]] + (missed[:, [17]] - missed[:, [9]]) * np.arange(1, 8) / 8
+    added = filled - decoded[:, 0]
+    np.testing.assert_allclose(added[:, 10:17], between, atol=1e-6)
+    np.testing.assert_allclose(added[:, 28:], np.repeat(missed[:, [27]], 4, axis=1), atol=1e-6)
+
+
+def test_classes_say_what_is_filled():
+    generator = of_bumps("masked")
+    hidden = np.full((20, 40), np.nan)
+    for label, place in (("early", 12), ("late", 28)):
+        filled = generator.impute(hidden, y=label, random_state=0)
+        assert np.abs(filled.argmax(axis=1) - place).max() < 8
+    labels = np.repeat(["early", "late"], 10)
+    filled = generator.impute(hidden, y=labels, random_state=0)
+    assert np.array_equal(np.where(filled.argmax(axis=1) < 20, "early", "late"), labels)
+
+
+def test_a_gap_is_filled_as_the_rest_of_the_series_says():
+    """A series whose early half shows no bump must have one late."""
+    series, labels = bumps(40, seed=1)
+    hidden = series.copy()
+    hidden[:, 20:] = np.nan
+    filled = of_bumps("masked").impute(hidden, random_state=0)
+    has_bump = filled[:, 20:].max(axis=1) > 0.4
+    assert (has_bump == (labels == "late")).mean() >= 0.8
+
+
+# ---- anomalies
+
+
+@everyone
+@pytest.mark.filterwarnings("error")
+def test_every_time_point_has_a_score(name):
+    for window in (None, 1, 2, 3, 5, 8, 31, 32):
+        scores = fitted_generator(name).anomaly_score(X, window)
+        assert scores.shape == (24, 32)
+        assert scores.dtype == np.float64
+        assert np.isfinite(scores).all(), window
+        assert (scores >= 0).all()
+    np.testing.assert_allclose(scores, np.repeat(scores[:, :1], 32, axis=1))  # of one window
+
+
+@pytest.mark.parametrize("columns", [1, 4, 8])
+@pytest.mark.filterwarnings("ignore:The training set has only")
+def test_scores_of_any_length_are_finite(columns):
+    for length in (1, 5, 17, 39, 40):
+        series = two_shapes(8, length)[0]
+        nested = {"downsampled_width": columns, "max_epochs": 1}
+        generator = masked_prior(nested, n_layers=0, batch_size=1024).fit(series)
+        for window in (None, 1, length):
+            assert np.isfinite(generator.anomaly_score(series, window)).all(), (length, window)
+
+
+@pytest.mark.parametrize("window", [0, -1, 2.5, "8", True, float("nan")], ids=repr)
+def test_windows_out_of_range(window):
+    with pytest.raises(ValueError, match="The 'window' parameter of anomaly_score must be an int"):
+        fitted_generator("MaskedPriorGenerator").anomaly_score(X, window)
+
+
+def test_windows_longer_than_the_series_are_refused():
+    with pytest.raises(ValueError, match="window=33 is longer than the series, 32 points"):
+        fitted_generator("MaskedPriorGenerator").anomaly_score(X, 33)
+
+
+@everyone
+def test_scores_are_of_each_series_alone(name):
+    generator = fitted_generator(name)
+    whole = generator.anomaly_score(X)
+    assert np.array_equal(generator.anomaly_score(X[5:9]), whole[5:9])
+    assert np.array_equal(generator.anomaly_score(X[:, None]), whole)
+
+
+@pytest.mark.parametrize("kind", ["burst", "flat"])
+def test_anomalies_score_highest_where_they_are(kind):
+    series = sines(40, seed=1)
+    broken = series.copy()
+    if kind == "burst":
+        broken[:, 28:38] += np.random.default_rng(5).normal(0, 1.5, (40, 10))
+    else:
+        broken[:, 28:40] = broken[:, [28]]
+    generator = of_sines()
+    scores = generator.anomaly_score(broken)
+    places = scores.argmax(axis=1)
+    assert ((places >= 20) & (places < 48)).mean() >= 0.8
+    assert scores.max(axis=1).mean() > 1.5 * generator.anomaly_score(series).max(axis=1).mean()
+
+
+def test_scores_do_not_depend_on_settings_of_sampling():
+    generator = copy.deepcopy(fitted_generator("MaskedPriorGenerator"))
+    expected = generator.anomaly_score(X)
+    generator.set_params(temperature=0.3, n_steps=2, guidance_scale=4.0, order="random")
+    assert np.array_equal(generator.anomaly_score(X), expected)
