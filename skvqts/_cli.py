@@ -97,6 +97,7 @@ def _generate(generator, data, options):
     print(f"{len(generated)} series generated in {time.perf_counter() - start:.1f} s", flush=True)
     _save("draw_generated", options, data, data.X_test, generated, title=data.name)
     print("judging them, which trains a referee ...", flush=True)
+    start = time.perf_counter()
     labels = data.y_train, data.y_test
     report = generation_report(
         generator,
@@ -107,7 +108,7 @@ def _generate(generator, data, options):
         n_samples=min(options.samples, len(data.X_test)),
         random_state=options.seed,
     )
-    print(report)
+    print(f"judged in {time.perf_counter() - start:.1f} s", report, sep="\n\n")
 
 
 def _print_quality(tokenizer, data):
