@@ -30,7 +30,7 @@ class TimeVQVAEGenerator(BaseEstimator):
 
     def fit(self, X, y):
         torch.manual_seed(self.random_state)
-        np.random.seed(self.random_state)
+        np.random.seed(self.random_state)  # noqa: NPY002 - timevqvae draws from it
         torch.set_num_threads(self.n_threads)
         self.X_fit_, self.y_fit_ = X, y
         self.classes_, classes = np.unique(y, return_inverse=True)
@@ -62,7 +62,7 @@ class TimeVQVAEGenerator(BaseEstimator):
     def sample(self, n_samples=1, *, y=None, random_state=None, return_y=False):
         rng = np.random.RandomState(random_state)
         torch.manual_seed(rng.randint(2**31 - 1))
-        np.random.seed(rng.randint(2**31 - 1))
+        np.random.seed(rng.randint(2**31 - 1))  # noqa: NPY002
         if y is None:
             shares = self.class_counts_ / self.class_counts_.sum()
             y = rng.choice(self.classes_, n_samples, p=shares)

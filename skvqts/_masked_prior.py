@@ -429,7 +429,7 @@ class MaskedPriorGenerator(SeriesGenerator):
 
     def _order(self, shape):
         if self.order == "low_discrepancy":
-            return torch.from_numpy(low_discrepancy_order(*shape))
+            return low_discrepancy_order(*shape)
         return self.order
 
     @property

@@ -205,7 +205,7 @@ def test_refused_transformers(pretrained, error, message, start):
 
 
 def test_refused_shapes_and_labels(frozen):
-    with pytest.raises(ValueError, match="X has 20 time points, but the pretrained SSLFeature"):
+    with pytest.raises(ValueError, match="X has 20 time points, but the SSLFeature"):
         make(frozen).fit(X[:, :20], Y)
     with pytest.raises(ValueError, match="requires y to be passed"):
         make(frozen).fit(X, None)

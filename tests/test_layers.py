@@ -18,7 +18,7 @@ def test_activations_are_standardised_by_the_running_statistics(frontend):
     size = front_end_size(frontend, width=4, latent_dim=3, n_blocks=2, downsampled_width=8)
     quantizer = {"codebook_size": 5}
     generator = torch.Generator().manual_seed(0)
-    make = partial(make_vqvae, 1, 64, frontend=frontend, size=size, quantizer=quantizer)
+    make = partial(make_vqvae, 1, 64, frontend=frontend, size=size, quantizer=quantizer, n_bands=1)
     network, x = build(make, generator).train(), torch.randn(16, 1, 64, generator=generator)
     for _ in range(200):  # the running statistics become those of the batch
         network.encode(x)

@@ -1,6 +1,5 @@
 """Iterative decoding of token sequences: drawing tokens, and the order they are revealed in."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -62,7 +61,7 @@ def low_discrepancy_order(rows, columns):
 
     Returns
     -------
-    order : int64 ndarray of shape (rows * columns,)
+    order : int64 Tensor of shape (rows * columns,)
         Cells in row-major numbering, the first to be revealed first.
     """
     seen, order, index = set(), [], 0
@@ -72,7 +71,7 @@ def low_discrepancy_order(rows, columns):
         if cell not in seen:
             seen.add(cell)
             order.append(cell)
-    return np.array(order)
+    return torch.tensor(order, device="cpu")
 
 
 def _place(index, base, n):
