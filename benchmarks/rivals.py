@@ -103,25 +103,37 @@ def timevqvae_bits(X):
     return sum(z[0, 0].numel() for z in latents) * math.log2(1024)
 
 
+def reconstruction_loss(model, x):
+    """Of the first stage, as its README trains it."""
+    out = model(x)
+    return sum(out.recons_loss.values()) + sum(v["loss"] for v in out.vq_losses.values())
+
+
+def train_for(seconds, model, loss_of, *data):
+    """Train on batches of 32 until the seconds are over, with a cosine schedule over them."""
+    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=1e-3)
+    model.train()
+    start, steps = time.perf_counter(), 0
+    while (spent := time.perf_counter() - start) < seconds:
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * spent / seconds))
+        picks = torch.randint(len(data[0]), (min(32, len(data[0])),))
+        loss = loss_of(model, *(part[picks] for part in data))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        steps += 1
+    model.eval()
+    return spent, steps
+
+
 def timevqvae(X, X_test, seconds, threads, seed):
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     mean, std = X.mean(), X.std()
     x, x_test = (torch.from_numpy(((part - mean) / std).astype(np.float32)) for part in (X, X_test))
     model = timevqvae_model(*X.shape[1:])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    model.train()
-    start, steps = time.perf_counter(), 0
-    while (spent := time.perf_counter() - start) < seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * spent / seconds))
-        out = model(x[torch.randint(len(x), (min(32, len(x)),))])
-        loss = sum(out.recons_loss.values()) + sum(v["loss"] for v in out.vq_losses.values())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        steps += 1
-    model.eval()
+    spent, steps = train_for(seconds, model, reconstruction_loss, x)
     with torch.no_grad():
         errors = [((model(part).x_recon - part) ** 2).mean((1, 2)) for part in x_test.split(256)]
     mse = torch.cat(errors).mean().item()

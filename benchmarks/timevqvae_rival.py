@@ -1,15 +1,12 @@
 """timevqvae as a generator with `fit` and `sample`, by the loops of its README."""
 
-import math
-import time
-
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from benchmarks.rivals import timevqvae_model
+from benchmarks.rivals import reconstruction_loss, timevqvae_model, train_for
 
-CODES, BATCH, CHUNK = 1024, 32, 256
+CODES, CHUNK = 1024, 256
 
 
 class TimeVQVAEGenerator(BaseEstimator):
@@ -38,25 +35,11 @@ class TimeVQVAEGenerator(BaseEstimator):
         self._mean, self._std = X.mean(), X.std()
         x = torch.from_numpy(((X - self._mean) / self._std).astype(np.float32))
         self._vqvae = timevqvae_model(*X.shape[1:])
-        self._train(self._vqvae, _stage_1_loss, x)
+        train_for(self.seconds / 2, self._vqvae, reconstruction_loss, x)
         self._maskgit = timevqvae_prior(self._vqvae.eval(), len(self.classes_))
-        self._train(self._maskgit, _stage_2_loss, x, torch.from_numpy(classes)[:, None])
+        labels = torch.from_numpy(classes)[:, None]
+        train_for(self.seconds / 2, self._maskgit, _stage_2_loss, x, labels)
         return self
-
-    def _train(self, model, loss_of, *data):
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=1e-3)
-        model.train()
-        start, seconds = time.perf_counter(), self.seconds / 2
-        while (spent := time.perf_counter() - start) < seconds:
-            for group in optimizer.param_groups:
-                group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * spent / seconds))
-            picks = torch.randint(len(data[0]), (min(BATCH, len(data[0])),))
-            loss = loss_of(model, *(part[picks] for part in data))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        model.eval()
 
     @torch.no_grad()
     def sample(self, n_samples=1, *, y=None, random_state=None, return_y=False):
@@ -77,11 +60,6 @@ class TimeVQVAEGenerator(BaseEstimator):
         )
         decode = self._maskgit.decode_token_ind_to_timeseries
         return decode(low, frequency="lf") + decode(high, frequency="hf")
-
-
-def _stage_1_loss(model, x):
-    out = model(x)
-    return sum(out.recons_loss.values()) + sum(v["loss"] for v in out.vq_losses.values())
 
 
 def _stage_2_loss(model, x, classes):

@@ -13,11 +13,10 @@ from sklearn.svm import SVC
 
 from ._files import BUNDLED, load
 from ._masked_prior import MaskedPriorGenerator
+from ._token_prior import FEW_TOKENS
 from ._tokenizer import VQTokenizer
 from .exceptions import DivergedError
 from .metrics import generation_report
-
-_FEW_TOKENS = 16  # along time; a prior learns few of them sooner
 
 
 def main(arguments=None):
@@ -72,7 +71,7 @@ def _run(data, options):
     print(f"shape {np.shape(data.X_train)[1:]}", flush=True)
     # printed lines, not scikit-learn's bar: Ctrl-C while that is set up ends in a KeyError
     shared = {"random_state": options.seed, "verbose": 1, "max_epochs": options.epochs or "auto"}
-    tokenizer = VQTokenizer(options.codes, downsampled_width=_FEW_TOKENS, **shared)
+    tokenizer = VQTokenizer(options.codes, **FEW_TOKENS, **shared)
     _fit(tokenizer, data.X_train)
     _print_quality(tokenizer, data)
     if data.y_train is not None:
@@ -98,13 +97,9 @@ def _generate(generator, data, options):
     _save("draw_generated", options, data, data.X_test, generated, title=data.name)
     print("judging them, which trains a referee ...", flush=True)
     start = time.perf_counter()
-    labels = data.y_train, data.y_test
     report = generation_report(
         generator,
-        data.X_train,
-        labels[0],
-        data.X_test,
-        labels[1],
+        *data[1:],
         n_samples=min(options.samples, len(data.X_test)),
         random_state=options.seed,
     )

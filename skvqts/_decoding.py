@@ -31,10 +31,6 @@ class Decoding:
     choice_temperature: float
     schedule: str
 
-    def is_fixed(self):
-        """Whether the order depends neither on chance nor on the tokens drawn."""
-        return not isinstance(self.order, str)
-
 
 def fill(predict, ids, mask, decoding, uniforms):
     """Draw the masked tokens, some in each step, the others staying masked for the next.

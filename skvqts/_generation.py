@@ -94,11 +94,7 @@ class SeriesGenerator(TokenPrior):
         validate_parameter_constraints(
             {"include_reconstruction": ["boolean"]}, given, "score_samples"
         )
-        series, ids = self._encoded(X)
-        of_tokens = self._marginal(ids, self._log_likelihoods)
-        if include_reconstruction:
-            of_tokens = of_tokens + self._reconstruction_log_density(series)
-        return of_tokens
+        return self._scores(X, include_reconstruction, self._marginal, self._log_likelihoods)
 
     def score(self, X, y=None):
         """Mean log-density bound per series, see `score_samples(X, include_reconstruction=True)`.
@@ -146,9 +142,17 @@ class SeriesGenerator(TokenPrior):
         series = validate_series(self, X)
         return series, self._tokenizer().encode(series)
 
+    def _scores(self, X, include_reconstruction, of_any_class, log_likelihoods):
+        """Of tokens, by one of the two methods below, and of the series around them if wanted."""
+        series, ids = self._encoded(X)
+        of_tokens = of_any_class(ids, log_likelihoods)
+        if include_reconstruction:
+            return of_tokens + self._reconstruction_log_density(series)
+        return of_tokens
+
     def _marginal(self, ids, log_likelihoods):
         """Log-likelihood ``(n,)`` of tokens whatever their class."""
-        if self._n_classes == 0 or self._learned_unconditional:
+        if self._learned_unconditional:
             return log_likelihoods(ids, np.full(len(ids), self._n_classes))
         return self._of_mixture(ids, log_likelihoods)
 

@@ -1,5 +1,7 @@
 """MaskedPriorGenerator: a bidirectional prior over tokens that samples, scores and imputes."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
@@ -297,12 +299,14 @@ class MaskedPriorGenerator(SeriesGenerator):
         ValueError
             If `X` or an argument is not valid, or the order or temperature leaves nothing exact.
         """
-        given = {"method": method, "n_masks": n_masks}
-        given["include_reconstruction"] = include_reconstruction
-        wanted = {"method": [StrOptions({"bound", "exact"})], "n_masks": [Whole(1)]}
-        wanted["include_reconstruction"] = ["boolean"]
+        given = {"include_reconstruction": include_reconstruction, "method": method}
+        wanted = {"include_reconstruction": ["boolean"], "method": [StrOptions({"bound", "exact"})]}
+        wanted, given = wanted | {"n_masks": [Whole(1)]}, given | {"n_masks": n_masks}
         validate_parameter_constraints(wanted, given, "score_samples")
-        return self._scores(X, **given)
+        if method == "exact":
+            return self._scores(X, include_reconstruction, self._of_mixture, self._exact)
+        bound = partial(self._bound, n_masks=n_masks)
+        return self._scores(X, include_reconstruction, self._marginal, bound)
 
     def impute(self, X, *, y=None, n_draws=None, random_state=None):
         """Fill missing values with draws from the prior, given what was observed.
@@ -387,16 +391,6 @@ class MaskedPriorGenerator(SeriesGenerator):
         decoded = tokenizer._codec().decode_ids(ids).astype(np.float64)
         filled = np.where(known, series, decoded + interpolated(series - decoded, known))
         return filled.reshape(len(filled), *self._series_shape)
-
-    def _scores(self, X, include_reconstruction, method, n_masks):
-        series, ids = self._encoded(X)
-        if method == "exact":
-            of_tokens = self._of_mixture(ids, self._exact)
-        else:
-            of_tokens = self._marginal(ids, lambda *given: self._bound(*given, n_masks))
-        if include_reconstruction:
-            of_tokens = of_tokens + self._reconstruction_log_density(series)
-        return of_tokens
 
     def _exact(self, ids, classes):
         if self.order != "low_discrepancy" or self.temperature == 0:

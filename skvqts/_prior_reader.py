@@ -127,9 +127,8 @@ class PriorReader:
 
     def _predictor(self, band, ids, classes, guidance=None):
         """Own ids of a band's tokens, and the function that predicts them given earlier bands."""
-        prior, stop = self.prior.bands[band], sum(self.prior.n_tokens[: band + 1])
-        start = stop - prior.n_tokens
-        nobody = torch.full_like(classes, len(prior.classes) - 1)
+        prior, (start, stop) = self.prior.bands[band], self.prior.span(band)
+        nobody = torch.full_like(classes, self.prior.nobody)
 
         def logits(mine, mask, classes):
             joint = torch.cat([ids[:, :start], mine + prior.first_code], dim=1)

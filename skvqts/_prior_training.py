@@ -79,7 +79,7 @@ class PriorTask(Task):
     def _some_unknown(self, classes):
         unknown = torch.rand(len(classes), generator=self.generator, device="cpu")
         unknown = (unknown < self.p_unconditional).to(classes.device)
-        return classes.masked_fill(unknown, len(self.prior.bands[0].classes) - 1)
+        return classes.masked_fill(unknown, self.prior.nobody)
 
     def _drawn(self, ids, distances):
         """Tokens drawn by their distances; those of other bands are infinitely far."""
@@ -101,12 +101,10 @@ class PriorTask(Task):
 
 def _cross_entropy(prior, band, ids, masks, classes):
     """Of each token ``(B, N_b)`` of a band."""
+    start, stop = prior.span(band)
+    targets = ids[:, start:stop] - prior.bands[band].first_code
     logits = prior.logits(band, ids, masks, classes).float()
-    start = sum(prior.n_tokens[:band])
-    targets = ids[:, start : start + logits.shape[1]] - prior.bands[band].first_code
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(
-        targets
-    )
+    return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
 
 
 def repeated(n_rows):

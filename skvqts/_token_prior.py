@@ -17,7 +17,7 @@ from ._tokenizer import VQTokenizer
 from ._validation import Decimal, Whole, validate_labels
 
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
-_DEFAULT_TOKENIZER = {"downsampled_width": 16}
+FEW_TOKENS = {"downsampled_width": 16}  # of the default: a prior learns few sooner
 _STEPS = 400, 1000  # of max_epochs="auto", at least and at most unless 8 epochs have more
 
 
@@ -73,20 +73,20 @@ class TokenPrior(SeriesEstimator):
         return super().fit(X, y)
 
     def _prepare(self, series, warm, generator):
-        tokenizer, series = self.tokenizer, series.reshape(len(series), *self._series_shape)
+        tokenizer, self.X_fit_ = self.tokenizer, series.reshape(len(series), *self._series_shape)
         if isinstance(tokenizer, FrozenEstimator):
             self.tokenizer_ = fitted_inside(self, "tokenizer", (VQTokenizer,))
         else:
             if tokenizer is None:
                 shared = {name: getattr(self, name) for name in _SHARED}
-                tokenizer = VQTokenizer(**_DEFAULT_TOKENIZER, **shared)
-            self.tokenizer_ = seeded_clone(tokenizer, generator).fit(series)
-        self.X_fit_, self._scaler = series, self.tokenizer_._scaler
+                tokenizer = VQTokenizer(**FEW_TOKENS, **shared)
+            self.tokenizer_ = seeded_clone(tokenizer, generator).fit(self.X_fit_)
+        self._scaler = self.tokenizer_._scaler
         self._tokens = self._tokens_of(self.tokenizer_)
         self._codebook = self.tokenizer_.codebook_
         self._learned_unconditional = self.p_unconditional > 0
         self._architecture = self._network_arguments()
-        residuals = self.tokenizer_._codec().residuals(series.reshape(len(series), *_panel(self)))
+        residuals = self.tokenizer_._codec().residuals(series)
         scale = residuals.std(axis=(0, 2), dtype=np.float64)
         self.residual_scale_ = np.maximum(scale, np.finfo(np.float32).eps)
 
@@ -193,7 +193,3 @@ class TokenPrior(SeriesEstimator):
     @property
     def _n_classes(self):
         return self._architecture["n_classes"]
-
-
-def _panel(generator):
-    return generator.n_channels_in_, generator.n_timepoints_in_

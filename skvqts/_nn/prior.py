@@ -236,6 +236,16 @@ class Prior(nn.Module):
         for band, mine in zip(self.bands, ids.split(self.n_tokens, dim=1), strict=True):
             band.start_from(codebook[: band.mask_id], mine)
 
+    @property
+    def nobody(self):
+        """The id of no class in particular."""
+        return len(self.bands[0].classes) - 1
+
+    def span(self, band):
+        """First token of a band and the one after its last."""
+        stop = sum(self.n_tokens[: band + 1])
+        return stop - self.n_tokens[band], stop
+
     def logits(self, band, ids, masks, classes):
         """Logits ``(B, N_b, K_b)`` of band number `band`.
 
@@ -248,8 +258,7 @@ class Prior(nn.Module):
             not.
         classes : int64 Tensor of shape (B,)
         """
-        prior, stop = self.bands[band], sum(self.n_tokens[: band + 1])
-        start = stop - self.n_tokens[band]
+        prior, (start, stop) = self.bands[band], self.span(band)
         mine = ids[:, start:stop]
         if not prior.causal:
             mine = mine.masked_fill(masks, prior.mask_id)
