@@ -210,12 +210,13 @@ class AutoregressivePriorGenerator(SeriesGenerator):
 
     def _log_likelihoods(self, ids, classes):
         """Exact: one pass predicts every token from those before it."""
-        masks = [torch.ones(1, n, dtype=torch.bool) for n in self._n_tokens]
-        weights = [torch.ones(1, dtype=torch.float64)] * len(masks)
+        masks = [torch.ones(1, n, dtype=torch.bool, device="cpu") for n in self._n_tokens]
+        weights = [torch.ones(1, dtype=torch.float64, device="cpu")] * len(masks)
         return self._prior_reader().bound(ids, classes, masks, weights)
 
     def _decodings(self):
         """Every token by itself, in the order of the rows of the grid."""
         return [
-            Decoding(n, self.temperature, torch.arange(n), 0.0, "linear") for n in self._n_tokens
+            Decoding(n, self.temperature, torch.arange(n, device="cpu"), 0.0, "linear")
+            for n in self._n_tokens
         ]

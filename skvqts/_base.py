@@ -273,7 +273,8 @@ def held_out_by_class(classes, generator):
     place = torch.empty(len(classes), dtype=torch.float64, device="cpu")
     for label in classes.unique():
         mine = (classes == label).nonzero()[:, 0]
-        place[mine] = (torch.arange(len(mine), dtype=torch.float64) + 0.5) / len(mine)
+        steps = torch.arange(len(mine), dtype=torch.float64, device="cpu")
+        place[mine] = (steps + 0.5) / len(mine)
     return order[place.argsort(stable=True)]
 
 

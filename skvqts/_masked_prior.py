@@ -402,7 +402,8 @@ class MaskedPriorGenerator(SeriesGenerator):
 
     def _bound(self, ids, classes, n_masks=32):
         drawn = [
-            stratified_masks(n, n_masks, torch.Generator().manual_seed(0)) for n in self._n_tokens
+            stratified_masks(n, n_masks, torch.Generator("cpu").manual_seed(0))
+            for n in self._n_tokens
         ]
         masks, weights = zip(*drawn, strict=True)
         return self._prior_reader().bound(ids, classes, masks, weights)

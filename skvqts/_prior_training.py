@@ -77,7 +77,9 @@ class PriorTask(Task):
         return total / ids.shape[1]
 
     def _some_unknown(self, classes):
-        unknown = torch.rand(len(classes), generator=self.generator, device="cpu")
+        unknown = torch.rand(
+            len(classes), generator=self.generator, device="cpu", dtype=torch.float32
+        )
         unknown = (unknown < self.p_unconditional).to(classes.device)
         return classes.masked_fill(unknown, self.prior.nobody)
 
@@ -85,7 +87,9 @@ class PriorTask(Task):
         """Tokens drawn by their distances; those of other bands are infinitely far."""
         nearest = distances.amin(-1, keepdim=True)  # at 0, or small temperatures underflow
         shares = F.softmax((nearest - distances) / self.code_temperature, dim=-1)
-        noise = torch.empty(shares.shape, device="cpu").exponential_(generator=self.generator)
+        noise = torch.empty(shares.shape, device="cpu", dtype=shares.dtype).exponential_(
+            generator=self.generator
+        )
         return (shares / noise.to(shares.device)).argmax(-1)
 
     @torch.no_grad()

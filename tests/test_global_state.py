@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from .conftest import two_shapes
-from .transformers import TRANSFORMERS, fitted
+from .transformers import GENERATORS, TRANSFORMERS, fitted, fitted_generator
 
 NAMES = list(TRANSFORMERS)
 
@@ -131,6 +131,23 @@ def test_settings_of_the_user_change_nothing(name, setting, X):
         transformer = TRANSFORMERS[name]().fit(X)
         assert np.array_equal(transformer.transform(X), expected)
     assert np.array_equal(transformer.transform(X), expected)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("name", GENERATORS)
+def test_settings_of_the_user_change_nothing_that_is_generated(name, setting, X):
+    def results(generator):
+        yield generator.sample(3, random_state=0)
+        yield generator.score_samples(X[:3])
+        if hasattr(generator, "impute"):
+            yield generator.impute(np.where(X[:2] > 0.9, np.nan, X[:2]), random_state=0)
+            yield generator.score_samples(X[:3], method="exact")
+            yield generator.anomaly_score(X[:2])
+
+    expected = list(results(fitted_generator(name)))
+    with SETTINGS[setting]():
+        found = list(results(GENERATORS[name]().fit(*two_shapes(24))))
+    assert all(map(np.array_equal, found, expected))
 
 
 @pytest.mark.parametrize("name", NAMES)

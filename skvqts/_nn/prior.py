@@ -69,7 +69,8 @@ def rotary_angles(times, head_dim):
     """
     half = head_dim // 2
     slowest = max(100.0, float(times.max()))
-    rates = slowest ** -(torch.arange(half, device=times.device) / max(1, half))
+    places = torch.arange(half, device=times.device, dtype=times.dtype)
+    rates = slowest ** -(places / max(1, half))
     return times[:, None] * rates
 
 
@@ -177,7 +178,9 @@ class BandPrior(nn.Module):
         for embedding in (self.positions, self.classes):
             nn.init.normal_(embedding, std=_EMBEDDED, generator=generator)
         nn.init.zeros_(self.bias)
-        times = torch.tensor([0.0, *self.times])  # the class comes first
+        times = torch.tensor(
+            [0.0, *self.times], device="cpu", dtype=torch.float32
+        )  # the class comes first
         self.angles.copy_(rotary_angles(times, 2 * self.angles.shape[1]))
 
     @torch.no_grad()

@@ -57,14 +57,16 @@ def draw_counts(n_rows, n_tokens, schedule, generator):
 
     With the schedule "likelihood", all numbers from 1 to `n_tokens` are equally likely.
     """
-    u = torch.rand(n_rows, generator=generator, device="cpu")
+    u = torch.rand(n_rows, generator=generator, device="cpu", dtype=torch.float32)
     share = masked_share(u, "linear" if schedule == "likelihood" else schedule)
     return (share * n_tokens).ceil().long().clamp(1, n_tokens)
 
 
 def draw_masks(counts, n_tokens, generator):
     """Masks ``(B, n_tokens)`` with ``counts`` hidden tokens each, at random places."""
-    noise = torch.rand(len(counts), n_tokens, generator=generator, device="cpu")
+    noise = torch.rand(
+        len(counts), n_tokens, generator=generator, device="cpu", dtype=torch.float32
+    )
     return ranks(noise) < counts[:, None]
 
 
@@ -83,7 +85,7 @@ def stratified_masks(n_tokens, n_masks, generator):
         ``N / (m n_masks)`` for a mask that hides m tokens: what :func:`likelihood_bound` takes.
     """
     places = torch.rand(n_masks, generator=generator, device="cpu", dtype=torch.float64)
-    places = (places + torch.arange(n_masks)) / n_masks
+    places = (places + torch.arange(n_masks, device="cpu")) / n_masks
     counts = (1 + (places * n_tokens).long()).clamp(max=n_tokens)
     return draw_masks(counts, n_tokens, generator), n_tokens / (counts.double() * n_masks)
 
