@@ -59,7 +59,7 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
             X = _validate_panel(estimator, X, reset, min_samples)
         else:
             X = _validate_table(estimator, X, reset, min_samples)[:, None, :]
-    _check_values(X, estimator, missing)
+    _check_values(X, estimator, reset, missing)
     if reset:
         _, estimator.n_channels_in_, estimator.n_timepoints_in_ = X.shape
         estimator._series_shape = X.shape[1:] if is_panel else X.shape[2:]
@@ -178,14 +178,16 @@ def _check_same_shape(estimator, X):
         )
 
 
-def _check_values(X, estimator, missing):
+def _check_values(X, estimator, reset, missing):
     name = type(estimator).__name__
     lowest, highest = (np.fmin, np.fmax) if missing else (np.minimum, np.maximum)
     lowest, highest = lowest.reduce(X, axis=None), highest.reduce(X, axis=None)
     if np.isnan(lowest) and not missing:
+        can_fill = hasattr(estimator, "impute") and not reset
+        advice = "fill them with `impute`" if can_fill else "interpolate them"
         raise ValueError(
-            f"Input X contains NaN: {name} does not accept missing values, interpolate them or "
-            "leave those series out."
+            f"Input X contains NaN: {name} does not accept missing values, {advice} or leave "
+            "those series out."
         )
     if max(-lowest, highest) > np.finfo(np.float32).max:
         raise ValueError(

@@ -150,21 +150,43 @@ def test_settings_of_the_user_change_nothing_that_is_generated(name, setting, X)
     assert all(map(np.array_equal, found, expected))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_threads_transform_and_fit_at_once(name, X):
-    expected, found = fitted(name).transform(X), []
-
-    def work():
-        found.append((fitted(name).transform(X), TRANSFORMERS[name]().fit_transform(X)))
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
+def in_threads(function, n=4):
+    """What `function` returns in each of `n` threads at once."""
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(function())) for _ in range(n)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4
-    assert all(np.array_equal(out, expected) for pair in found for out in pair)
+    assert len(found) == n
     assert torch.get_num_threads() == 1
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_transform_and_fit_at_once(name, X):
+    expected = fitted(name).transform(X)
+    for pair in in_threads(
+        lambda: (fitted(name).transform(X), TRANSFORMERS[name]().fit_transform(X))
+    ):
+        assert all(np.array_equal(out, expected) for out in pair)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_threads_fit_and_sample_at_once(name):
+    X, y = two_shapes(24)
+    generator = fitted_generator(name)
+    expected = generator.sample(5, random_state=0), generator.score_samples(X)
+    for sample, scores, sample_of_fit in in_threads(
+        lambda: (
+            generator.sample(5, random_state=0),
+            generator.score_samples(X),
+            GENERATORS[name]().fit(X, y).sample(5, random_state=0),
+        )
+    ):
+        assert np.array_equal(sample, expected[0])
+        assert np.array_equal(scores, expected[1])
+        assert np.array_equal(sample_of_fit, expected[0])
 
 
 _PRELUDE = """

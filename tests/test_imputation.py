@@ -57,6 +57,16 @@ def test_gaps_are_filled_and_the_rest_stays_to_the_bit(name, gap):
 
 
 @everyone
+def test_who_gives_gaps_elsewhere_is_told_of_impute(name):
+    hidden = gapped(GAPS["middle"])
+    for method in ("score_samples", "anomaly_score", "class_log_likelihoods"):
+        with pytest.raises(ValueError, match="fill them with `impute`"):
+            getattr(fitted_generator(name), method)(hidden)
+    with pytest.raises(ValueError, match="interpolate them"):
+        GENERATORS[name]().fit(hidden)
+
+
+@everyone
 def test_series_without_gaps_stay_as_they_are(name):
     generator = fitted_generator(name)
     assert np.array_equal(generator.impute(X), X)
