@@ -33,7 +33,7 @@ class AutoregressivePriorGenerator(SeriesGenerator):
     feedforward : int or "auto", default="auto"
         Inner dimension of the feed-forward networks; "auto" is twice the width.
 
-    dropout : float, default=0.1
+    dropout : float, default=0.3
         Of embeddings and of what each layer adds.
 
     p_unconditional : float, default=0.2
@@ -63,7 +63,7 @@ class AutoregressivePriorGenerator(SeriesGenerator):
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated to 1,024 series if it has fewer. "auto": as
-        many as make a step for each series, but 400 steps at least and 1,000 at most, and 8
+        many as make a step for each series, but 800 steps at least and 1,000 at most, and 8
         passes at least; few series are soon learned by heart.
 
     learning_rate : float, default=0.001
@@ -160,7 +160,7 @@ class AutoregressivePriorGenerator(SeriesGenerator):
         n_heads=4,
         head_dim="auto",
         feedforward="auto",
-        dropout=0.1,
+        dropout=0.3,
         p_unconditional=0.2,
         code_temperature=0.0,
         ema_decay=0.99,

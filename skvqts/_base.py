@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import StrOptions
 from ._nn.initialise import build
 from ._nn.vqvae import FRONT_ENDS, front_end_size
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
-from ._runtime import computing, default_n_threads
+from ._runtime import computing, default_n_threads, load_the_rest_of_torch
 from ._scaling import SeriesScaler
 from ._state import TorchStateMixin, unchanged_on_failure
 from ._training import TrainingPlan, train
@@ -90,6 +90,7 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         targets = self._targets(y, series, warm)
         device, generator = resolve_device(self.device), generator_from(self.random_state)
         plan = self._plan(len(series))
+        load_the_rest_of_torch()
         origin = self._prepare(series, warm, generator)
         n_threads = self.n_threads or default_n_threads(self._work(plan, series))
         with (

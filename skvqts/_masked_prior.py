@@ -43,7 +43,7 @@ class MaskedPriorGenerator(SeriesGenerator):
     feedforward : int or "auto", default="auto"
         Inner dimension of the feed-forward networks; "auto" is twice the width.
 
-    dropout : float, default=0.1
+    dropout : float, default=0.3
         Of embeddings and of what each layer adds.
 
     p_unconditional : float, default=0.2
@@ -93,7 +93,7 @@ class MaskedPriorGenerator(SeriesGenerator):
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated to 1,024 series if it has fewer. "auto": as
-        many as make a step for each series, but 400 steps at least and 1,000 at most, and 8
+        many as make a step for each series, but 800 steps at least and 1,000 at most, and 8
         passes at least; few series are soon learned by heart.
 
     learning_rate : float, default=0.001
@@ -212,7 +212,7 @@ class MaskedPriorGenerator(SeriesGenerator):
         n_heads=4,
         head_dim="auto",
         feedforward="auto",
-        dropout=0.1,
+        dropout=0.3,
         p_unconditional=0.2,
         mask_schedule="cosine",
         code_temperature=0.0,

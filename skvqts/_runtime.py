@@ -1,6 +1,9 @@
 """What surrounds a computation: threads, gradient mode, precision; inference in chunks."""
 
+import importlib
 import os
+import signal
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -27,6 +30,27 @@ def _n_cores():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def load_the_rest_of_torch():
+    """Import what torch imports with its first optimiser: sympy and more, seconds of it.
+
+    A Ctrl-C in the midst would leave half of it, and no later fit in the process would work; so it
+    is kept until all is there.
+    """
+    name, before = "torch._dynamo", signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if name in sys.modules or not main or before is None:  # signals meet the main thread only
+        importlib.import_module(name)
+        return
+    pressed = []
+    signal.signal(signal.SIGINT, lambda *arguments: pressed.append(arguments))
+    try:
+        importlib.import_module(name)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
 
 
 class _ThreadPin:

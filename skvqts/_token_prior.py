@@ -18,7 +18,7 @@ from ._validation import Decimal, Whole, validate_labels
 
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
 FEW_TOKENS = {"downsampled_width": 16}  # of the default: a prior learns few sooner
-_STEPS = 400, 1000  # of max_epochs="auto", at least and at most unless 8 epochs have more
+_STEPS = 800, 1000  # of max_epochs="auto", at least and at most unless 8 epochs have more
 
 
 class TokenPrior(SeriesEstimator):

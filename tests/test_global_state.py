@@ -237,6 +237,31 @@ for make in TRANSFORMERS.values():
     assert run_python(code, **others).split() == expected
 
 
+def test_ctrl_c_while_the_first_fit_imports_does_not_break_later_ones():
+    code = """
+import signal
+
+class PressCtrlC:
+    pressed = 0
+
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("sympy.") and self.pressed < 3:
+            self.pressed += 1
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, PressCtrlC())
+make = TRANSFORMERS["VQTokenizer"]
+estimator = make()
+try:
+    estimator.fit(X)
+except KeyboardInterrupt:
+    print(sys.meta_path[0].pressed, hasattr(estimator, "module_"))
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+print(estimator.fit(X).transform(X).shape == make().fit_transform(X).shape)
+"""
+    assert run_python(code).split() == ["3", "False", "True", "True"]
+
+
 def test_import_changes_nothing_and_writes_nothing(tmp_path):
     code = """
 import os, random, torch
