@@ -5,9 +5,10 @@
 
 "screen": tokenizers of several sizes, one band and two, with self-supervision, the autoregressive
 prior; all with the same prior and budget, and each masked prior sampled in several orders and
-temperatures. "final": the naive VQ-VAE (the published architecture, one band, 32 codes) with
-the same prior, the default, and timevqvae with the models of its README for at least the seconds
-of the default (half for each stage); needs `pip install --ignore-requires-python timevqvae`.
+temperatures. "final": the default, the naive VQ-VAE (the published architecture, one band, 32
+codes, a minute of training) with the same prior, and timevqvae with the models of its README for
+the seconds of the default (half for each stage), if it is installed:
+`pip install --no-deps --ignore-requires-python timevqvae==1.0.1 einops pyyaml`.
 
 Each model is judged by `generation_report` with an FCN trained on the real training set; CAS by
 random convolutions and ridge. Cells are written to benchmarks/results: start again to continue.
@@ -22,6 +23,7 @@ from sklearn.frozen import FrozenEstimator
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
 from benchmarks.data import BUNDLED, default_folder, load
+from benchmarks.representations import fitted
 from skvqts import (
     AutoregressivePriorGenerator,
     FCNClassifier,
@@ -49,6 +51,8 @@ SAMPLERS = {
     "confidence": {"order": "confidence", "n_steps": 10},
     "random": {"order": "random"},
 }
+NAIVE = {"codebook_size": 32, "frontend": "stft"}
+_STAGE_1 = 60  # seconds of the naive tokenizer, at least twice those of the default one
 BESIDE = ("of_train", "of_reconstructions", "of_real", "at_half", "real_at_half")
 SHOWN = {
     "FID": "Fréchet distance, classifier",
@@ -94,30 +98,30 @@ def run_screen(cells, sets, options):
 
 
 def screen_tokenizer(cells, name, data, seed, model, referees, threads):
-    """Both priors on one tokenizer; nothing is fitted where all cells are there."""
-    fitted = {}
+    """Both priors on one tokenizer; nothing is kept where all cells are there."""
+    kept = {}
 
     def tokenizer():
-        if "tokenizer" not in fitted:
+        if "tokenizer" not in kept:
             new = VQTokenizer(**TOKENIZERS[model], random_state=seed, n_threads=threads)
             start = time.perf_counter()
-            fitted["tokenizer"] = new.fit(data[0])
-            fitted["seconds"] = time.perf_counter() - start
-        return FrozenEstimator(fitted["tokenizer"])
+            kept["tokenizer"] = new.fit(data[0])
+            kept["seconds"] = time.perf_counter() - start
+        return FrozenEstimator(kept["tokenizer"])
 
     def generator(prior):
-        if prior not in fitted:
+        if prior not in kept:
             start = time.perf_counter()
             new = prior(tokenizer(), random_state=seed, n_threads=threads)
-            fitted[prior] = new.fit(data[0], data[1]), time.perf_counter() - start
-        return fitted[prior]
+            kept[prior] = new.fit(data[0], data[1]), time.perf_counter() - start
+        return kept[prior]
 
     def cell(prior, parameters):
         fit, seconds = generator(prior)
         fit.set_params(**parameters)
         start = time.perf_counter()
         fit.sample(256, random_state=0)
-        row = {"seconds": fitted["seconds"] + seconds, "MSE": -fitted["tokenizer"].score(data[2])}
+        row = {"seconds": kept["seconds"] + seconds, "MSE": -kept["tokenizer"].score(data[2])}
         row |= {"per second": 256 / (time.perf_counter() - start), "epochs": fit.n_iter_}
         row |= {"training": fit.loss_curve_["prior"][-1]}
         return row | judged(fit, data, referees.of(name, data), seed)
@@ -138,58 +142,55 @@ def show(row):
     print("  ".join(parts), flush=True)
 
 
-def naive(seed, threads):
+def default(X, y, seed, threads):
+    """A fitted generator and the seconds of its fit."""
+    generator = MaskedPriorGenerator(random_state=seed, n_threads=threads)
+    return generator, seconds_of(generator, X, y)
+
+
+def naive(X, y, seed, threads):
     """The published architecture, one band of 32 codes; its prior is that of the default."""
-    tokenizer = VQTokenizer(32, frontend="stft", random_state=seed, n_threads=threads)
-    return MaskedPriorGenerator(tokenizer, random_state=seed, n_threads=threads)
+    tokenizer, row = fitted(VQTokenizer, X, seed, _STAGE_1, threads, **NAIVE)
+    generator = MaskedPriorGenerator(
+        FrozenEstimator(tokenizer), random_state=seed, n_threads=threads
+    )
+    return generator, row["seconds"] + seconds_of(generator, X, y)
 
 
-def plain(seed, threads):
-    """The fast architecture at the default number of tokens."""
-    tokenizer = VQTokenizer(32, random_state=seed, n_threads=threads)
-    return MaskedPriorGenerator(tokenizer, random_state=seed, n_threads=threads)
-
-
-def default(seed, threads):
-    return MaskedPriorGenerator(random_state=seed, n_threads=threads)
-
-
-FINAL = {"default": default, "naive (stft, 32 codes)": naive, "plain (conv, 32 tokens)": plain}
+FINAL = {"default": default, "naive": naive}
 
 
 def run_final(cells, sets, options):
     referees, threads = Referees(options.threads[0]), options.threads[0]
     for seed in options.seeds:
         for name in sets:
-            data, seconds = load(name, options.folder), None
-            for model, make in FINAL.items():
-                if options.models and model not in options.models:
-                    continue
-                row = cells.measure(
-                    {"mode": "final", "set": name, "seed": seed, "model": model},
-                    lambda m=make, s=seed, d=data, n=name: final_cell(
-                        m(s, threads), d, referees.of(n, d), s
-                    ),
-                )
-                seconds = seconds or row["seconds"]
-                show(row)
-            if seconds and find_spec("timevqvae"):
-                from benchmarks.timevqvae_rival import TimeVQVAEGenerator
+            data, seconds = load(name, options.folder), {}
 
-                show(
-                    cells.measure(
-                        {"mode": "final", "set": name, "seed": seed, "model": "timevqvae"},
-                        lambda s=seed, d=data, n=name, t=seconds: final_cell(
-                            TimeVQVAEGenerator(t, threads, s), d, referees.of(n, d), s
-                        ),
-                    )
-                )
+            def cell(make, data=data, name=name, seed=seed):
+                generator, taken = make(*data[:2], seed, threads)
+                scores = judged(generator, data, referees.of(name, data), seed)
+                return {"seconds": taken} | scores
+
+            for model, make in finalists(seconds, options.models).items():
+                key = {"mode": "final", "set": name, "seed": seed, "model": model}
+                row = cells.measure(key, lambda make=make, cell=cell: cell(make))
+                seconds[model] = row["seconds"]
+                show(row)
     print_final(cells, sets, options.seeds)
 
 
-def final_cell(generator, data, referee, seed):
-    seconds = seconds_of(generator, data[0], data[1])
-    return {"seconds": seconds} | judged(generator, data, referee, seed)
+def finalists(seconds, names):
+    """Ours and, where it is installed, timevqvae, which trains as long as the default took."""
+    models = dict(FINAL)
+    if find_spec("timevqvae"):
+        from benchmarks.timevqvae_rival import TimeVQVAEGenerator
+
+        def timevqvae(X, y, seed, threads):
+            generator = TimeVQVAEGenerator(seconds["default"], threads, seed)
+            return generator, seconds_of(generator, X, y)
+
+        models["timevqvae"] = timevqvae
+    return {name: models[name] for name in names or models}
 
 
 def print_final(cells, sets, seeds):
@@ -231,7 +232,7 @@ def main():
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=None)
-    parser.add_argument("--models", nargs="+", help="names of some of ours; all if absent")
+    parser.add_argument("--models", nargs="+", help="names of some; all if absent")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     options = parser.parse_args()
     options.seeds = options.seeds or ([0] if options.mode == "screen" else [0, 1, 2])

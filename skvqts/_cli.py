@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 
 from ._files import BUNDLED, load
 from ._masked_prior import MaskedPriorGenerator
-from ._token_prior import FEW_TOKENS
+from ._token_prior import few_tokens
 from ._tokenizer import VQTokenizer
 from .exceptions import DivergedError
 from .metrics import generation_report
@@ -49,7 +49,7 @@ def _parser():
     )
     parser.add_argument("--label", metavar="COLUMN", help="label column of a .csv, name or index")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the picture goes")
-    parser.add_argument("--codes", type=int, default=32, help="codebook size (default: 32)")
+    parser.add_argument("--codes", type=int, help="codebook size (default: 32, or 128 of many)")
     parser.add_argument("--samples", type=int, default=500, metavar="N", help="series to generate")
     parser.add_argument(
         "--tokenizer-only", action="store_true", help="no prior, nothing is generated"
@@ -71,7 +71,10 @@ def _run(data, options):
     print(f"shape {np.shape(data.X_train)[1:]}", flush=True)
     # printed lines, not scikit-learn's bar: Ctrl-C while that is set up ends in a KeyError
     shared = {"random_state": options.seed, "verbose": 1, "max_epochs": options.epochs or "auto"}
-    tokenizer = VQTokenizer(options.codes, **FEW_TOKENS, **shared)
+    few = few_tokens(len(data.X_train))
+    if options.codes is not None:
+        few["codebook_size"] = options.codes
+    tokenizer = VQTokenizer(**few, **shared)
     _fit(tokenizer, data.X_train)
     _print_quality(tokenizer, data)
     if data.y_train is not None:

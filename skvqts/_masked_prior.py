@@ -27,9 +27,9 @@ class MaskedPriorGenerator(SeriesGenerator):
     ----------
     tokenizer : VQTokenizer, FrozenEstimator or None, default=None
         Stage 1. As everywhere in scikit-learn it is cloned and fitted on the training series;
-        ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with few
-        tokens, which a prior learns soon, and with the `device`, `n_threads`, `precision` and
-        `verbose` of the generator.
+        ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with 16
+        tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, and the
+        `device`, `n_threads`, `precision` and `verbose` of the generator.
 
     width : int, default=128
         Dimension of the transformer.

@@ -17,8 +17,12 @@ from ._tokenizer import VQTokenizer
 from ._validation import Decimal, Whole, validate_labels
 
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
-FEW_TOKENS = {"downsampled_width": 16}  # of the default: a prior learns few sooner
 _STEPS = 800, 1000  # of max_epochs="auto", at least and at most unless 8 epochs have more
+
+
+def few_tokens(n_series):
+    """Of the default tokenizer: a prior learns few tokens sooner, and few codes of few series."""
+    return {"downsampled_width": 16, "codebook_size": 128 if n_series >= 200 else 32}
 
 
 class TokenPrior(SeriesEstimator):
@@ -79,7 +83,7 @@ class TokenPrior(SeriesEstimator):
         else:
             if tokenizer is None:
                 shared = {name: getattr(self, name) for name in _SHARED}
-                tokenizer = VQTokenizer(**FEW_TOKENS, **shared)
+                tokenizer = VQTokenizer(**few_tokens(len(series)), **shared)
             self.tokenizer_ = seeded_clone(tokenizer, generator).fit(self.X_fit_)
         self._scaler = self.tokenizer_._scaler
         self._tokens = self._tokens_of(self.tokenizer_)

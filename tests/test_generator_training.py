@@ -19,6 +19,7 @@ from skvqts import (
     RandomConvolutionExtractor,
     VQTokenizer,
 )
+from skvqts import _token_prior as token_prior
 from skvqts._prior_training import PriorTask
 from skvqts._progress import Progress
 from skvqts.metrics import frechet_distance, generation_report, get_scorer
@@ -37,6 +38,21 @@ from .transformers import (
 X, Y = two_shapes(24)
 everyone = pytest.mark.parametrize("name", GENERATORS)
 both = pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
+
+
+@pytest.mark.parametrize(("n", "codes"), [(199, 32), (200, 128)])
+@both
+def test_the_default_tokenizer_has_few_tokens_and_codes_to_match_the_series(
+    make, n, codes, monkeypatch
+):
+    def quick(**parameters):
+        return VQTokenizer(width=4, n_blocks=1, max_epochs=1, **parameters)
+
+    monkeypatch.setattr(token_prior, "VQTokenizer", quick)
+    generator = make(tokenizer=None, n_threads=1, precision="float32").fit(two_shapes(n)[0])
+    assert generator.tokenizer_.token_shape_ == ((1, 16),)
+    assert generator.tokenizer_.codebook_.shape[0] == codes
+    assert (generator.tokenizer_.n_threads, generator.tokenizer_.precision) == (1, "float32")
 
 
 @pytest.fixture(scope="module")
