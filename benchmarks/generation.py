@@ -89,12 +89,12 @@ class Referees:
 
 def run_screen(cells, sets, options):
     """Every prior once; the masked ones sampled in every order."""
-    referees = Referees(options.threads[0])
+    referees = Referees(options.threads)
     for name in sets:
         data = load(name, options.folder)
         for seed in options.seeds:
             for model in TOKENIZERS:
-                screen_tokenizer(cells, name, data, seed, model, referees, options.threads[0])
+                screen_tokenizer(cells, name, data, seed, model, referees, options.threads)
 
 
 def screen_tokenizer(cells, name, data, seed, model, referees, threads):
@@ -161,7 +161,7 @@ FINAL = {"default": default, "naive": naive}
 
 
 def run_final(cells, sets, options):
-    referees, threads = Referees(options.threads[0]), options.threads[0]
+    referees, threads = Referees(options.threads), options.threads
     for seed in options.seeds:
         for name in sets:
             data, seconds = load(name, options.folder), {}
@@ -233,7 +233,7 @@ def main():
     parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=None)
     parser.add_argument("--models", nargs="+", help="names of some; all if absent")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     options.seeds = options.seeds or ([0] if options.mode == "screen" else [0, 1, 2])
     sets = options.sets or (SETS[options.mode] if options.folder else BUNDLED)
