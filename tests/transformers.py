@@ -27,6 +27,7 @@ _SMALL_PRIOR = {
     "width": 8,
     "n_layers": 1,
     "n_heads": 2,
+    "dropout": 0.1,
     "batch_size": 256,
     "max_epochs": 1,
     "random_state": 0,
