@@ -299,10 +299,19 @@ class MaskedPriorGenerator(SeriesGenerator):
         ValueError
             If `X` or an argument is not valid, or the order or temperature leaves nothing exact.
         """
-        given = {"include_reconstruction": include_reconstruction, "method": method}
-        wanted = {"include_reconstruction": ["boolean"], "method": [StrOptions({"bound", "exact"})]}
-        wanted, given = wanted | {"n_masks": [Whole(1)]}, given | {"n_masks": n_masks}
-        validate_parameter_constraints(wanted, given, "score_samples")
+        validate_parameter_constraints(
+            {
+                "include_reconstruction": ["boolean"],
+                "method": [StrOptions({"bound", "exact"})],
+                "n_masks": [Whole(1)],
+            },
+            {
+                "include_reconstruction": include_reconstruction,
+                "method": method,
+                "n_masks": n_masks,
+            },
+            "score_samples",
+        )
         if method == "exact":
             return self._scores(X, include_reconstruction, self._of_mixture, self._exact)
         bound = partial(self._bound, n_masks=n_masks)

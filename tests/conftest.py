@@ -1,6 +1,10 @@
 """One thread and one core a worker; array API on before scipy is imported; small series."""
 
 import os
+import pickle
+import signal
+import subprocess
+import sys
 
 os.environ["SCIPY_ARRAY_API"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
@@ -12,6 +16,8 @@ import pytest
 import torch
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
+
+from skvqts._progress import Progress
 
 from . import tally
 
@@ -28,6 +34,33 @@ def two_shapes(n, t=32, *, seed=0, noise=0.1):
     phase = np.linspace(0, 2, t) + rng.uniform(0, 1, (n, 1))
     X = np.where(y[:, None] == 0, np.sin(2 * np.pi * phase), 2 * (phase % 1) - 1)
     return X + noise * rng.normal(size=X.shape), y
+
+
+def of_unpickled(folder, estimators, call, X):
+    """What ``call``, an expression in `estimator` and `X`, gives in a new process, a list."""
+    (folder / "estimators").write_bytes(pickle.dumps(estimators))
+    np.save(folder / "X.npy", X)
+    code = (
+        "import pickle, numpy as np\n"
+        "estimators, X = pickle.load(open('estimators', 'rb')), np.load('X.npy')\n"
+        f"np.savez('out.npz', *[{call} for estimator in estimators])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
+    with np.load(folder / "out.npz") as out:
+        return list(out.values())
+
+
+@pytest.fixture
+def ctrl_c_in_the_third_epoch(monkeypatch):
+    """Every training gets it, before its progress is told."""
+    after = Progress.epoch
+
+    def interrupted(progress, epoch, terms):
+        if epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+        return after(progress, epoch, terms)
+
+    monkeypatch.setattr(Progress, "epoch", interrupted)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 
 import joblib
 import numpy as np
@@ -15,7 +13,7 @@ from sklearn.neighbors import NearestCentroid
 
 from skvqts._nn.prior import Prior
 
-from .conftest import two_shapes
+from .conftest import of_unpickled, two_shapes
 from .learned import KINDS, bumps, of_bumps
 from .test_global_state import surroundings
 from .transformers import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
@@ -121,16 +119,10 @@ def test_copies_draw_the_same(name, tmp_path):
 
 
 def test_pickles_open_in_a_new_process(tmp_path):
-    (tmp_path / "generators").write_bytes(pickle.dumps([fitted_generator(n) for n in GENERATORS]))
-    code = (
-        "import pickle, numpy as np\n"
-        "generators = pickle.load(open('generators', 'rb'))\n"
-        "np.savez('out.npz', *[g.sample(6, random_state=0) for g in generators])\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
-    with np.load(tmp_path / "out.npz") as out:
-        for found, name in zip(out.values(), GENERATORS, strict=True):
-            assert np.array_equal(found, fitted_generator(name).sample(6, random_state=0)), name
+    generators = [fitted_generator(name) for name in GENERATORS]
+    out = of_unpickled(tmp_path, generators, "estimator.sample(6, random_state=0)", [])
+    for found, generator, name in zip(out, generators, GENERATORS, strict=True):
+        assert np.array_equal(found, generator.sample(6, random_state=0)), name
 
 
 @everyone

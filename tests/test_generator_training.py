@@ -282,15 +282,9 @@ def test_ctrl_c_in_the_tokenizer_changes_nothing(make, monkeypatch):
 
 
 @both
-def test_ctrl_c_after_an_epoch_of_the_prior_leaves_a_usable_generator(make, monkeypatch, inside):
-    after = Progress.epoch
-
-    def interrupted(progress, epoch, terms):
-        if epoch == 2:
-            signal.raise_signal(signal.SIGINT)
-        return after(progress, epoch, terms)
-
-    monkeypatch.setattr(Progress, "epoch", interrupted)
+def test_ctrl_c_after_an_epoch_of_the_prior_leaves_a_usable_generator(
+    make, inside, ctrl_c_in_the_third_epoch
+):
     generator = make(tokenizer=FrozenEstimator(inside), max_epochs=1000)
     with pytest.raises(KeyboardInterrupt):
         generator.fit(X, Y)

@@ -6,8 +6,6 @@ C parameters and life cycle. "Right" is equal, bit for bit, to the plain float64
 
 import copy
 import pickle
-import subprocess
-import sys
 import warnings
 
 import joblib
@@ -24,7 +22,7 @@ from sklearn.utils.estimator_checks import _NotAnArray
 from skvqts import VersionWarning, __version__
 
 from . import tally
-from .conftest import two_shapes
+from .conftest import of_unpickled, two_shapes
 from .transformers import TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
@@ -210,18 +208,10 @@ def test_copies(name, tmp_path):
 
 
 def test_pickles_open_in_a_new_process(tmp_path):
-    X = two_shapes(24)[0]
-    (tmp_path / "transformers").write_bytes(pickle.dumps([fitted(name) for name in NAMES]))
-    np.save(tmp_path / "X.npy", X)
-    code = (
-        "import pickle, numpy as np\n"
-        "transformers, X = pickle.load(open('transformers', 'rb')), np.load('X.npy')\n"
-        "np.savez('out.npz', *[transformer.transform(X) for transformer in transformers])\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
-    with np.load(tmp_path / "out.npz") as out:
-        for found, name in zip(out.values(), NAMES, strict=True):
-            assert tally.accepted(np.array_equal(found, fitted(name).transform(X))), name
+    X, transformers = two_shapes(24)[0], [fitted(name) for name in NAMES]
+    out = of_unpickled(tmp_path, transformers, "estimator.transform(X)", X)
+    for found, transformer, name in zip(out, transformers, NAMES, strict=True):
+        assert tally.accepted(np.array_equal(found, transformer.transform(X))), name
 
 
 @pytest.mark.parametrize("name", NAMES)

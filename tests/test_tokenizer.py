@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 
@@ -12,7 +11,6 @@ import torch
 from sklearn.base import clone
 
 from skvqts import DivergedError, NotInvertibleError, VQTokenizer
-from skvqts._progress import Progress
 
 from . import reference
 from .conftest import two_shapes
@@ -366,15 +364,7 @@ def test_a_model_from_a_missing_device_opens_on_the_cpu(fitted, series):
     assert np.array_equal(opened.transform(series), fitted.transform(series))
 
 
-def test_ctrl_c_leaves_a_usable_tokenizer(series, monkeypatch):
-    after = Progress.epoch
-
-    def interrupted(progress, epoch, terms):
-        if epoch == 2:
-            signal.raise_signal(signal.SIGINT)
-        return after(progress, epoch, terms)
-
-    monkeypatch.setattr(Progress, "epoch", interrupted)
+def test_ctrl_c_leaves_a_usable_tokenizer(series, ctrl_c_in_the_third_epoch):
     tokenizer = make(max_epochs=10**6)
     with pytest.raises(KeyboardInterrupt):
         tokenizer.fit(series)
