@@ -196,7 +196,8 @@ class _Step:
 
     def _precision(self):
         if self.plan.bfloat16:
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+            # inside another autocast context, cached weights would stay those of the first step
+            return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
         return nullcontext()
 
 
