@@ -23,8 +23,9 @@ def default_folder():
     return folder if folder.is_dir() else None
 
 
-def default_sets(folder):
-    return PUBLISHED if folder else BUNDLED
+def sets_of(options, usual=PUBLISHED, bundled=BUNDLED):
+    """Those asked for, or else the usual ones, or without a folder some that aeon brings."""
+    return options.sets or (usual if options.folder else bundled)
 
 
 def load(name, folder):

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from sklearn.frozen import FrozenEstimator
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
-from benchmarks.data import default_folder, load
+from benchmarks.data import default_folder, load, sets_of
 from skvqts import FineTunedClassifier, SSLFeatureExtractor
 
 SETS = ("TwoPatterns", "SwedishLeaf")
@@ -130,21 +130,20 @@ def draw(rows, sets):
 
 
 def main():
-    folder = default_folder()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", nargs="*", default=SETS if folder else BUNDLED)
-    parser.add_argument("--folder", default=folder)
+    parser.add_argument("sets", nargs="*")
+    parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    cells = Cells(RESULTS / "fine_tuning.jsonl")
-    for name in options.sets:
+    cells, sets = Cells(RESULTS / "fine_tuning.jsonl"), sets_of(options, SETS, BUNDLED)
+    for name in sets:
         for seed in options.seeds:
             measure_set(cells, name, options.folder, seed, options.threads)
-    rows = [r for r in cells.rows if r["set"] in options.sets and r["seed"] in options.seeds]
-    print_table(rows, options.sets)
+    rows = [r for r in cells.rows if r["set"] in sets and r["seed"] in options.seeds]
+    print_table(rows, sets)
     path = RESULTS / "fine_tuning.png"
-    draw(rows, options.sets).savefig(path, dpi=90)
+    draw(rows, sets).savefig(path, dpi=90)
     print(f"drawn: {path}")
 
 

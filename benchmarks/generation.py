@@ -11,7 +11,8 @@ the seconds of the default (half for each stage), if it is installed:
 `pip install --no-deps --ignore-requires-python timevqvae==1.0.1 einops pyyaml`.
 
 Each model is judged by `generation_report` with an FCN trained on the real training set; CAS by
-random convolutions and ridge. Cells are written to benchmarks/results: start again to continue.
+random convolutions and ridge, in "final" by an FCN too. Cells are written to benchmarks/results:
+start again to continue.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
-from benchmarks.data import BUNDLED, default_folder, load
+from benchmarks.data import default_folder, load, sets_of
 from benchmarks.representations import fitted
 from skvqts import (
     AutoregressivePriorGenerator,
@@ -30,7 +31,7 @@ from skvqts import (
     MaskedPriorGenerator,
     VQTokenizer,
 )
-from skvqts.metrics import generation_report
+from skvqts.metrics import generation_report, make_generation_scorer
 
 SETS = {
     "screen": ("TwoPatterns", "Symbols", "SonyAIBORobotSurface2"),
@@ -61,6 +62,7 @@ SHOWN = {
     "CAS": "classification accuracy, trained classifier",
     "fresh": "memorization score, series",
 }
+BY_FCN = "classification accuracy, FCN"
 
 
 def judged(generator, data, referee, seed):
@@ -72,6 +74,14 @@ def judged(generator, data, referee, seed):
         found |= {key: score.value, f"{key} s.e.": score.standard_error}
         found |= {f"{key} {name}": getattr(score, name) for name in BESIDE}
     return found
+
+
+def by_fcn(generator, data, referee, seed, threads):
+    """CAS as published: of an FCN trained on generated series, beside the one of real series."""
+    fcn = FCNClassifier(random_state=seed, n_threads=threads)
+    score = make_generation_scorer("classification_accuracy", referee=fcn, random_state=seed)
+    test = data[2:]
+    return {BY_FCN: score(generator, *test), f"{BY_FCN} of_real": referee.score(*test)}
 
 
 class Referees:
@@ -169,7 +179,8 @@ def run_final(cells, sets, options):
             def cell(make, data=data, name=name, seed=seed):
                 generator, taken = make(*data[:2], seed, threads)
                 scores = judged(generator, data, referees.of(name, data), seed)
-                return {"seconds": taken} | scores
+                fcn = by_fcn(generator, data, referees.of(name, data), seed, threads)
+                return {"seconds": taken} | scores | fcn
 
             for model, make in finalists(seconds, options.models).items():
                 key = {"mode": "final", "set": name, "seed": seed, "model": model}
@@ -207,8 +218,9 @@ def print_final(cells, sets, seeds):
                 "model": model,
                 "s": f"{np.mean([r['seconds'] for r in mine]):.0f}",
             }
-            for short, key in SHOWN.items():
-                line[short] = mean_and_spread([r[key] for r in mine])
+            for short, key in (SHOWN | {"CAS FCN": BY_FCN}).items():
+                values = [r[key] for r in mine if key in r]
+                line[short] = mean_and_spread(values) if values else ""
             for of in ("of_reconstructions", "of_train", "of_real"):
                 values = [r.get(f"{SHOWN['FID']} {of}") for r in mine]
                 line[f"FID {of}"] = mean_and_spread(values) if None not in values else ""
@@ -236,7 +248,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     options.seeds = options.seeds or ([0] if options.mode == "screen" else [0, 1, 2])
-    sets = options.sets or (SETS[options.mode] if options.folder else BUNDLED)
+    sets = sets_of(options, SETS[options.mode])
     MODES[options.mode](Cells(RESULTS / "generation.jsonl"), sets, options)
 
 

@@ -19,7 +19,7 @@ import argparse
 import numpy as np
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
-from benchmarks.data import PUBLISHED, default_folder, default_sets, load
+from benchmarks.data import PUBLISHED, default_folder, load, sets_of
 from benchmarks.probes import (
     headline,
     minirocket,
@@ -213,11 +213,10 @@ def print_means(rows, models, columns):
 
 
 def main():
-    folder = default_folder()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mode", choices=tuple(MODES))
     parser.add_argument("sets", nargs="*")
-    parser.add_argument("--folder", default=folder)
+    parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--steps", type=int, default=600)
@@ -226,7 +225,7 @@ def main():
     parser.add_argument("--models", nargs="+", help="names of some models; all if absent")
     options = parser.parse_args()
     _, sets, models, columns = MODES[options.mode]
-    sets = options.sets or (sets if folder else default_sets(folder))
+    sets = sets_of(options, sets)
     cells = Cells(RESULTS / f"representations_{options.mode}.jsonl")
     run(cells, options.mode, sets, options)
     rows = [row for row in cells.rows if row["set"] in sets and row["seed"] in options.seeds]

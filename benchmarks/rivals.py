@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, table
-from benchmarks.data import BUNDLED, default_folder, load
+from benchmarks.data import default_folder, load, sets_of
 from skvqts import VQTokenizer
 
 SETS = ("TwoPatterns", "ECG200", "Wafer")
@@ -169,17 +169,16 @@ def print_table(rows):
 
 
 def main():
-    folder = default_folder()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", nargs="*", default=SETS if folder else BUNDLED)
-    parser.add_argument("--folder", default=folder)
+    parser.add_argument("sets", nargs="*")
+    parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rivals", nargs="+", choices=RIVALS, default=list(RIVALS))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     cells, rows = Cells(RESULTS / "rivals.jsonl"), []
     for seed in options.seeds:
-        for name in options.sets:
+        for name in sets_of(options, SETS):
             for rival in options.rivals:
                 rows += compare(rival, name, options.folder, seed, options.threads, cells)
                 for r in rows[-2:]:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import linalg
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
-from benchmarks.data import default_folder, load
+from benchmarks.data import default_folder, load, sets_of
 from skvqts import FCNClassifier
 from skvqts.metrics import generation_report
 from skvqts.metrics._classifiers import default_classifier
@@ -202,16 +202,15 @@ MODES = {
 
 
 def main():
-    folder = default_folder()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mode", choices=tuple(MODES))
     parser.add_argument("sets", nargs="*")
-    parser.add_argument("--folder", default=folder)
+    parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     run, sets = MODES[options.mode]
-    sets = options.sets or (sets if folder else ("ItalyPowerDemand",))
+    sets = sets_of(options, sets, ("ItalyPowerDemand",))
     run(Cells(RESULTS / "scores.jsonl"), sets, options)
 
 

@@ -20,7 +20,7 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, table
-from benchmarks.data import default_folder, default_sets, load
+from benchmarks.data import default_folder, load, sets_of
 from benchmarks.probes import PROBES, accuracies, baselines, rows_for_probes
 from skvqts import VQTokenizer
 from skvqts.functional import readout
@@ -246,19 +246,18 @@ def print_selection(rows, sets, seeds):
 
 
 def main():
-    folder = default_folder()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mode", choices=("report", "selection"))
     parser.add_argument("sets", nargs="*")
-    parser.add_argument("--folder", default=folder)
+    parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, help="of each fit; as VQTokenizer decides if absent")
     options = parser.parse_args()
     if options.mode == "report":
-        sets = options.sets or default_sets(folder)
+        sets = sets_of(options)
         report(sets, options.folder, options.seeds, options.threads)
     else:
-        sets = options.sets or (SELECTION_SETS if folder else default_sets(folder))
+        sets = sets_of(options, SELECTION_SETS)
         selection(sets, options.folder, options.seeds, options.threads)
 
 

@@ -18,8 +18,9 @@ class AutoregressivePriorGenerator(SeriesGenerator):
     tokenizer : VQTokenizer, FrozenEstimator or None, default=None
         Stage 1. As everywhere in scikit-learn it is cloned and fitted on the training series;
         ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with 16
-        tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, and the
-        `device`, `n_threads`, `precision` and `verbose` of the generator.
+        tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the `device`,
+        `n_threads`, `precision` and `verbose` of the generator, and two steps of training for each
+        series, but 600 at least and 2,000 at most.
 
     width : int, default=128
         Dimension of the transformer.
@@ -63,7 +64,7 @@ class AutoregressivePriorGenerator(SeriesGenerator):
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated to 1,024 series if it has fewer. "auto": as
-        many as make a step for each series, but 800 steps at least and 1,000 at most, and 8
+        many as make two steps for each series, but 800 steps at least and 2,000 at most, and 8
         passes at least; few series are soon learned by heart.
 
     learning_rate : float, default=0.001

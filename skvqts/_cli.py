@@ -70,10 +70,9 @@ def _run(data, options):
     print(f"{data.name}: {len(data.X_train)} training and {len(data.X_test)} test series,", end=" ")
     print(f"shape {np.shape(data.X_train)[1:]}", flush=True)
     # printed lines, not scikit-learn's bar: Ctrl-C while that is set up ends in a KeyError
-    shared = {"random_state": options.seed, "verbose": 1, "max_epochs": options.epochs or "auto"}
-    few = few_tokens(len(data.X_train))
-    if options.codes is not None:
-        few["codebook_size"] = options.codes
+    shared = {"random_state": options.seed, "verbose": 1}
+    asked = {"codebook_size": options.codes, "max_epochs": options.epochs}
+    few = few_tokens(len(data.X_train)) | {k: v for k, v in asked.items() if v is not None}
     tokenizer = VQTokenizer(**few, **shared)
     _fit(tokenizer, data.X_train)
     _print_quality(tokenizer, data)
@@ -81,7 +80,8 @@ def _run(data, options):
         _print_accuracy(tokenizer, data)
     _save("draw_tokenizer", options, data, tokenizer, data.X_test, title=data.name)
     if not options.tokenizer_only:
-        generator = MaskedPriorGenerator(FrozenEstimator(tokenizer), **shared)
+        epochs = {"max_epochs": options.epochs or "auto"}
+        generator = MaskedPriorGenerator(FrozenEstimator(tokenizer), **epochs, **shared)
         _fit(generator, data.X_train, data.y_train)
         _generate(generator, data, options)
 

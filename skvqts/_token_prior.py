@@ -17,12 +17,23 @@ from ._tokenizer import VQTokenizer
 from ._validation import Decimal, Whole, validate_labels
 
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
-_STEPS = 800, 1000  # of max_epochs="auto", at least and at most unless 8 epochs have more
+_LEAST_STEPS = 800  # of a prior with max_epochs="auto"
+
+
+def _two_a_series(n_series):
+    """Steps: few series are learned by heart sooner than they are understood."""
+    return min(2 * n_series, 2000)
 
 
 def few_tokens(n_series):
     """Of the default tokenizer: a prior learns few tokens sooner, and few codes of few series."""
-    return {"downsampled_width": 16, "codebook_size": 128 if n_series >= 200 else 32}
+    plan = VQTokenizer()._plan(n_series)
+    n_epochs = -(-_two_a_series(n_series) // plan.n_batches(n_series))
+    return {
+        "downsampled_width": 16,
+        "codebook_size": 128 if n_series >= 200 else 32,
+        "max_epochs": max(plan.n_epochs, n_epochs),
+    }
 
 
 class TokenPrior(SeriesEstimator):
@@ -131,8 +142,7 @@ class TokenPrior(SeriesEstimator):
         return rows * sum(self._n_tokens) * self.n_layers * self.width**2 // 2**12
 
     def _least_steps(self, n_series):
-        """One a series: few series are learned by heart sooner than they are understood."""
-        return min(max(n_series, _STEPS[0]), _STEPS[1])
+        return max(_two_a_series(n_series), _LEAST_STEPS)
 
     def _n_rows(self, n_series):
         return len(repeated(n_series))

@@ -16,6 +16,7 @@ from skvqts import (
     DivergedError,
     FCNClassifier,
     FidelityWarning,
+    MaskedPriorGenerator,
     RandomConvolutionExtractor,
     VQTokenizer,
 )
@@ -46,13 +47,26 @@ def test_the_default_tokenizer_has_few_tokens_and_codes_to_match_the_series(
     make, n, codes, monkeypatch
 ):
     def quick(**parameters):
-        return VQTokenizer(width=4, n_blocks=1, max_epochs=1, **parameters)
+        return VQTokenizer(**parameters | {"width": 4, "n_blocks": 1, "max_epochs": 1})
 
     monkeypatch.setattr(token_prior, "VQTokenizer", quick)
     generator = make(tokenizer=None, n_threads=1, precision="float32").fit(two_shapes(n)[0])
     assert generator.tokenizer_.token_shape_ == ((1, 16),)
     assert generator.tokenizer_.codebook_.shape[0] == codes
     assert (generator.tokenizer_.n_threads, generator.tokenizer_.precision) == (1, "float32")
+
+
+@pytest.mark.parametrize(
+    ("n", "stage_1", "stage_2"),
+    [(10, 600, 800), (300, 600, 800), (640, 1280, 1280), (1000, 2000, 2000), (64_000, 8000, 8000)],
+)
+def test_there_are_two_steps_for_each_series_within_limits(n, stage_1, stage_2):
+    def n_steps(estimator):
+        plan = estimator._plan(n)
+        return plan.n_epochs * plan.n_batches(estimator._n_rows(n))
+
+    assert stage_1 <= n_steps(VQTokenizer(**token_prior.few_tokens(n))) < 1.05 * stage_1
+    assert stage_2 <= n_steps(MaskedPriorGenerator()) < 1.05 * stage_2
 
 
 @pytest.fixture(scope="module")
