@@ -50,7 +50,7 @@ class TokenPrior(SeriesEstimator):
         "n_heads": [Whole(1)],
         "head_dim": [Whole(1), StrOptions({"auto"})],
         "feedforward": [Whole(1), StrOptions({"auto"})],
-        "dropout": [Decimal(0, 0.99)],
+        "dropout": [Decimal(0, 0.99), StrOptions({"auto"})],
         "p_unconditional": [Decimal(0, 1)],
         "ema_decay": [Decimal(0, 1)],
         "code_temperature": [Decimal(0)],
@@ -116,10 +116,17 @@ class TokenPrior(SeriesEstimator):
                 "n_heads": self.n_heads,
                 "head_dim": max(1, self.width // self.n_heads) if head_dim == "auto" else head_dim,
                 "feedforward": 2 * self.width if feedforward == "auto" else feedforward,
-                "dropout": self.dropout,
+                "dropout": self._dropout,
                 "causal": self._causal,
             },
         }
+
+    @property
+    def _dropout(self):
+        """More for few series, which are learned by heart."""
+        if self.dropout == "auto":
+            return 0.3 if len(self.X_fit_) < 400 else 0.1
+        return self.dropout
 
     def _targets(self, y, series, warm):
         for name in ("classes_", "class_counts_", "y_fit_"):

@@ -21,6 +21,7 @@ from skvqts import (
     VQTokenizer,
 )
 from skvqts import _token_prior as token_prior
+from skvqts._nn.prior import Dropout
 from skvqts._prior_training import PriorTask
 from skvqts._progress import Progress
 from skvqts.metrics import frechet_distance, generation_report, get_scorer
@@ -150,6 +151,16 @@ def test_without_a_tokenizer_there_is_one_with_few_tokens(make, monkeypatch):
     assert (seen[0].device, seen[0].n_threads, seen[0].verbose) == ("cpu", 2, 0)
     assert seen[0].random_state is not None
     assert generator.sample(2, random_state=0).shape == (2, 32)
+
+
+@pytest.mark.parametrize(
+    ("n", "dropout", "share"), [(399, "auto", 0.3), (400, "auto", 0.1), (9, 0.2, 0.2)]
+)
+@both
+def test_few_series_are_learned_with_more_dropout(make, n, dropout, share):
+    generator = make(dropout=dropout).fit(two_shapes(n)[0])
+    thresholds = {m.threshold for m in generator.module_.modules() if isinstance(m, Dropout)}
+    assert thresholds == {round(256 * share)}
 
 
 # ---- searches
