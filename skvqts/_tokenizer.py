@@ -170,7 +170,7 @@ class VQTokenizer(SeriesTransformer):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the network's matrix products in training; quantiser, losses and
         inference are always float32. "auto" is float32: bfloat16 took 8 to 16 times as
-        long on a CPU without bfloat16 units, and half to 0.8 of the time on one with them.
+        long on a CPU without bfloat16 units, and half to all of the time on one with them.
 
     device : str or torch.device, default="auto"
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
