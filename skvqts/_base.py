@@ -147,10 +147,8 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         )
         if self.max_epochs != "auto":
             return replace(plan, n_epochs=int(self.max_epochs))
-        n_batches = plan.n_batches(self._n_rows(n_series - self._n_held_out(n_series)))
-        return replace(
-            plan, n_epochs=max(plan.n_epochs, -(-self._least_steps(n_series) // n_batches))
-        )
+        n_rows = self._n_rows(n_series - self._n_held_out(n_series))
+        return plan.with_least(self._least_steps(n_series), n_rows)
 
     def _least_steps(self, n_series):
         """Steps that max_epochs="auto" makes at least."""

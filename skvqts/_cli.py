@@ -71,16 +71,15 @@ def _run(data, options):
     print(f"shape {np.shape(data.X_train)[1:]}", flush=True)
     # printed lines, not scikit-learn's bar: Ctrl-C while that is set up ends in a KeyError
     shared = {"random_state": options.seed, "verbose": 1}
-    asked = {"codebook_size": options.codes, "max_epochs": options.epochs}
-    few = few_tokens(len(data.X_train)) | {k: v for k, v in asked.items() if v is not None}
-    tokenizer = VQTokenizer(**few, **shared)
+    codes = {} if options.codes is None else {"codebook_size": options.codes}
+    epochs = {} if options.epochs is None else {"max_epochs": options.epochs}
+    tokenizer = VQTokenizer(**few_tokens(len(data.X_train)) | codes | epochs, **shared)
     _fit(tokenizer, data.X_train)
     _print_quality(tokenizer, data)
     if data.y_train is not None:
         _print_accuracy(tokenizer, data)
     _save("draw_tokenizer", options, data, tokenizer, data.X_test, title=data.name)
     if not options.tokenizer_only:
-        epochs = {"max_epochs": options.epochs or "auto"}
         generator = MaskedPriorGenerator(FrozenEstimator(tokenizer), **epochs, **shared)
         _fit(generator, data.X_train, data.y_train)
         _generate(generator, data, options)

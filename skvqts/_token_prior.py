@@ -27,12 +27,11 @@ def _two_a_series(n_series):
 
 def few_tokens(n_series):
     """Of the default tokenizer: a prior learns few tokens sooner, and few codes of few series."""
-    plan = VQTokenizer()._plan(n_series)
-    n_epochs = -(-_two_a_series(n_series) // plan.n_batches(n_series))
+    plan = VQTokenizer()._plan(n_series).with_least(_two_a_series(n_series), n_series)
     return {
         "downsampled_width": 16,
         "codebook_size": 128 if n_series >= 200 else 32,
-        "max_epochs": max(plan.n_epochs, n_epochs),
+        "max_epochs": plan.n_epochs,
     }
 
 
@@ -106,7 +105,8 @@ class TokenPrior(SeriesEstimator):
         self.residual_scale_ = np.maximum(scale, np.finfo(np.float32).eps)
 
     def _network_arguments(self):
-        head_dim, feedforward = self.head_dim, self.feedforward
+        head_dim, feedforward, dropout = self.head_dim, self.feedforward, self.dropout
+        few = len(self.X_fit_) < 400
         return {
             **self._tokens,
             "n_classes": len(self.classes_) if hasattr(self, "classes_") else 0,
@@ -116,17 +116,10 @@ class TokenPrior(SeriesEstimator):
                 "n_heads": self.n_heads,
                 "head_dim": max(1, self.width // self.n_heads) if head_dim == "auto" else head_dim,
                 "feedforward": 2 * self.width if feedforward == "auto" else feedforward,
-                "dropout": self._dropout,
+                "dropout": (0.3 if few else 0.1) if dropout == "auto" else dropout,
                 "causal": self._causal,
             },
         }
-
-    @property
-    def _dropout(self):
-        """More for few series, which are learned by heart."""
-        if self.dropout == "auto":
-            return 0.3 if len(self.X_fit_) < 400 else 0.1
-        return self.dropout
 
     def _targets(self, y, series, warm):
         for name in ("classes_", "class_counts_", "y_fit_"):

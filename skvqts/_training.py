@@ -2,7 +2,7 @@
 
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -51,6 +51,11 @@ class TrainingPlan:
     def n_batches(self, n_samples):
         """Batches of almost equal size that an epoch is made of."""
         return max(1, min(math.ceil(n_samples / self.batch_size), n_samples // self.least_batch))
+
+    def with_least(self, n_steps, n_samples):
+        """The plan with as many epochs of `n_samples` as make so many steps, or its own if more."""
+        n_epochs = math.ceil(n_steps / self.n_batches(n_samples))
+        return replace(self, n_epochs=max(self.n_epochs, n_epochs))
 
 
 @dataclass

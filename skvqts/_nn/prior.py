@@ -91,16 +91,11 @@ class Attention(nn.Module):
 
     def forward(self, x, cos, sin):
         heads = self.project(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        if x.device.type == "cpu" and heads.dtype == torch.bfloat16:
-            with torch.autocast("cpu", enabled=False):  # its backward pass is slow in bfloat16
-                mixed = self._mixed(heads.float(), cos, sin)
-        else:
-            mixed = self._mixed(heads, cos, sin)
-        return self.join(mixed.transpose(1, 2).flatten(2))
-
-    def _mixed(self, heads, cos, sin):
+        heads = heads.to(cos.dtype)
         queries, keys = turned(heads[:2], cos, sin)
-        return F.scaled_dot_product_attention(queries, keys, heads[2], is_causal=self.causal)
+        with torch.autocast("cpu", enabled=False):  # where its backward pass is slow in bfloat16
+            mixed = F.scaled_dot_product_attention(queries, keys, heads[2], is_causal=self.causal)
+        return self.join(mixed.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
