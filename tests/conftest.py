@@ -50,6 +50,14 @@ def of_unpickled(folder, estimators, call, X):
         return list(out.values())
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard():
+    """Also where a shell runs the tests in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def ctrl_c_in_the_third_epoch(monkeypatch):
     """Every training gets it, before its progress is told."""
