@@ -103,7 +103,7 @@ def run_screen(cells, sets, options):
     for name in sets:
         data = load(name, options.folder)
         for seed in options.seeds:
-            for model in TOKENIZERS:
+            for model in options.models or TOKENIZERS:
                 screen_tokenizer(cells, name, data, seed, model, referees, options.threads)
 
 
