@@ -74,14 +74,21 @@ def fitted(make, X, seed, seconds, threads, **parameters):
     if "learning_rate" in parameters:
         n_epochs = 1
     else:
-        few = X[:_TIMED_SERIES]
-        new(1).fit(few)  # whatever is imported or allocated first
-        short, longer = (seconds_of(new(n), few) for n in (1, 4))
-        per_epoch = (longer - short) / 3 / n_steps(len(few)) * n_steps(len(X))
+        per_step = seconds_per_step(new, n_steps, X[:_TIMED_SERIES])
+        per_epoch = per_step * n_steps(len(X))
         n_epochs = max(1, round(seconds / per_epoch))
     estimator = new(n_epochs)
     taken = seconds_of(estimator, X)
     return estimator, {"seconds": taken, "steps": n_epochs * n_steps(len(X))}
+
+
+def seconds_per_step(new, n_steps, X):
+    """Of ``new(n_epochs)``: a fit of one epoch taken off one that is a second longer or more."""
+    new(1).fit(X)  # whatever is imported or allocated first
+    short, n_epochs = seconds_of(new(1), X), 4
+    while (longer := seconds_of(new(n_epochs), X) - short) < 1:
+        n_epochs *= 4
+    return longer / (n_epochs - 1) / n_steps(len(X))
 
 
 def probed(estimator, X, y, X_test=None, y_test=None):
