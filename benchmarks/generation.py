@@ -6,8 +6,9 @@
 "screen": tokenizers of several sizes, one band and two, with self-supervision, the autoregressive
 prior; all with the same prior and budget, and each masked prior sampled in several orders and
 temperatures. "final": the default, the naive VQ-VAE (the published architecture, one band, 32
-codes, a minute of training) with the same prior, and timevqvae with the models of its README for
-the seconds of the default (half for each stage), if it is installed:
+codes) with the same prior, once for as many steps (its tokenizer for a minute) and once for the
+seconds of the default (half for each stage), and timevqvae with the models of its README for
+those seconds, if it is installed:
 `pip install --no-deps --ignore-requires-python timevqvae==1.0.1 einops pyyaml`.
 
 Each model is judged by `generation_report` with an FCN trained on the real training set; CAS by
@@ -24,7 +25,7 @@ from sklearn.frozen import FrozenEstimator
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
 from benchmarks.data import default_folder, load, sets_of
-from benchmarks.representations import fitted
+from benchmarks.representations import epochs_in, fitted
 from skvqts import (
     AutoregressivePriorGenerator,
     FCNClassifier,
@@ -167,14 +168,46 @@ def naive(X, y, seed, threads):
     return generator, row["seconds"] + seconds_of(generator, X, y)
 
 
-FINAL = {"default": default, "naive": naive}
+def naive_in(seconds):
+    """The naive model, too, trained for some seconds, half of them for each stage."""
+
+    def make(X, y, seed, threads):
+        def new(n_epochs):
+            shared = {"random_state": seed, "n_threads": threads}
+            return MaskedPriorGenerator(FrozenEstimator(tokenizer), max_epochs=n_epochs, **shared)
+
+        tokenizer, row = fitted(VQTokenizer, X, seed, seconds / 2, threads, **NAIVE)
+        generator = new(epochs_in(seconds / 2, new, X, y))
+        return generator, row["seconds"] + seconds_of(generator, X, y)
+
+    return make
+
+
+def timevqvae_in(seconds):
+    """timevqvae, trained for some seconds."""
+    from benchmarks.timevqvae_rival import TimeVQVAEGenerator
+
+    def make(X, y, seed, threads):
+        generator = TimeVQVAEGenerator(seconds, threads, seed)
+        return generator, seconds_of(generator, X, y)
+
+    return make
+
+
+# makers of the models, given the seconds of the default
+FINAL = {
+    "default": lambda seconds: default,
+    "naive": lambda seconds: naive,
+    "naive, same seconds": naive_in,
+    "timevqvae": timevqvae_in,
+}
 
 
 def run_final(cells, sets, options):
     referees, threads = Referees(options.threads), options.threads
     for seed in options.seeds:
         for name in sets:
-            data, seconds = load(name, options.folder), {}
+            data, seconds = load(name, options.folder), None
 
             def cell(make, data=data, name=name, seed=seed):
                 generator, taken = make(*data[:2], seed, threads)
@@ -182,26 +215,18 @@ def run_final(cells, sets, options):
                 fcn = by_fcn(generator, data, referees.of(name, data), seed, threads)
                 return {"seconds": taken} | scores | fcn
 
-            for model, make in finalists(seconds, options.models).items():
+            for model, make in finalists(options.models).items():
                 key = {"mode": "final", "set": name, "seed": seed, "model": model}
-                row = cells.measure(key, lambda make=make, cell=cell: cell(make))
-                seconds[model] = row["seconds"]
+                row = cells.measure(key, lambda make=make, s=seconds, cell=cell: cell(make(s)))
+                seconds = row["seconds"] if model == "default" else seconds
                 show(row)
     print_final(cells, sets, options.seeds)
 
 
-def finalists(seconds, names):
-    """Ours and, where it is installed, timevqvae, which trains as long as the default took."""
-    models = dict(FINAL)
-    if find_spec("timevqvae"):
-        from benchmarks.timevqvae_rival import TimeVQVAEGenerator
-
-        def timevqvae(X, y, seed, threads):
-            generator = TimeVQVAEGenerator(seconds["default"], threads, seed)
-            return generator, seconds_of(generator, X, y)
-
-        models["timevqvae"] = timevqvae
-    return {name: models[name] for name in names or models}
+def finalists(names):
+    """All or those of some names; timevqvae where it is installed."""
+    names = names or [n for n in FINAL if n != "timevqvae" or find_spec("timevqvae")]
+    return {name: FINAL[name] for name in names}
 
 
 def print_final(cells, sets, seeds):
@@ -209,7 +234,7 @@ def print_final(cells, sets, seeds):
     rows = [r for r in cells.rows if r["mode"] == "final" and r["seed"] in seeds]
     fids, lines = {}, []
     for name in sets:
-        for model in (*FINAL, "timevqvae"):
+        for model in FINAL:
             mine = [r for r in rows if r["set"] == name and r["model"] == model]
             if not mine:
                 continue

@@ -74,21 +74,20 @@ def fitted(make, X, seed, seconds, threads, **parameters):
     if "learning_rate" in parameters:
         n_epochs = 1
     else:
-        per_step = seconds_per_step(new, n_steps, X[:_TIMED_SERIES])
-        per_epoch = per_step * n_steps(len(X))
-        n_epochs = max(1, round(seconds / per_epoch))
+        few = X[:_TIMED_SERIES]
+        n_epochs = epochs_in(seconds * n_steps(len(few)) / n_steps(len(X)), new, few)
     estimator = new(n_epochs)
     taken = seconds_of(estimator, X)
     return estimator, {"seconds": taken, "steps": n_epochs * n_steps(len(X))}
 
 
-def seconds_per_step(new, n_steps, X):
+def epochs_in(seconds, new, *data):
     """Of ``new(n_epochs)``: a fit of one epoch taken off one that is a second longer or more."""
-    new(1).fit(X)  # whatever is imported or allocated first
-    short, n_epochs = seconds_of(new(1), X), 4
-    while (longer := seconds_of(new(n_epochs), X) - short) < 1:
+    new(1).fit(*data)  # whatever is imported or allocated first
+    short, n_epochs = seconds_of(new(1), *data), 4
+    while (longer := seconds_of(new(n_epochs), *data) - short) < 1:
         n_epochs *= 4
-    return longer / (n_epochs - 1) / n_steps(len(X))
+    return max(1, round(seconds * (n_epochs - 1) / longer))
 
 
 def probed(estimator, X, y, X_test=None, y_test=None):
