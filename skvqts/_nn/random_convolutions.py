@@ -46,12 +46,13 @@ class RandomConvolutions(nn.Module):
         self.scales.copy_(torch.where(scale > rounding, scale, 1.0))
 
     def forward(self, x):
-        features, start = [], 0
+        levels, features, start = self.thresholds * self.scales + self.means, [], 0
         for activations in self._activations(x):
-            kernels = slice(start, start + activations.shape[1])
-            mean, scale = (v[kernels, None, None] for v in (self.means, self.scales))
-            features.append(_read((activations - mean) / scale, self.thresholds[kernels]))
-            start = kernels.stop
+            mine = slice(start, start + activations.shape[1])
+            highest = (activations.amax((2, 3)) - self.means[mine]) / self.scales[mine]
+            above = activations.gt_(levels[mine, None, None]).mean((2, 3))
+            features += [above, highest]
+            start = mine.stop
         return torch.cat(features, dim=1)
 
     def _activations(self, x):
@@ -59,8 +60,3 @@ class RandomConvolutions(nn.Module):
         x = x.unsqueeze(2)
         yield from self.of_series.activations(x)
         yield from self.of_differences.activations(F.pad(x.diff(dim=3), (1, 0)))
-
-
-def _read(activations, thresholds):
-    above = (activations > thresholds[:, None, None]).to(activations.dtype)
-    return torch.cat([above.mean((2, 3)), activations.amax((2, 3))], dim=1)
