@@ -153,53 +153,47 @@ def show(row):
     print("  ".join(parts), flush=True)
 
 
-def default(X, y, seed, threads):
-    """A fitted generator and the seconds of its fit."""
+def default(X, y, seed, threads, seconds):
+    """A fitted generator and the seconds of its fit; `seconds` are for those that need them."""
     generator = MaskedPriorGenerator(random_state=seed, n_threads=threads)
     return generator, seconds_of(generator, X, y)
 
 
-def naive(X, y, seed, threads):
+def naive(X, y, seed, threads, seconds):
     """The published architecture, one band of 32 codes; its prior is that of the default."""
-    tokenizer, row = fitted(VQTokenizer, X, seed, _STAGE_1, threads, **NAIVE)
-    generator = MaskedPriorGenerator(
-        FrozenEstimator(tokenizer), random_state=seed, n_threads=threads
-    )
-    return generator, row["seconds"] + seconds_of(generator, X, y)
+    new, taken = naive_priors(X, seed, threads, _STAGE_1)
+    generator = new("auto")
+    return generator, taken + seconds_of(generator, X, y)
 
 
-def naive_in(seconds):
-    """The naive model, too, trained for some seconds, half of them for each stage."""
-
-    def make(X, y, seed, threads):
-        def new(n_epochs):
-            shared = {"random_state": seed, "n_threads": threads}
-            return MaskedPriorGenerator(FrozenEstimator(tokenizer), max_epochs=n_epochs, **shared)
-
-        tokenizer, row = fitted(VQTokenizer, X, seed, seconds / 2, threads, **NAIVE)
-        generator = new(epochs_in(seconds / 2, new, X, y))
-        return generator, row["seconds"] + seconds_of(generator, X, y)
-
-    return make
+def naive_in_seconds(X, y, seed, threads, seconds):
+    """The naive model, too, trained for as long as the default, half of it for each stage."""
+    new, taken = naive_priors(X, seed, threads, seconds / 2)
+    generator = new(epochs_in(seconds / 2, new, X, y))
+    return generator, taken + seconds_of(generator, X, y)
 
 
-def timevqvae_in(seconds):
-    """timevqvae, trained for some seconds."""
+def naive_priors(X, seed, threads, seconds):
+    """Priors by their epochs, on a naive tokenizer fitted here, and the seconds that it took."""
+    tokenizer, row = fitted(VQTokenizer, X, seed, seconds, threads, **NAIVE)
+    settings = {"random_state": seed, "n_threads": threads}
+    new = lambda n: MaskedPriorGenerator(FrozenEstimator(tokenizer), max_epochs=n, **settings)  # noqa: E731
+    return new, row["seconds"]
+
+
+def timevqvae(X, y, seed, threads, seconds):
+    """timevqvae, trained for as long as the default."""
     from benchmarks.timevqvae_rival import TimeVQVAEGenerator
 
-    def make(X, y, seed, threads):
-        generator = TimeVQVAEGenerator(seconds, threads, seed)
-        return generator, seconds_of(generator, X, y)
-
-    return make
+    generator = TimeVQVAEGenerator(seconds, threads, seed)
+    return generator, seconds_of(generator, X, y)
 
 
-# makers of the models, given the seconds of the default
 FINAL = {
-    "default": lambda seconds: default,
-    "naive": lambda seconds: naive,
-    "naive, same seconds": naive_in,
-    "timevqvae": timevqvae_in,
+    "default": default,
+    "naive": naive,
+    "naive, same seconds": naive_in_seconds,
+    "timevqvae": timevqvae,
 }
 
 
@@ -209,15 +203,15 @@ def run_final(cells, sets, options):
         for name in sets:
             data, seconds = load(name, options.folder), None
 
-            def cell(make, data=data, name=name, seed=seed):
-                generator, taken = make(*data[:2], seed, threads)
+            def cell(make, seconds, data=data, name=name, seed=seed):
+                generator, taken = make(*data[:2], seed, threads, seconds)
                 scores = judged(generator, data, referees.of(name, data), seed)
                 fcn = by_fcn(generator, data, referees.of(name, data), seed, threads)
                 return {"seconds": taken} | scores | fcn
 
             for model, make in finalists(options.models).items():
                 key = {"mode": "final", "set": name, "seed": seed, "model": model}
-                row = cells.measure(key, lambda make=make, s=seconds, cell=cell: cell(make(s)))
+                row = cells.measure(key, lambda make=make, s=seconds, cell=cell: cell(make, s))
                 seconds = row["seconds"] if model == "default" else seconds
                 show(row)
     print_final(cells, sets, options.seeds)

@@ -50,7 +50,7 @@ class RandomConvolutions(nn.Module):
         for activations in self._activations(x):
             mine = slice(start, start + activations.shape[1])
             highest = (activations.amax((2, 3)) - self.means[mine]) / self.scales[mine]
-            above = activations.gt_(levels[mine, None, None]).mean((2, 3))
+            above = activations.gt_(levels[mine, None, None]).mean((2, 3))  # in place: a pass less
             features += [above, highest]
             start = mine.stop
         return torch.cat(features, dim=1)
