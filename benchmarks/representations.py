@@ -145,14 +145,17 @@ def published_cell(data, options, seed, make, parameters):
 def published_models(options):
     """The published settings, and the defaults with the same objective, batches and steps."""
     steps, width = options.steps, options.projector
-    models = {f"naive, {steps} steps": (VQTokenizer, PUBLISHED_SETTINGS)}
+    settings = PUBLISHED_SETTINGS | {"precision": options.precision}
+    models = {f"naive, {steps} steps": (VQTokenizer, settings)}
     for augmentation in ("slice", "warp"):
         ours = {"ssl": "barlow_twins", "augmentation": augmentation, "batch_size": 128}
-        published = PUBLISHED_SETTINGS | ours | {"ssl": BarlowTwins(projector_width=width)}
+        published = settings | ours | {"ssl": BarlowTwins(projector_width=width)}
         name = f"barlow_twins {augmentation}, projector {width}, {steps} steps"
         models[name] = (VQTokenizer, published)
         models[f"default, barlow_twins {augmentation}, {steps} steps"] = (VQTokenizer, ours)
-    return models
+    if options.precision == "float32":
+        return models
+    return {f"{name}, {options.precision}": model for name, model in models.items()}
 
 
 # per mode: how a cell is measured, the sets, the models, and the columns of the summary
@@ -227,6 +230,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--projector", type=int, default=512)
+    parser.add_argument("--precision", default="float32", help="of the published settings")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--models", nargs="+", help="names of some models; all if absent")
     options = parser.parse_args()
