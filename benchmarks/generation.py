@@ -218,9 +218,12 @@ def run_final(cells, sets, options):
 
 
 def finalists(names):
-    """All or those of some names; timevqvae where it is installed."""
+    """All, or those of some names after the default, whose seconds they may need.
+
+    timevqvae takes part where it is installed.
+    """
     names = names or [n for n in FINAL if n != "timevqvae" or find_spec("timevqvae")]
-    return {name: FINAL[name] for name in names}
+    return {name: FINAL[name] for name in ("default", *names)}
 
 
 def print_final(cells, sets, seeds):

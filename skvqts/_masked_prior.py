@@ -45,8 +45,8 @@ class MaskedPriorGenerator(SeriesGenerator):
         Inner dimension of the feed-forward networks; "auto" is twice the width.
 
     dropout : float or "auto", default="auto"
-        Of embeddings and of what each layer adds. "auto": 0.3 for fewer than 400 series, which are
-        soon learned by heart, and 0.1 for more.
+        Of embeddings and of what each layer adds. "auto": 0.4 for fewer than 32 series and 0.3 for
+        fewer than 400, which are soon learned by heart, and 0.1 for more.
 
     p_unconditional : float, default=0.2
         Probability that a training step does not see the class of a series, so that the prior

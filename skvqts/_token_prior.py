@@ -25,6 +25,11 @@ def _two_a_series(n_series):
     return min(2 * n_series, 2000)
 
 
+def _dropout(n_series):
+    """Enough of it to keep samples about as far from the training series as other real series."""
+    return 0.4 if n_series < 32 else 0.3 if n_series < 400 else 0.1
+
+
 def few_tokens(n_series):
     """Of the default tokenizer: a prior learns few tokens sooner, and few codes of few series."""
     plan = VQTokenizer()._plan(n_series).with_least(_two_a_series(n_series), n_series)
@@ -106,7 +111,6 @@ class TokenPrior(SeriesEstimator):
 
     def _network_arguments(self):
         head_dim, feedforward, dropout = self.head_dim, self.feedforward, self.dropout
-        few = len(self.X_fit_) < 400
         return {
             **self._tokens,
             "n_classes": len(self.classes_) if hasattr(self, "classes_") else 0,
@@ -116,7 +120,7 @@ class TokenPrior(SeriesEstimator):
                 "n_heads": self.n_heads,
                 "head_dim": max(1, self.width // self.n_heads) if head_dim == "auto" else head_dim,
                 "feedforward": 2 * self.width if feedforward == "auto" else feedforward,
-                "dropout": (0.3 if few else 0.1) if dropout == "auto" else dropout,
+                "dropout": _dropout(len(self.X_fit_)) if dropout == "auto" else dropout,
                 "causal": self._causal,
             },
         }

@@ -154,7 +154,8 @@ def test_without_a_tokenizer_there_is_one_with_few_tokens(make, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("n", "dropout", "share"), [(399, "auto", 0.3), (400, "auto", 0.1), (9, 0.2, 0.2)]
+    ("n", "dropout", "share"),
+    [(31, "auto", 0.4), (32, "auto", 0.3), (399, "auto", 0.3), (400, "auto", 0.1), (9, 0.2, 0.2)],
 )
 @both
 def test_few_series_are_learned_with_more_dropout(make, n, dropout, share):
