@@ -20,7 +20,7 @@ class AutoregressivePriorGenerator(SeriesGenerator):
         ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with 16
         tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the `device`,
         `n_threads`, `precision` and `verbose` of the generator, and two steps of training for each
-        series, but 600 at least and 2,000 at most.
+        series, but 600 at least and 2,000 at most, and 8 passes at least.
 
     width : int, default=128
         Dimension of the transformer.
@@ -40,7 +40,7 @@ class AutoregressivePriorGenerator(SeriesGenerator):
 
     p_unconditional : float, default=0.2
         Probability that a training step does not see the class of a series, so that the prior
-        learns series of any class as well; what guidance and `score_samples` need.
+        learns series of any class as well; what guidance needs.
 
     code_temperature : float, default=0.0
         Above 0, each training step draws the tokens of a series anew, with probabilities

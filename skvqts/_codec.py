@@ -84,16 +84,20 @@ class Codec(Reader):
 
     def decode_ids(self, ids):
         """Series ``(n, c, t)`` of token ids ``(n, N)``."""
-        return self._decode(self.network.embed, ids)
+        return self._decode(self.network.embed, ids, self.scaler.inverse)
+
+    def decode_scaled(self, ids):
+        """The same, as scaled as what the network sees."""
+        return self._decode(self.network.embed, ids, lambda x: x)
 
     def decode_latents(self, z):
         """Series ``(n, c, t)`` of decoder input ``(n, N, D)``."""
-        return self._decode(lambda z: z, z)
+        return self._decode(lambda z: z, z, self.scaler.inverse)
 
-    def _decode(self, embed, rows):
+    def _decode(self, embed, rows, in_units):
         def decode_chunk(chunk):
             x = self.network.decode(embed(torch.from_numpy(chunk).to(self.device)))
-            return [self.scaler.inverse(x.cpu().numpy())]
+            return [in_units(x.cpu().numpy())]
 
         return self._chunked(decode_chunk, rows)[0]
 

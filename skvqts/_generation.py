@@ -203,13 +203,20 @@ class SeriesGenerator(TokenPrior):
         validate_n_samples(n_samples, n_values, type(self).__name__)
         if y is None:
             return None
-        return self._known_classes(y, len(y) if np.ndim(y) and n_samples == 1 else n_samples)
+        if np.ndim(y) and n_samples == 1:
+            n_samples = max(1, len(y))  # none at all is refused as too few
+        return self._known_classes(y, n_samples)
 
     def _given_classes(self, y, n_samples):
         """Indices of the classes `y`; of no class in particular where they are not given."""
-        if y is None:
-            return np.full(n_samples, self._n_classes)
-        return self._known_classes(y, n_samples)
+        if y is not None:
+            return self._known_classes(y, n_samples)
+        if self._n_classes and not self._learned_unconditional:
+            raise ValueError(
+                f"A {type(self).__name__} fitted with labels and p_unconditional=0 has not learned "
+                "series of unknown class: give y to impute, or fit with p_unconditional above 0."
+            )
+        return np.full(n_samples, self._n_classes)
 
     def _known_classes(self, y, n_samples):
         """Indices of classes that `fit` saw: a label for each series, or one for all."""

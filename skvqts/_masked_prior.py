@@ -30,7 +30,7 @@ class MaskedPriorGenerator(SeriesGenerator):
         ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with 16
         tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the `device`,
         `n_threads`, `precision` and `verbose` of the generator, and two steps of training for each
-        series, but 600 at least and 2,000 at most.
+        series, but 600 at least and 2,000 at most, and 8 passes at least.
 
     width : int, default=128
         Dimension of the transformer.
@@ -50,7 +50,8 @@ class MaskedPriorGenerator(SeriesGenerator):
 
     p_unconditional : float, default=0.2
         Probability that a training step does not see the class of a series, so that the prior
-        learns series of any class as well; what guidance and `score_samples` need.
+        learns series of any class as well; what guidance, `impute` without `y` and
+        `anomaly_score` need.
 
     mask_schedule : {"cosine", "linear", "square", "likelihood"}, default="cosine"
         How many tokens a training step hides of each series: the share of *masked* tokens
@@ -344,8 +345,8 @@ class MaskedPriorGenerator(SeriesGenerator):
         Raises
         ------
         ValueError
-            If `X` is not of the fitted shape or not finite where it is not NaN, or `y` or `n_draws`
-            is not valid.
+            If `X` is not of the fitted shape or not finite where it is not NaN, `y` or `n_draws`
+            is not valid, or `y` is None after a fit with labels and `p_unconditional` 0.
         """
         check_is_fitted(self)
         self._validate_params()
@@ -362,7 +363,8 @@ class MaskedPriorGenerator(SeriesGenerator):
 
         Negative log-probability of the tokens of a window that slides over the series, given the
         tokens outside it, in nats per token; each time point has the mean over the windows it lies
-        in. The hidden tokens are judged one by one, not jointly (TimeVQVAE-AD, Lee et al. 2023).
+        in. The hidden tokens are judged one by one, not jointly (TimeVQVAE-AD, Lee et al. 2023),
+        those of the high of two bands given all of the low one.
 
         Parameters
         ----------
@@ -378,7 +380,8 @@ class MaskedPriorGenerator(SeriesGenerator):
         Raises
         ------
         ValueError
-            If `X` is not valid, or `window` not between 1 and the length of the series.
+            If `X` is not valid, `window` not between 1 and the length of the series, or the fit had
+            labels and `p_unconditional` 0.
         """
         _, ids = self._encoded(X)
         n_timepoints = self.n_timepoints_in_
@@ -387,19 +390,21 @@ class MaskedPriorGenerator(SeriesGenerator):
         if window > n_timepoints:
             raise ValueError(f"window={window} is longer than the series, {n_timepoints} points.")
         masks, covered = window_masks(window, self._tokens["grid"], n_timepoints)
-        nobody = np.full(len(ids), self._n_classes)
+        nobody = self._given_classes(None, len(ids))
         hidden = [torch.from_numpy(mask) for mask in masks]
         losses = self._prior_reader().hidden_losses(ids, nobody, hidden)
         n_hidden = sum(mask.sum(1) for mask in masks)
         of_windows = sum(loss.sum(2, dtype=np.float64) for loss in losses) / n_hidden
-        return of_windows @ covered / covered.sum(0)
+        pairs = zip(of_windows.T[:, :, None], covered, strict=True)
+        return sum(of_window * points for of_window, points in pairs) / covered.sum(0)
 
     def _imputed(self, series, known, classes, seed):
         rough = interpolated(series, known)
         tokenizer = self._tokenizer()
         masks = tokens_at(~known.all(axis=1), self._tokens["grid"])
         ids = self._filled(tokenizer.encode(rough), masks, classes, seed)
-        decoded = tokenizer._codec().decode_ids(ids).astype(np.float64)
+        codec = tokenizer._codec()
+        decoded = codec.scaler.inverse_like(codec.decode_scaled(ids), rough, known)
         filled = np.where(known, series, decoded + interpolated(series - decoded, known))
         return filled.reshape(len(filled), *self._series_shape)
 

@@ -46,6 +46,19 @@ class SeriesScaler:
         """Series in the units of the training set, float32."""
         return (X * self.scale_ + self.mean_).astype(np.float32)
 
+    def inverse_like(self, X, series, known):
+        """Series in the units of others, float64.
+
+        If `per_series`, with the level of those others where any value of a channel is `known`, and
+        with their scale where they vary.
+        """
+        mean, scale = self.mean_, self.scale_
+        if self.per_series:
+            own_mean, own_scale = _moments(series, axis=2)
+            mean = np.where(known.any(axis=2, keepdims=True), own_mean, mean)
+            scale = np.where(np.ptp(series, axis=2, keepdims=True) > 0, own_scale, scale)
+        return X * scale + mean
+
 
 class ColumnScaler:
     """Give the columns of a float32 feature matrix mean 0 and one common variance.

@@ -30,7 +30,7 @@ class ResamplingGenerator(BaseEstimator):
             self.classes_, self.class_counts_ = np.unique(y, return_counts=True)
         return self
 
-    def sample(self, n_samples=1, *, y=None, random_state=None):
+    def sample(self, n_samples, *, y=None, random_state=None):
         rng = check_random_state(random_state)
         if y is None:
             picks = rng.choice(self._pool(None), n_samples)

@@ -192,6 +192,13 @@ def test_y11_labels_that_are_none():
 
 
 @everyone
+def test_y13_no_labels_at_all(name):
+    generator = fitted_generator(name)
+    message = r"inconsistent numbers of samples: \[1, 0\]"
+    assert tally.refusal(lambda: generator.sample(y=[]), VALUE, message) == "clear"
+
+
+@everyone
 @pytest.mark.parametrize("n_labels", [2, 4])
 def test_y13_as_many_labels_as_series(name, n_labels):
     generator = fitted_generator(name)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skvqts._codec import Codec
+from skvqts._scaling import SeriesScaler
 
 from .conftest import two_shapes
 from .learned import bumps, of_bumps, of_sines, sines
@@ -153,8 +153,9 @@ def test_gaps_of_smooth_series_are_filled_better_than_by_the_mean():
 
 @everyone
 def test_what_decoded_series_miss_beside_a_gap_is_spread_over_it(name, monkeypatch):
-    seen, decode = [], Codec.decode_ids
-    monkeypatch.setattr(Codec, "decode_ids", lambda *a: (seen.append(decode(*a)), seen[-1])[1])
+    seen, inverse = [], SeriesScaler.inverse_like
+    record = lambda *a: (seen.append(inverse(*a)), seen[-1])[1]  # noqa: E731
+    monkeypatch.setattr(SeriesScaler, "inverse_like", record)
     hidden = gapped(np.s_[:, 10:17])
     hidden[:, 28:] = np.nan
     filled = fitted_generator(name).impute(hidden, random_state=0)
@@ -186,6 +187,46 @@ def test_a_gap_is_filled_as_the_rest_of_the_series_says():
     filled = of_bumps("masked").impute(hidden, random_state=0)
     has_bump = filled[:, 20:].max(axis=1) > 0.4
     assert (has_bump == (labels == "late")).mean() >= 0.8
+
+
+def test_series_scaled_each_for_itself_are_filled_at_their_own_level_and_scale():
+    level, scale = (np.repeat(pair, 12)[:, None] for pair in ([-7.0, 300.0], [0.01, 100.0]))
+    series = np.concatenate([X[:12], X[:12]]) * scale + level
+    generator = masked_prior({"scaling": "series"}).fit(series)
+    hidden = series.copy()
+    hidden[:, 10:22] = np.nan
+    halves = [generator.impute(half, random_state=0) for half in (hidden[:12], hidden[12:])]
+    filled = (np.concatenate(halves) - level) / scale
+    assert np.abs(filled).max() < 10
+    np.testing.assert_allclose(filled[:12], filled[12:], atol=1e-4)  # the same, scaled
+    assert filled[:, 10:22].std() > 0.1
+    hidden[:12], hidden[12:, 1:] = np.nan, np.nan  # nothing, or a level and no scale, is known
+    filled = generator.impute(hidden, random_state=0)
+    nowhere, somewhere = filled[:12], filled[12:]
+    average = series.std(axis=1).mean()
+    for part, middle in ((nowhere, level.mean()), (somewhere, series[12:, :1])):
+        assert 0.2 * average < np.abs(part - middle).max() < 5 * average
+
+
+def test_gaps_far_from_the_origin_are_filled_as_near_it():
+    hidden = gapped(np.s_[:, 8:24]) + 1e8
+    generator = masked_prior().fit(X + 1e8)
+    filled = generator.impute(hidden, random_state=0)
+    steps = np.diff(filled[:, 8:24] - 1e8)
+    assert len(np.unique(steps)) > 0.9 * steps.size  # in float32 they would be multiples of 8
+
+
+def test_series_of_unknown_class_must_have_been_learned():
+    generator = masked_prior(p_unconditional=0.0, max_epochs=1).fit(X, Y)
+    hidden = gapped(np.s_[:, 8:14])
+    for call in (lambda: generator.impute(hidden), lambda: generator.anomaly_score(X)):
+        with pytest.raises(ValueError, match="has not learned series of unknown class"):
+            call()
+    assert np.isfinite(generator.impute(hidden, y=Y)).all()
+    assert np.isfinite(generator.score_samples(X)).all()  # of a mixture of the classes
+    free = masked_prior(p_unconditional=0.0, max_epochs=1).fit(X)
+    assert np.isfinite(free.impute(hidden)).all()
+    assert np.isfinite(free.anomaly_score(X)).all()
 
 
 # ---- anomalies
@@ -230,6 +271,8 @@ def test_scores_are_of_each_series_alone(name):
     generator = fitted_generator(name)
     whole = generator.anomaly_score(X)
     assert np.array_equal(generator.anomaly_score(X[5:9]), whole[5:9])
+    alone = [generator.anomaly_score(X[[row]])[0] for row in range(len(X))]
+    assert np.array_equal(np.stack(alone), whole)
     assert np.array_equal(generator.anomaly_score(X[:, None]), whole)
 
 

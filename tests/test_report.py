@@ -53,6 +53,21 @@ def full(generator):
     return report(generator, tokenizer=tokenizer)
 
 
+def test_what_training_series_and_reconstructions_are_as_far_from_training_series_as(generator):
+    tokenizer = VQTokenizer(8, width=8, latent_dim=8, max_epochs=2, random_state=0).fit(TRAIN[0])
+    found = report(generator, tokenizer=tokenizer)["memorization score"]
+    again = tokenizer.decode(tokenizer.encode(TEST[0]))
+    copied = metrics.memorization_score(again, TRAIN[0], TEST[0])
+    assert found.of_reconstructions == pytest.approx(copied)
+    train, distance = TRAIN[0], lambda a, b: np.linalg.norm(a - b)
+    others = [np.delete(train, i, axis=0) for i in range(len(train))]
+    apart = [min(distance(x, z) for z in rest) for x, rest in zip(train, others, strict=True)]
+    fresh = [min(distance(x, z) for z in train) for x in TEST[0]]
+    assert found.of_train == pytest.approx(np.mean(apart) / np.mean(fresh))
+    twice = report(generator, (np.repeat(TRAIN[0][:2], [3, 1], axis=0), None), (TEST[0], None))
+    assert 0 < twice["memorization score"].of_train < 1
+
+
 def test_values_are_those_of_the_functions(generator, full):
     seed = np.random.RandomState(0)
     seed.permutation(80)  # which test series are compared: all of them
@@ -244,6 +259,28 @@ def test_features_instead_of_series_and_axes_of_your_own(generator):
     assert shown.ax_ is ax
     assert shown.ax_.get_title() == "features"
     assert len(shown.points) == 89
+
+
+def test_features_of_estimators_of_tables_and_series_of_one_point(generator):
+    drawn = generator.sample(9)
+    shown = EmbeddingDisplay.from_samples(TEST[0], drawn, extractor=PCA(5).fit(TRAIN[0]))
+    assert len(shown.points) == 89
+    shown = EmbeddingDisplay.from_samples(TEST[0][:, :1], drawn[:, :1])
+    np.testing.assert_allclose(np.ptp(shown.points[:80, 0]), np.ptp(TEST[0][:, 0]))
+    assert not shown.points[:, 1].any()
+
+
+def test_displays_need_a_class_for_each_series(generator):
+    tokenizer, series = fitted("VQTokenizer"), two_shapes(24)[0]
+    message = "inconsistent numbers of samples"
+    for n in (23, 25):
+        right, wrong = np.zeros(24, int), np.zeros(n, int)
+        for call in (
+            lambda y=wrong: LatentDisplay.from_estimator(tokenizer, series, y),
+            lambda a=right, b=wrong: SeriesDisplay.from_samples(series, series, a, b),
+            lambda a=wrong, b=right: SeriesDisplay.from_samples(series, series, a, b),
+        ):
+            assert tally.refusal(call, (ValueError,), message) == "clear"
 
 
 def test_latents_of_a_tokenizer_by_class():

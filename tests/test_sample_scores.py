@@ -70,6 +70,13 @@ def test_kernel_distance_is_unbiased_and_larger_for_shifted_samples(kernel):
     assert np.mean(shifted) > np.mean(null) + 10 * error
 
 
+def test_gaussian_kernel_distance_is_the_same_far_from_the_origin():
+    X, Y = normal(60, 4), 2 * normal(50, 4, seed=1)
+    near, far = (kernel_distance(X + level, Y + level, kernel="rbf") for level in (0, 1e8))
+    assert near > 0.05
+    assert far == pytest.approx(near, rel=1e-5)
+
+
 @pytest.mark.parametrize("kernel", ["polynomial", "rbf"])
 def test_kernel_distance_of_many_rows_in_any_order(kernel):
     """More rows than are read at a time, sorted or not."""
@@ -146,7 +153,7 @@ def test_memorization_against_loops(shape):
 @pytest.mark.parametrize("t", [6, 40])
 def test_memorization_is_0_for_copies_1_for_fresh_and_between_for_some(t):
     train, test, fresh = (normal(300, t, seed=s) for s in range(3))
-    for level in (0, 1e6):
+    for level in (0, 1e6, 1e9):
         assert memorization_score(train[:50] + level, train + level, test + level) == 0
     score = memorization_score(fresh, train, test)
     assert score == pytest.approx(1, abs=0.05)

@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
-from .._validation import random_seed
+from .._validation import checked_labels, random_seed
 from ._validation import validate_choice, validate_two_panels
 
 _METHODS = ("pca", "tsne")
@@ -104,6 +104,8 @@ class EmbeddingDisplay(_Scatter):
         rng = check_random_state(random_state)
         panels = validate_two_panels(X_real, X_gen, min_samples=2)
         panels = [X[rng.permutation(len(X))[:max_samples]] for X in panels]
+        if np.ndim(X_real) == 2:  # as estimators of tables need them
+            panels = [X[:, 0] for X in panels]
         parts = [_features(extractor, X) for X in panels]
         groups = np.repeat(["real", "generated"], [len(part) for part in parts])
         points = _plane(np.concatenate(parts), method, rng, n_fitted=len(parts[0]))
@@ -193,7 +195,8 @@ class LatentDisplay(_Scatter):
         X = np.asarray(X)
         picks = rng.permutation(len(X))[:max_samples]
         features = np.asarray(transformer.transform(X[picks]), dtype=np.float64)
-        groups = np.full(len(picks), "series") if y is None else np.asarray(y)[picks]
+        y = np.full(len(X), "series") if y is None else checked_labels(y, len(X), "y")
+        groups = y[picks]
         order = np.argsort(groups, kind="stable")
         points = _plane(features[order], method, rng)
         return cls(points, groups[order], method=method, name=name).plot(ax, **scatter_kw)
@@ -246,7 +249,10 @@ class SeriesDisplay:
         if y_real is None or y_gen is None:
             panels = [("", real[:n_series], gen[:n_series])]
         else:
-            labels = [np.asarray(y) for y in (y_real, y_gen)]
+            labels = [
+                checked_labels(y, len(series), name)
+                for y, series, name in ((y_real, real, "y_real"), (y_gen, gen, "y_gen"))
+            ]
             panels = [
                 (f"class {label}", real[labels[0] == label][:n_series], mine[:n_series])
                 for label in np.unique(labels[0])
@@ -279,7 +285,7 @@ class SeriesDisplay:
             generated, y_gen = generator.sample(n_series, random_state=random_state), None
         else:
             y_gen = np.repeat(np.unique(y), n_series)
-            generated = generator.sample(y=y_gen, random_state=random_state)
+            generated = generator.sample(len(y_gen), y=y_gen, random_state=random_state)
         return cls.from_samples(X, generated, y, y_gen, n_series=n_series, **more)
 
     def plot(self, **line_kw):
@@ -318,6 +324,7 @@ def _features(extractor, X):
 
 def _plane(features, method, rng, n_fitted=None):
     validate_choice("method", method, _METHODS)
+    features = np.pad(features, ((0, 0), (0, max(0, 2 - features.shape[1]))))
     if method == "pca":
         return PCA(2, random_state=random_seed(rng)).fit(features[:n_fitted]).transform(features)
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)

@@ -186,7 +186,7 @@ class _Generated:
         if getattr(self.generator, "class_counts_", None) is None:
             return None
         labels = labels_as_in_training(self.generator, "CAS")
-        X = self.generator.sample(y=labels, random_state=self.seed)
+        X = self.generator.sample(len(labels), y=labels, random_state=self.seed)
         return validate_panel(X, "generated series"), labels
 
 
@@ -217,17 +217,18 @@ class _Comparison:
             self._append("reconstruction error", "series", float(errors.mean()), se, n, n)
 
     def _memorization(self):
-        train, test, gen = (
-            X.reshape(len(X), -1) for X in (self.real.train, self.real.compared, self.gen.compared)
-        )
-        fresh, found = nearest_distances(train, test), nearest_distances(train, gen)
+        real, gen, few, again = (X if X is None else _flat(X) for X in self._parts())
+        train = _flat(self.real.train)
+        fresh, found = nearest_distances(train, real), nearest_distances(train, gen)
         if np.sum(fresh == 0) >= len(fresh) // 2:  # a half may hold nothing to compare with
             self.report.warnings.append(
                 "half of the test series or more are copies of training series: no memorization "
                 "score"
             )
             return
-        parts = fresh, found, None, None
+        among = nearest_distances(train, few, among=True)
+        again = None if again is None else nearest_distances(train, again)
+        parts = fresh, found, among, again
         self._add(("memorization score",), "series", _ratio_of_means, parts)
 
     def features(self, referee, extractor):
@@ -313,6 +314,10 @@ class _Comparison:
 
     def _append(self, *values, **more):
         self.report.scores.append(Score(*values, **more))
+
+
+def _flat(X):
+    return X.reshape(len(X), -1)
 
 
 def _ratio_of_means(real, gen):

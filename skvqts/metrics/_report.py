@@ -20,7 +20,8 @@ class Score:
         Mean score of generated and of other real series against real ones, at half the
         size: both of one size, so that their bias is one too.
     of_train : float
-        Of training series against test series.
+        Of training series against test series; the memorization score compares each of them with
+        the others, so that 1 less this is what a shift between training and test series costs.
     of_reconstructions : float
         Of reconstructed test series against test series: the tokenizer's share.
     of_real : float

@@ -65,9 +65,11 @@ def _mean_of_pairs(function, sample):
 
 def _gaussian_kernel(real):
     width = 2 * real.var(0, ddof=1).sum()  # mean squared distance of two real rows
-    if width <= _ROUNDING * np.square(real).sum(1).max():
+    rounding = 10 * np.finfo(np.float64).eps * np.abs(real).max(0)
+    if width <= np.square(rounding).sum():
         width = 1.0
-    return lambda x, y: rbf_kernel(x, y, gamma=1 / (2 * width))
+    centre = real.mean(0)  # far from the origin distances would be lost in rounding
+    return lambda x, y: rbf_kernel(x - centre, y - centre, gamma=1 / (2 * width))
 
 
 class DensityCoverage(NamedTuple):
@@ -162,7 +164,10 @@ def memorization_score(X_gen, X_train, X_test):
     return float(found / fresh)
 
 
-def nearest_distances(train, rows):
-    """Distance of each row to the nearest training row."""
-    nearest = NearestNeighbors(n_neighbors=1).fit(train).kneighbors(rows, return_distance=False)
-    return np.linalg.norm(rows - train[nearest[:, 0]], axis=1)  # exactly 0 for copies
+def nearest_distances(train, rows, among=False):
+    """Distance of each row to the nearest training row; of rows `among` them, to another one."""
+    centre = train.mean(0)  # far from the origin distances would be lost in rounding
+    train, rows = train - centre, rows - centre
+    nearest = NearestNeighbors(n_neighbors=1 + among).fit(train)
+    places = nearest.kneighbors(rows, return_distance=False)
+    return np.linalg.norm(rows[:, None] - train[places], axis=2).max(1)  # exactly 0 for copies

@@ -216,7 +216,7 @@ class GenerationScorer:
         if y is None:
             raise ValueError(f"{self!r} needs the classes of the real series, but y is None.")
         labels = labels_as_in_training(estimator, self, self.n_samples)
-        generated = estimator.sample(y=labels, random_state=self.random_state)
+        generated = estimator.sample(len(labels), y=labels, random_state=self.random_state)
         return self.score(generated, labels, X, y, classifier=self.referee)
 
     def _sample(self, estimator, X):
