@@ -271,9 +271,15 @@ def test_scores_are_of_each_series_alone(name):
     generator = fitted_generator(name)
     whole = generator.anomaly_score(X)
     assert np.array_equal(generator.anomaly_score(X[5:9]), whole[5:9])
-    alone = [generator.anomaly_score(X[[row]])[0] for row in range(len(X))]
-    assert np.array_equal(np.stack(alone), whole)
     assert np.array_equal(generator.anomaly_score(X[:, None]), whole)
+
+
+def test_means_over_many_windows_are_of_each_series_alone_to_the_bit():
+    generator, series = of_sines(), sines(12, seed=2)
+    for window in (16, 24, 32):
+        whole = generator.anomaly_score(series, window)
+        alone = [generator.anomaly_score(series[[row]], window)[0] for row in range(12)]
+        assert np.array_equal(np.stack(alone), whole)
 
 
 @pytest.mark.parametrize("kind", ["burst", "flat"])
