@@ -18,6 +18,7 @@ start again to continue.
 
 import argparse
 import time
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -211,7 +212,7 @@ def run_final(cells, sets, options):
 
             for model, make in finalists(options.models).items():
                 key = {"mode": "final", "set": name, "seed": seed, "model": model}
-                row = cells.measure(key, lambda make=make, s=seconds, cell=cell: cell(make, s))
+                row = cells.measure(key, partial(cell, make, seconds))
                 seconds = row["seconds"] if model == "default" else seconds
                 show(row)
     print_final(cells, sets, options.seeds)

@@ -146,16 +146,15 @@ def published_models(options):
     """The published settings, and the defaults with the same objective, batches and steps."""
     steps, width = options.steps, options.projector
     settings = PUBLISHED_SETTINGS | {"precision": options.precision}
-    models = {f"naive, {steps} steps": (VQTokenizer, settings)}
+    how = f"{steps} steps" + f", {options.precision}" * (options.precision != "float32")
+    models = {f"naive, {how}": (VQTokenizer, settings)}
     for augmentation in ("slice", "warp"):
         ours = {"ssl": "barlow_twins", "augmentation": augmentation, "batch_size": 128}
         published = settings | ours | {"ssl": BarlowTwins(projector_width=width)}
-        name = f"barlow_twins {augmentation}, projector {width}, {steps} steps"
+        name = f"barlow_twins {augmentation}, projector {width}, {how}"
         models[name] = (VQTokenizer, published)
         models[f"default, barlow_twins {augmentation}, {steps} steps"] = (VQTokenizer, ours)
-    if options.precision == "float32":
-        return models
-    return {f"{name}, {options.precision}": model for name, model in models.items()}
+    return models
 
 
 # per mode: how a cell is measured, the sets, the models, and the columns of the summary

@@ -395,6 +395,7 @@ class MaskedPriorGenerator(SeriesGenerator):
         losses = self._prior_reader().hidden_losses(ids, nobody, hidden)
         n_hidden = sum(mask.sum(1) for mask in masks)
         of_windows = sum(loss.sum(2, dtype=np.float64) for loss in losses) / n_hidden
+        # not a matrix product, whose rounding depends on the number of rows
         pairs = zip(of_windows.T[:, :, None], covered, strict=True)
         return sum(of_window * points for of_window, points in pairs) / covered.sum(0)
 

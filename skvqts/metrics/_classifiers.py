@@ -13,7 +13,13 @@ from sklearn.utils import check_random_state
 from .._random_convolutions import RandomConvolutionExtractor
 from .._validation import random_seed
 from ..exceptions import FidelityWarning, warn_user
-from ._validation import validate_labelled, validate_one_kind, validate_two_panels, validate_whole
+from ._validation import (
+    as_given,
+    validate_labelled,
+    validate_one_kind,
+    validate_two_panels,
+    validate_whole,
+)
 
 _ALPHAS = np.logspace(-3, 3, 13)
 
@@ -84,8 +90,7 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
             "wrong.",
             FidelityWarning,
         )
-    if np.ndim(given) == 2:  # as a classifier of tables needs them
-        X_gen, X_test = X_gen[:, 0], X_test[:, 0]
+    X_gen, X_test = (as_given(X, np.ndim(given)) for X in (X_gen, X_test))
     return float(correct_after_training(X_gen, y_gen, X_test, y_test, classifier).mean())
 
 
@@ -137,8 +142,7 @@ def classifier_two_sample_test(X_real, X_gen, *, classifier=None, n_splits=5, ra
     """
     validate_whole("n_splits", n_splits, 2, 1000)
     real, gen = validate_two_panels(X_real, X_gen, min_samples=n_splits)
-    if np.ndim(X_real) == 2:
-        real, gen = real[:, 0], gen[:, 0]
+    real, gen = (as_given(X, np.ndim(X_real)) for X in (real, gen))
     told = told_apart(real, gen, classifier, n_splits, check_random_state(random_state))
     accuracy = float(told.mean())
     return TwoSampleTest(accuracy, float(norm.sf((accuracy - 0.5) * np.sqrt(4 * len(told)))))

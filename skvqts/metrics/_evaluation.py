@@ -1,5 +1,7 @@
 """generation_report: all scores of generated series, with errors, floors and ceilings."""
 
+from functools import partial
+
 import joblib
 import numpy as np
 from scipy.stats import chi2_contingency
@@ -20,6 +22,7 @@ from ._samples import balls_hit, mean_discrepancy, nearest_distances
 from ._scorers import labels_as_in_training
 from ._series import autocorrelations, difference_of_means, squared_errors
 from ._validation import (
+    as_given,
     validate_labelled,
     validate_one_kind,
     validate_panel,
@@ -137,11 +140,7 @@ class _Real:
         self.compared = self.test[_picks(len(self.test), max_samples, rng)]
         if len(self.compared) < 4:
             raise ValueError(f"X_test has {len(self.compared)} series; at least four are needed.")
-        self.is_flat = np.ndim(X_test) == 2
-
-    def as_given(self, X):
-        """Series in the form of the user's, as estimators of tables need them."""
-        return X[:, 0] if self.is_flat else X
+        self.as_given = partial(as_given, n_dims=np.ndim(X_test))
 
 
 def _reconstructed(tokenizer, real):

@@ -100,6 +100,11 @@ def validate_two_panels(
     return X, Y
 
 
+def as_given(X, n_dims):
+    """Series ``(n, c, t)`` with as many dimensions as the user's: estimators of tables need two."""
+    return X[:, 0] if n_dims == 2 else X
+
+
 def validate_labelled(X, y, name):
     """Finite series ``(n, c, t)`` and a label for each."""
     X = validate_panel(X, f"X_{name}")
