@@ -19,30 +19,32 @@ def interpolated(series, known):
     return filled
 
 
-def tokens_at(points, grid):
+def tokens_at(points, grid, strides):
     """Tokens ``(n, N)`` whose share of time holds any of the points ``(n, t)``.
 
     Parameters
     ----------
     points : bool ndarray of shape (n, t)
-    grid : tuple of (int, int)
+    grid : sequence of (int, int)
         Rows and columns of the tokens of each band.
+    strides : sequence of int
+        Time points from one column to the next, of each band.
     """
     parts = []
-    for rows, columns in grid:
+    for (rows, columns), stride in zip(grid, strides, strict=True):
         hit = np.zeros((len(points), columns), dtype=bool)
         series, places = points.nonzero()
-        hit[series, column_of(places, columns, points.shape[1])] = True
+        hit[series, column_of(places, columns, stride)] = True
         parts.append(np.tile(hit, (1, rows)))
     return np.concatenate(parts, axis=1)
 
 
-def column_of(places, n_columns, n_timepoints):
-    """The column of tokens that time points belong to."""
-    return places * n_columns // n_timepoints
+def column_of(places, n_columns, stride):
+    """The column of tokens that time points belong to; the last one has what is left over."""
+    return np.minimum(places // stride, n_columns - 1)
 
 
-def window_masks(window, grid, n_timepoints):
+def window_masks(window, grid, strides, n_timepoints):
     """Masks of all windows of about `window` time points, and which points each covers.
 
     A window is a run of columns of the finest band, and covers all points of them.
@@ -54,10 +56,11 @@ def window_masks(window, grid, n_timepoints):
     covered : bool ndarray of shape (M, n_timepoints)
         Every point is in one at least.
     """
-    finest = max(columns for _, columns in grid)
-    columns = column_of(np.arange(n_timepoints), finest, n_timepoints)
-    width = min(finest, max(1, round(window * finest / n_timepoints)))
+    finest, stride = max((columns, s) for (_, columns), s in zip(grid, strides, strict=True))
+    columns = column_of(np.arange(n_timepoints), finest, stride)
+    width = min(finest, max(1, round(window / stride)))
     starts = np.arange(finest - width + 1)[:, None]
     covered = (columns >= starts) & (columns < starts + width)
     covered = covered[covered.any(axis=1)]
-    return [tokens_at(covered, (shape,)) for shape in grid], covered
+    bands = zip(grid, strides, strict=True)
+    return [tokens_at(covered, [shape], [stride]) for shape, stride in bands], covered

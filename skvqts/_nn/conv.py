@@ -81,7 +81,7 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
         super().__init__()
-        stride = total_stride(n_timepoints, downsampled_width)
+        self.stride = stride = total_stride(n_timepoints, downsampled_width)
         self.padding = -n_timepoints % stride
         self.grid = (1, (n_timepoints + self.padding) // stride)
         stem = min(stride, _STEM_STRIDE)

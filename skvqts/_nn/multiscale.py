@@ -79,7 +79,7 @@ class MultiScaleEncoder(nn.Module):
 
     def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
         super().__init__()
-        stride = total_stride(n_timepoints, downsampled_width)
+        self.stride = stride = total_stride(n_timepoints, downsampled_width)
         step = min(stride, _LARGEST_STEP, total_stride(n_timepoints, _POSITIONS))
         self.pooled = stride // step
         self.grid = (1, math.ceil(n_timepoints / stride))

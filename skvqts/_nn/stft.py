@@ -9,7 +9,7 @@ import math
 import torch.nn.functional as F
 from torch import nn
 
-from ..functional.spectral import istft, n_frames, stft
+from ..functional.spectral import hop_length, istft, n_frames, stft
 from .layers import BatchNorm2d
 
 N_FFT = 8
@@ -89,6 +89,7 @@ class STFTEncoder(nn.Module):
         self.padding = max(0, MIN_TIMEPOINTS - n_timepoints)
         halvings = n_halvings(n_timepoints, downsampled_width)
         columns = n_frames(n_timepoints + self.padding, N_FFT) // 2**halvings
+        self.stride = hop_length(N_FFT) * 2**halvings
         self.grid = (N_FFT // 2 + 1, columns)
         self.down = nn.Sequential(
             _Down(2 * n_channels, width), *(_Down(width, width) for _ in range(halvings - 1))

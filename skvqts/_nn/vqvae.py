@@ -71,6 +71,11 @@ class VQVAE(nn.Module):
         """Rows and columns of the tokens of each band."""
         return tuple(band.encoder.grid for band in self.bands)
 
+    @property
+    def strides(self):
+        """Time points from one column of tokens to the next, of each band."""
+        return tuple(band.encoder.stride for band in self.bands)
+
     def forward(self, x):
         """Continuous latents ``(B, N, D)`` of series, past the codebook."""
         return self.encoders()(x)

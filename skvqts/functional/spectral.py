@@ -8,9 +8,14 @@ import torch
 import torch.nn.functional as F
 
 
+def hop_length(n_fft):
+    """Time points from one STFT frame to the next."""
+    return n_fft // 4
+
+
 def n_frames(n_timepoints, n_fft):
     """Number of STFT frames of a series of `n_timepoints` points."""
-    return 1 + n_timepoints // (n_fft // 4)
+    return 1 + n_timepoints // hop_length(n_fft)
 
 
 def stft(x, n_fft):
@@ -30,7 +35,7 @@ def stft(x, n_fft):
     u = torch.stft(
         x.reshape(batch * channels, length),
         n_fft,
-        hop_length=n_fft // 4,
+        hop_length=hop_length(n_fft),
         window=_window(n_fft, x),
         return_complex=True,
     )
@@ -45,7 +50,7 @@ def istft(u, n_timepoints, n_fft):
     x = torch.istft(
         torch.view_as_complex(u.contiguous()),
         n_fft,
-        hop_length=n_fft // 4,
+        hop_length=hop_length(n_fft),
         window=_window(n_fft, u),
         length=n_timepoints,
     )

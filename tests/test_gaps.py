@@ -1,0 +1,102 @@
+"""Which tokens lie where in time."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from skvqts._gaps import tokens_at, window_masks
+from skvqts._nn.initialise import build
+from skvqts._nn.vqvae import front_end_size, make_decoder, make_encoder
+
+from .conftest import two_shapes
+from .transformers import masked_prior
+
+LENGTHS = [(129, 4), (140, 8), (126, 4), (500, 8)]
+
+
+def points_at(places, n_timepoints):
+    points = np.zeros((1, n_timepoints), dtype=bool)
+    points[0, places] = True
+    return points
+
+
+def test_tokens_of_points_by_hand():
+    grid, strides = [(1, 3), (2, 5)], [8, 4]  # of 17 points
+    for place, columns in ((0, (0, 0)), (3, (0, 0)), (4, (0, 1)), (8, (1, 2)), (16, (2, 4))):
+        expected = [np.arange(3) == columns[0], np.tile(np.arange(5) == columns[1], 2)]
+        hit = tokens_at(points_at([place], 17), grid, strides)
+        assert np.array_equal(hit[0], np.concatenate(expected)), place
+    assert np.array_equal(tokens_at(points_at([20], 21), [(1, 2)], [8])[0], [False, True])
+
+
+def test_windows_by_hand():
+    (low, high), covered = window_masks(8, [(1, 2), (1, 4)], [8, 4], 13)
+    assert low.tolist() == [[True, False], [True, True], [False, True]]
+    assert high.astype(int).tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
+    assert [row.nonzero()[0].tolist() for row in covered] == [
+        list(range(8)),
+        list(range(4, 12)),
+        list(range(8, 13)),
+    ]
+
+
+def centres_of_tokens(part, frontend, n_timepoints, width):
+    """The mean point that each column of an encoder sees, or of a decoder changes."""
+    size = front_end_size(frontend, width=8, latent_dim=8, n_blocks=1, downsampled_width=width)
+    settings = {"frontend": frontend, "size": size}
+    encoder = build(partial(make_encoder, 1, n_timepoints, **settings), seeded(0)).eval()
+    rows, columns = encoder.grid
+    if part == "encoder":
+        x = torch.randn(2, 1, n_timepoints, generator=seeded(1), requires_grad=True)
+        latents = encoder(x).unflatten(1, encoder.grid)
+        each = [latents[:, :, j].abs().sum() for j in range(columns)]
+        effects = [torch.autograd.grad(one, x, retain_graph=True)[0] for one in each]
+    else:
+        make = partial(make_decoder, 1, n_timepoints, encoder.grid, **settings)
+        decoder = build(make, seeded(0)).eval()
+        z = torch.randn(2, rows, columns, 8, generator=seeded(1))
+        moved = z[:, None] + torch.eye(columns)[:, None, :, None]
+        decode = lambda z: decoder(z.flatten(0, -4).flatten(1, 2)).unflatten(0, z.shape[:-3])  # noqa: E731
+        effects = (decode(moved) - decode(z)[:, None]).transpose(0, 1)
+    weights = torch.stack([effect.abs().sum((0, 1)) for effect in effects]).detach().double()
+    centres = (weights * torch.arange(n_timepoints)).sum(1) / weights.sum(1)
+    return centres.numpy(), encoder.stride
+
+
+def seeded(seed):
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+@pytest.mark.parametrize(
+    ("part", "frontend"),
+    [("encoder", "conv"), ("encoder", "stft"), ("decoder", "conv"), ("decoder", "multiscale")],
+)
+@pytest.mark.parametrize(("n_timepoints", "width"), LENGTHS)
+def test_tokens_lie_where_networks_see_and_change_series(part, frontend, n_timepoints, width):
+    centres, stride = centres_of_tokens(part, frontend, n_timepoints, width)
+    inner = np.arange(1, len(centres) - 1)  # those of the ends are cut off on one side
+    assert np.array_equal((centres[inner] // stride).astype(int), inner)
+
+
+@pytest.mark.parametrize(("n_timepoints", "width", "stride"), [(129, 4, 32), (65, 16, 4)])
+def test_anomaly_scores_change_between_tokens_only(n_timepoints, width, stride):
+    X = two_shapes(8, n_timepoints)[0]
+    generator = masked_prior({"downsampled_width": width, "max_epochs": 1}, max_epochs=1).fit(X)
+    changes = np.diff(generator.anomaly_score(X, window=stride)).any(axis=0).nonzero()[0] + 1
+    assert len(changes) > 0
+    assert (changes % stride == 0).all()
+
+
+def test_a_gap_is_filled_by_the_token_it_lies_in(monkeypatch):
+    X = two_shapes(8, 129)[0]
+    generator = masked_prior({"downsampled_width": 4, "max_epochs": 1}, max_epochs=1).fit(X)
+    drawn = []
+    filled = type(generator)._filled
+    record = lambda self, ids, masks, *rest: drawn.append(masks) or filled(self, ids, masks, *rest)  # noqa: E731
+    monkeypatch.setattr(type(generator), "_filled", record)
+    hidden = X.copy()
+    hidden[:, 104:128] = np.nan
+    generator.impute(hidden, random_state=0)
+    assert np.array_equal(drawn[0], np.tile([False, False, False, True, False], (8, 1)))
