@@ -279,7 +279,7 @@ class SSLFeatureExtractor(SeriesTransformer):
         self.latent_std_ = relative_std(latents, pooled).numpy()
         self.effective_rank_ = effective_rank(pooled)
         std = float(self.latent_std_.mean())
-        if has_collapsed(std, self.effective_rank_, len(series)):
+        if has_collapsed(std, self.effective_rank_, len(series), pooled.shape[1]):
             warn_user(
                 "The representation has collapsed: the training series hardly differ in it "
                 f"(mean latent_std_ {std:.2g}, effective_rank_ {self.effective_rank_:.2g}). Are "
@@ -309,11 +309,11 @@ class _SSLTask(Task):
 
     def losses(self, x):
         first = View(x, None) if self.ssl.hides else self.ssl.view(x, self.model)
-        return {"ssl": self.ssl.loss(first, self.ssl.view(x, self.model))}
+        return {"ssl": self.ssl.loss(first, self.ssl.view(x, self.model, which=1))}
 
     def after_step(self):
         self.ssl.branch.follow(self.model)
 
     def finish(self, x):
         """Running statistics of the series themselves, of which training saw only views."""
-        estimate_statistics(self.encoder, x, self.plan.n_batches(len(x)))
+        estimate_statistics(self.encoder, x, self.plan.n_batches(len(x)), self.ssl.generator)

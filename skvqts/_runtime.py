@@ -54,29 +54,41 @@ def load_the_rest_of_torch():
 
 
 class _ThreadPin:
-    """Sets torch's global thread count while any computation of ours runs, then restores it.
+    """Sets torch's thread count while a computation of ours runs, then restores it.
+
+    Torch has a count for each thread; a thread starts with the last one that was set in any. So
+    one that starts amid computations of ours is given back the count from before them.
 
     In a forked child, torch's thread pool is gone and would be waited for without end:
     there everything runs on one thread.
     """
 
     def __init__(self):
-        self._lock, self._depth, self._before, self._forked = threading.Lock(), 0, None, False
+        self._lock, self._mine, self._forked = threading.Lock(), threading.local(), False
+        self._n_running, self._users, self._last = 0, None, None
 
     @contextmanager
     def __call__(self, n_threads):
         with self._lock:
-            if self._depth == 0:
-                self._before = torch.get_num_threads()
-            self._depth += 1
+            before = self._to_restore()
+            self._n_running += 1
+            self._mine.n_running = getattr(self._mine, "n_running", 0) + 1
             self._set(n_threads)
         try:
             yield
         finally:
             with self._lock:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._set(self._before)
+                self._n_running -= 1
+                self._mine.n_running -= 1
+                self._set(before)
+
+    def _to_restore(self):
+        now = torch.get_num_threads()
+        if self._n_running == 0:
+            self._users = now
+        elif not getattr(self._mine, "n_running", 0) and now == self._last:
+            return self._users
+        return now
 
     def start_anew_on_one_thread(self):
         """In a forked child, before anything of torch runs."""
@@ -85,7 +97,7 @@ class _ThreadPin:
         torch.set_num_threads(1)
 
     def _set(self, n_threads):
-        n_threads = 1 if self._forked else n_threads
+        n_threads = self._last = 1 if self._forked else n_threads
         if torch.get_num_threads() != n_threads:
             torch.set_num_threads(n_threads)
 
@@ -132,7 +144,7 @@ def in_chunks(function, X, rows):
     """
     outs = None
     for start in range(0, len(X), rows):
-        chunk = np.asarray(X[start : start + rows])
+        chunk = np.array(X[start : start + rows], order="C")  # torch wants one it may write to
         n = len(chunk)
         if n < rows:
             chunk = np.concatenate([chunk, np.zeros((rows - n, *X.shape[1:]), chunk.dtype)])

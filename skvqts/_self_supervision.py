@@ -8,9 +8,6 @@ from .augmentation import make_augmentation
 from .functional.augmentations import block_mask
 from .objectives import make_objective
 
-_VALIDATION_SEED = 0
-
-
 class SelfSupervision:
     """An objective, its branch, and the views it is given.
 
@@ -41,9 +38,12 @@ class SelfSupervision:
         self.branch = build(make, self.generator)
         self.branch.to(data.device).start(model)
 
-    def view(self, x, model):
-        """A random view of series, or the series with parts hidden, and its latents."""
-        hidden, generator = None, self._generator_of(model)
+    def view(self, x, model, which=0):
+        """A random view of series, or the series with parts hidden, and its latents.
+
+        `which` of two views of a batch it is: validation draws the same ones after every epoch.
+        """
+        hidden, generator = None, self._generator_of(model, which)
         if self.hides:
             ratio, block = self.objective.ratio, self.objective.block
             hidden = block_mask(len(x), x.shape[2], generator, ratio, block)[:, None]
@@ -62,8 +62,7 @@ class SelfSupervision:
         with torch.autocast(second.series.device.type, enabled=False):
             return self.branch(first, second)
 
-    def _generator_of(self, model):
-        """In training the own one; validation sees the same views after every epoch."""
+    def _generator_of(self, model, which):
         if model.training:
             return self.generator
-        return torch.Generator("cpu").manual_seed(_VALIDATION_SEED)
+        return torch.Generator("cpu").manual_seed(which)

@@ -569,7 +569,7 @@ class _SelfSupervisedTask(Task):
 
     def _first(self, x):
         if self.first_view == "augmented" and not self.ssl.hides:
-            return self.ssl.view(x, self.network)
+            return self.ssl.view(x, self.network, which=1)
         quantized = self.task.quantized
         if self.first_view == "quantized":
             return View(x, self.network.quantized_latents(quantized))

@@ -46,6 +46,18 @@ def test_views_have_the_shape_of_the_series_and_follow_the_seed(name, n, c, t, s
 
 
 @pytest.mark.parametrize("name", VIEWS)
+def test_the_users_default_dtype_changes_no_view(name):
+    x = series()
+    expected = VIEWS[name](x, generator())
+    torch.set_default_dtype(torch.float64)
+    try:
+        view = VIEWS[name](x, generator())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(view, expected)
+
+
+@pytest.mark.parametrize("name", VIEWS)
 def test_views_differ_between_series_and_between_calls(name):
     x, g = series(1).expand(20, -1, -1), generator()
     first, second = VIEWS[name](x, g), VIEWS[name](x, g)

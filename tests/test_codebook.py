@@ -56,6 +56,16 @@ def test_nearest_code_ties_go_to_the_lowest_index():
     assert cb.nearest_code(torch.tensor([[0.0], [2.0], [-3.0]]), codebook).tolist() == [0, 0, 1]
 
 
+@pytest.mark.parametrize(("k", "d"), [(32, 128), (17, 37), (8, 3)])
+def test_of_equal_codes_the_first_is_nearest_whatever_the_rows(k, d):
+    codebook, z = _vectors(k, d, 0), _vectors(600, d, 1)
+    codebook[k - k // 2 :] = codebook[: k // 2].clone()
+    ids = cb.nearest_code(z, codebook)
+    assert (ids < k - k // 2).all()
+    assert torch.equal(ids, torch.cat([cb.nearest_code(row[None], codebook) for row in z]))
+    assert torch.equal(ids, cb.nearest_code(z.flip(0), codebook).flip(0))
+
+
 def test_straight_through_value_and_gradient():
     z = _vectors(5, 3).requires_grad_()
     z_q = _vectors(5, 3, 1).requires_grad_()

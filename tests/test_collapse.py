@@ -35,7 +35,9 @@ def test_relative_std_by_hand():
 def test_collapse_is_no_deviation_or_a_single_direction():
     one = torch.outer(torch.linspace(-1, 1, 20), torch.tensor([1.0, 2.0, -1.0]))
     many = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
-    assert has_collapsed(0.5, effective_rank(one), 20)
-    assert not has_collapsed(0.5, effective_rank(many), 20)
-    assert not has_collapsed(0.5, 1.0, 2)  # two series differ in one direction
-    assert has_collapsed(0.001, effective_rank(many), 20)
+    assert has_collapsed(0.5, effective_rank(one), 20, 3)
+    assert not has_collapsed(0.5, effective_rank(one[:, :1]), 20, 1)  # there is no other direction
+    assert not has_collapsed(0.5, effective_rank(many), 20, 3)
+    assert not has_collapsed(0.5, 1.0, 2, 3)  # two series differ in one direction
+    assert has_collapsed(0.001, effective_rank(many), 20, 3)
+    assert has_collapsed(0.001, 1.0, 20, 1)

@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 
 from skvqts import CollapseWarning, SSLFeatureExtractor
 from skvqts.augmentation import Compose, Crop, GaussianNoise
-from skvqts.objectives import OBJECTIVES, BarlowTwins, MaskedModelling, MoCo
+from skvqts.objectives import OBJECTIVES, BarlowTwins, MaskedModelling, MoCo, VICReg
 
 from .conftest import two_shapes
 
@@ -113,12 +113,26 @@ def test_running_statistics_are_those_of_the_series(objective):
     np.testing.assert_allclose(z.var(0), 1, atol=0.02)
 
 
+def test_running_statistics_do_not_depend_on_how_series_are_sorted():
+    X = two_shapes(160)[0] * np.repeat([0.1, 0.4, 1.0, 3.0], 40)[:, None]
+    extractor = make(output="latents", batch_size=40).fit(X)
+    z = extractor.transform(X).reshape(-1, 8).astype(float)
+    np.testing.assert_allclose(z.std(0), 1, atol=0.1)
+
+
 @pytest.mark.parametrize("objective", ["masked", "simclr"])
 def test_validation_sees_the_same_views_after_every_epoch(objective):
     X = two_shapes(60)[0]
     still = make(objective, early_stopping=True, learning_rate=1e-20, max_epochs=9).fit(X)
     validation = still.loss_curve_["validation"][6:]  # when running statistics have settled
     assert np.ptp(validation) < 0.2 * np.ptp(still.loss_curve_["loss"])
+
+
+def test_validation_compares_two_views_not_one_with_itself():
+    X, invariance = two_shapes(60)[0], VICReg(25.0, 0.0, 0.0)
+    settings = {"augmentation": "slice", "early_stopping": True, "max_epochs": 2}
+    curve = make(invariance, **settings).fit(X).loss_curve_
+    assert curve["validation"].min() > 1e-6  # of equal views it would be 0
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 import torch
 
+from skvqts._prior_training import PriorTask
+from skvqts._runtime import computing
+
 from .conftest import two_shapes
-from .transformers import GENERATORS, TRANSFORMERS, fitted, fitted_generator
+from .transformers import GENERATORS, TRANSFORMERS, fitted, fitted_generator, masked_prior
 
 NAMES = list(TRANSFORMERS)
 
@@ -161,6 +164,79 @@ def in_threads(function, n=4):
     assert len(found) == n
     assert torch.get_num_threads() == 1
     return found
+
+
+def n_threads_of_a_new_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.fixture
+def the_user_has_three_threads():
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("the_user_has_three_threads")
+def test_thread_counts_come_back_where_computations_overlap():
+    inside, leave = threading.Event(), threading.Event()
+    after = []
+
+    def other():
+        with computing(torch.device("cpu"), 1):
+            inside.set()
+            leave.wait()
+        after.append(torch.get_num_threads())
+
+    first, late = (threading.Thread(target=other) for _ in "ab")
+    first.start()
+    inside.wait()
+    try:
+        with computing(torch.device("cpu"), 2):
+            counts = [torch.get_num_threads()]
+        counts.append(torch.get_num_threads())
+        late.start()
+    finally:
+        leave.set()
+        first.join()
+    late.join()
+    assert counts == [2, 3]
+    assert after == [3, 3]
+    assert torch.get_num_threads() == n_threads_of_a_new_thread() == 3
+
+
+@pytest.mark.usefixtures("the_user_has_three_threads")
+def test_threads_started_amid_a_computation_are_given_the_users_count():
+    found = []
+
+    def nested():
+        with computing(torch.device("cpu"), 1):
+            pass
+        found.append(torch.get_num_threads())
+
+    with computing(torch.device("cpu"), 2):
+        thread = threading.Thread(target=nested)
+        thread.start()
+        thread.join()
+        with computing(torch.device("cpu"), 1):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    assert found == [3]
+    assert torch.get_num_threads() == n_threads_of_a_new_thread() == 3
+
+
+@pytest.mark.parametrize(("nested", "own"), [(1, 2), (2, 1)])
+def test_a_prior_trains_with_its_own_threads(nested, own, monkeypatch):
+    seen, losses = set(), PriorTask.losses
+    record = lambda *a: seen.add(torch.get_num_threads()) or losses(*a)  # noqa: E731
+    monkeypatch.setattr(PriorTask, "losses", record)
+    generator = masked_prior({"n_threads": nested}, n_threads=own).fit(*two_shapes(24))
+    assert generator.n_threads_ == own
+    assert seen == {own}
 
 
 @pytest.mark.parametrize("name", NAMES)

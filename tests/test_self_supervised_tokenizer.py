@@ -12,7 +12,7 @@ from skvqts._nn.vqvae import front_end_size, make_vqvae
 from skvqts._self_supervision import SelfSupervision
 from skvqts._tokenizer import _SelfSupervisedTask, _VQTask
 from skvqts.augmentation import GaussianNoise
-from skvqts.objectives import OBJECTIVES, BarlowTwins
+from skvqts.objectives import OBJECTIVES, BarlowTwins, VICReg
 
 from .conftest import two_shapes
 from .transformers import tokenizer as make
@@ -123,6 +123,20 @@ def test_batches_are_two_series_at_least(series):
         assert np.isfinite(curve.loss_curve_["loss"]).all()
     plan = make(ssl="barlow_twins", batch_size=1, max_epochs="auto")._plan(8)
     assert plan.n_epochs * plan.n_batches(8) == 600
+
+
+def test_validation_compares_two_views_not_one_with_itself():
+    invariance = VICReg(25.0, 0.0, 0.0)
+    settings = {"ssl_view": "augmented", "augmentation": "slice", "max_epochs": 1}
+    tokenizer = make(ssl=invariance, early_stopping=True, **settings)
+    curve = tokenizer.set_params(augmented_weight=0.0).fit(two_shapes(60)[0]).loss_curve_
+    rest = curve["reconstruction"][0] + 0.25 * curve["commitment"][0]
+    assert curve["validation"][0] > rest
+    one = SelfSupervision("vicreg", "slice", torch.Generator())
+    x, model = torch.randn(8, 1, 32), torch.nn.Identity().eval()
+    views = [one.view(x, model, which).series for which in (0, 1, 0)]
+    assert torch.equal(views[0], views[2])
+    assert not torch.equal(views[0], views[1])
 
 
 @pytest.mark.parametrize("ssl", OBJECTIVES)

@@ -103,6 +103,18 @@ def test_inverse_gives_the_fitted_length_back(frontend, output, length):
     np.testing.assert_allclose(again, tokenizer.decode(tokenizer.encode(X)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("output", INVERTIBLE)
+def test_inverse_takes_whole_chunks_of_any_layout(fitted, output):
+    tokenizer = clone_fitted(fitted, output=output)
+    rows = tokenizer.transform(two_shapes(150)[0])
+    expected = tokenizer.inverse_transform(rows)
+    assert np.array_equal(tokenizer.inverse_transform(rows[::-1])[::-1], expected)
+    rows.flags.writeable = False
+    assert np.array_equal(tokenizer.inverse_transform(rows), expected)
+    assert np.array_equal(tokenizer.inverse_transform(np.asfortranarray(rows)), expected)
+
+
 @pytest.mark.parametrize("output", sorted(set(OUTPUT_WIDTHS) - set(INVERTIBLE)))
 def test_other_outputs_refuse_to_be_inverted(fitted, series, output):
     tokenizer = clone_fitted(fitted, output=output)

@@ -55,14 +55,18 @@ def _momentum(module, momentum):
 
 
 @torch.no_grad()
-def estimate_statistics(module, x, n_batches):
-    """Set the running statistics inside `module` to their means over batches of `x`."""
+def estimate_statistics(module, x, n_batches, generator):
+    """Set the running statistics inside `module` to their means over random batches of `x`.
+
+    Batches of consecutive rows would miss what separates them where `x` is sorted.
+    """
+    order = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
     module.train()
     with _momentum(module, None) as layers:  # None: the mean over all batches
         for layer in layers:
             layer.reset_running_stats()
-        for batch in x.tensor_split(n_batches):
-            module(batch)
+        for picks in order.tensor_split(n_batches):
+            module(x[picks])
     module.eval()
 
 

@@ -50,7 +50,8 @@ def time_mask(x, generator, ratio, block):
 
 def block_mask(n_series, length, generator, ratio, block):
     """``(n_series, length)`` booleans on the CPU: each block of points with probability `ratio`."""
-    chosen = torch.rand(n_series, -(-length // block), generator=generator, device="cpu") < ratio
+    blocks = (n_series, -(-length // block))
+    chosen = torch.rand(blocks, generator=generator, device="cpu", dtype=torch.float32) < ratio
     return chosen.repeat_interleave(block, dim=1)[:, :length]
 
 
@@ -66,7 +67,8 @@ def slice_and_shuffle(x, generator, n_segments):
         [torch.zeros(n_series, 1, dtype=torch.int64, device="cpu"), cuts.sort(1).values], dim=1
     )
     ends = torch.cat([bounds[:, 1:], torch.full((n_series, 1), length, device="cpu")], dim=1)
-    order = torch.rand(n_series, n_segments, generator=generator, device="cpu").argsort(1)
+    draws = (n_series, n_segments)
+    order = torch.rand(draws, generator=generator, device="cpu", dtype=torch.float32).argsort(1)
     lengths = (ends - bounds).gather(1, order)
     starts = torch.zeros_like(order).scatter_(1, order, lengths.cumsum(1) - lengths)
     positions = torch.arange(length, device="cpu").expand(n_series, length)

@@ -57,10 +57,13 @@ def _argmin(scores):
 
 
 def _nearest_in_float64(z, codebook):
-    """On the CPU: not every device has float64."""
-    device, z, codebook = z.device, z.cpu().double(), codebook.cpu().double()
-    scores = torch.addmm(codebook.square().sum(1), z, codebook.T, alpha=-2)
-    return scores.argmin(1).to(device)
+    """On the CPU, as not every device has float64, and pair by pair.
+
+    A matrix product would round equal codes differently, and by the number of rows.
+    """
+    pairwise = "donot_use_mm_for_euclid_dist"
+    distances = torch.cdist(z.cpu().double(), codebook.cpu().double(), compute_mode=pairwise)
+    return _argmin(distances).to(z.device)
 
 
 def straight_through(z, z_q):

@@ -38,6 +38,6 @@ def effective_rank(z):
     return float(torch.special.entr(shares).sum().exp())
 
 
-def has_collapsed(std, rank, n_series):
-    """Whether series hardly differ, by the mean relative deviation, or in one direction only."""
-    return std < _STD or (n_series >= _RANK_ROWS and rank < _RANK)
+def has_collapsed(std, rank, n_series, n_dims):
+    """Whether series hardly differ, by the mean relative deviation, or in one direction of many."""
+    return std < _STD or (n_series >= _RANK_ROWS and n_dims > 1 and rank < _RANK)
