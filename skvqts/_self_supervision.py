@@ -8,6 +8,7 @@ from .augmentation import make_augmentation
 from .functional.augmentations import block_mask
 from .objectives import make_objective
 
+
 class SelfSupervision:
     """An objective, its branch, and the views it is given.
 
