@@ -111,7 +111,8 @@ class AutoregressivePriorGenerator(SeriesGenerator):
     class_counts_ : ndarray of shape (n_classes,)
         Training series of each class; only of a fit with labels.
     X_fit_, y_fit_ : ndarray
-        The training series, not copied without need, and their labels if there are any.
+        The training series, not copied without need, and their labels if there are any: what
+        scorers compare samples with, so do not write into them. Pickles hold them too.
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean cross-entropy of the tokens per epoch, in nats; with early stopping "validation",
         the negative log-likelihood per token of held-out series.

@@ -18,12 +18,19 @@ from ._tokenizer import VQTokenizer
 from .exceptions import DivergedError
 from .metrics import generation_report
 
+_LEAST = 4  # series that a report compares
+
 
 def main(arguments=None):
     """Run the command line; exit status 0, 2 after an error told in one line, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         data = load(options.data or _default_data(), options.label)
+        if not options.tokenizer_only and len(data.X_test) < _LEAST:
+            raise ValueError(
+                f"{data.name} has {len(data.X_test)} test series; judging generated ones takes "
+                f"{_LEAST} at least. --tokenizer-only does without."
+            )
         _run(data, options)
     except (ValueError, TypeError, OSError, ImportError, DivergedError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
@@ -50,13 +57,22 @@ def _parser():
     parser.add_argument("--label", metavar="COLUMN", help="label column of a .csv, name or index")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the picture goes")
     parser.add_argument("--codes", type=int, help="codebook size (default: 32, or 128 of many)")
-    parser.add_argument("--samples", type=int, default=500, metavar="N", help="series to generate")
+    parser.add_argument(
+        "--samples", type=_count, default=500, metavar="N", help="series to generate, 4 at least"
+    )
     parser.add_argument(
         "--tokenizer-only", action="store_true", help="no prior, nothing is generated"
     )
     parser.add_argument("--epochs", type=int, help="of each training; default: as many as it needs")
     parser.add_argument("--seed", type=int, default=0, help="random_state (default: 0)")
     return parser
+
+
+def _count(text):
+    n_samples = int(text)
+    if n_samples < _LEAST:
+        raise argparse.ArgumentTypeError(f"must be {_LEAST} at least, got {n_samples}")
+    return n_samples
 
 
 def _default_data():
@@ -76,7 +92,7 @@ def _run(data, options):
     tokenizer = VQTokenizer(**few_tokens(len(data.X_train)) | codes | epochs, **shared)
     _fit(tokenizer, data.X_train)
     _print_quality(tokenizer, data)
-    if data.y_train is not None:
+    if data.y_train is not None and len(np.unique(data.y_train)) > 1:
         _print_accuracy(tokenizer, data)
     _save("draw_tokenizer", options, data, tokenizer, data.X_test, title=data.name)
     if not options.tokenizer_only:

@@ -8,6 +8,9 @@ from zipfile import BadZipFile
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from ._validation import checked_labels
+from .metrics._validation import validate_one_kind
+
 BUNDLED = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf", "BasicMotions")
 
 
@@ -91,8 +94,12 @@ def _checked(data):
             raise ValueError("the series are not all of one length, or not a table of numbers.")
         if y is not None and np.shape(y) != (len(X),):
             raise ValueError(f"there are {len(X)} series but labels of shape {np.shape(y)}.")
+        if y is not None:
+            checked_labels(y, len(X), "y")
     if (data.y_train is None) != (data.y_test is None):
         raise ValueError("only one of the training and the test part has labels.")
+    if data.y_train is not None:
+        validate_one_kind(data.y_train, data.y_test, ("y_train", "y_test"))
     if data.X_train.shape[1:] != data.X_test.shape[1:]:
         raise ValueError(
             f"training series have shape {data.X_train.shape[1:]}, test series "
@@ -136,18 +143,20 @@ def _read_csv(path, label):
     if len({len(row) for row in rows}) != 1:
         raise ValueError("its rows do not all have the same number of cells.")
     table, column = np.array(rows), _label_column(rows[0], label)
-    if (label is not None and label in rows[0]) or _is_header(_without(table[:1], column)[0]):
+    if _is_header(_without(table[:1], column)[0]):
         table = table[1:]
     y = None if column is None else table[:, column]
     return _numbers(_without(table, column)), y
 
 
 def _label_column(first_row, label):
-    """Index of the label column, given by its name in the first row or as an index."""
+    """Index of the label column, given by its name in a first row of names, or as an index."""
     if label is None:
         return None
     if label in first_row:
-        return first_row.index(label)
+        column = first_row.index(label)
+        if _is_header(first_row[:column] + first_row[column + 1 :]):
+            return column
     if not label.lstrip("-").isdigit():
         raise ValueError(f"there is no column {label!r}; the first are {first_row[:5]}.")
     if not -len(first_row) <= int(label) < len(first_row):
@@ -156,8 +165,9 @@ def _label_column(first_row, label):
 
 
 def _is_header(cells):
-    """Names and no number at all, or the numbers 0, 1, 2, ... that data frames are written with."""
-    return not any(map(_is_number, cells)) or list(cells) == [str(i) for i in range(len(cells))]
+    """Names and no number at all, or the numbers from 0 or 1 that tables are written with."""
+    counted = [[str(first + i) for i in range(len(cells))] for first in (0, 1)]
+    return not any(map(_is_number, cells)) or list(cells) in counted
 
 
 def _is_number(cell):

@@ -44,6 +44,7 @@ class SeriesGenerator(TokenPrior):
             Classes to generate: one for each series, or one for all. None: of a fit with labels,
             classes drawn by their frequencies in the training set.
         random_state : int, RandomState instance or None, default=None
+            None: the `random_state` of the generator.
         return_y : bool, default=False
             Return the classes too; needs a fit with labels.
 
@@ -65,7 +66,7 @@ class SeriesGenerator(TokenPrior):
         classes = self._classes_to_sample(n_samples, y)
         if return_y and self._n_classes == 0:
             raise ValueError(f"return_y=True needs a {type(self).__name__} fitted with labels.")
-        seed = random_seed(random_state)
+        seed = self._seed(random_state)
         if classes is None:
             classes = self._drawn_classes(n_samples, seed)
         hidden = np.ones((len(classes), sum(self._n_tokens)), dtype=bool)
@@ -134,6 +135,9 @@ class SeriesGenerator(TokenPrior):
                 f"class_log_likelihoods needs a {type(self).__name__} fitted with labels."
             )
         return self._of_classes(ids, self._log_likelihoods)
+
+    def _seed(self, random_state):
+        return random_seed(self.random_state if random_state is None else random_state)
 
     def _encoded(self, X):
         """Checked series and their tokens."""

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._decoding import Decoding
 from ._gaps import interpolated, tokens_at, window_masks
 from ._generation import SeriesGenerator
-from ._validation import Decimal, Whole, random_seed, validate_series
+from ._validation import Decimal, Whole, validate_series
 from .functional.decoding import ORDERS, low_discrepancy_order
 from .functional.masking import SCHEDULES, stratified_masks
 
@@ -142,7 +142,8 @@ class MaskedPriorGenerator(SeriesGenerator):
     class_counts_ : ndarray of shape (n_classes,)
         Training series of each class; only of a fit with labels.
     X_fit_, y_fit_ : ndarray
-        The training series, not copied without need, and their labels if there are any.
+        The training series, not copied without need, and their labels if there are any: what
+        scorers compare samples with, so do not write into them. Pickles hold them too.
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean cross-entropy of hidden tokens per epoch, in nats; with early stopping "validation",
         the negative likelihood bound per token of held-out series.
@@ -325,7 +326,9 @@ class MaskedPriorGenerator(SeriesGenerator):
 
         Tokens whose share of time holds a missing value are drawn, the others kept. What the
         decoded series miss of the observed values beside a gap is spread over it linearly, so that
-        no jump is left at its ends.
+        no jump is left at its ends. What is observed in the share of a token that is drawn does not
+        guide it: a channel that is missing throughout is filled with what fits the classes, not the
+        other channels.
 
         Parameters
         ----------
@@ -336,6 +339,7 @@ class MaskedPriorGenerator(SeriesGenerator):
         n_draws : int or None, default=None
             How many times each gap is filled.
         random_state : int, RandomState instance or None, default=None
+            None: the `random_state` of the generator.
 
         Returns
         -------
@@ -353,7 +357,7 @@ class MaskedPriorGenerator(SeriesGenerator):
         wanted = {"n_draws": [Whole(1), None]}
         validate_parameter_constraints(wanted, {"n_draws": n_draws}, "impute")
         series = validate_series(self, X, missing=True).astype(np.float64)
-        known, seed = ~np.isnan(series), random_seed(random_state)
+        known, seed = ~np.isnan(series), self._seed(random_state)
         classes = self._given_classes(y, len(series))
         draws = [self._imputed(series, known, classes, seed + i) for i in range(n_draws or 1)]
         return draws[0] if n_draws is None else np.stack(draws)

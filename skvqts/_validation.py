@@ -216,7 +216,7 @@ def validate_labels(estimator, y, n_samples):
 def checked_labels(y, n_samples, argument, name=None):
     """Labels ``(n,)``, one for each series, on behalf of `name`."""
     y = column_or_1d(y, warn=True)
-    if y.dtype == object and any(label is None or label != label for label in y):
+    if y.dtype == object and any(map(_is_missing, y)):
         raise ValueError(f"Input {argument} contains NaN or None: every series needs a label.")
     if y.dtype == object and len({isinstance(label, str) for label in y}) > 1:
         raise TypeError(f"{argument} mixes strings with other labels.")
@@ -227,6 +227,14 @@ def checked_labels(y, n_samples, argument, name=None):
         )
     check_classification_targets(y)
     return y
+
+
+def _is_missing(label):
+    """None, NaN, or what compares to neither true nor false, as pandas' NA."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
 
 
 def validate_n_samples(n_samples, n_values, name):

@@ -54,6 +54,32 @@ def test_csv_with_and_without_header(tmp_path):
     assert unlabelled.X_train.shape == (14, 16)
 
 
+def test_labels_that_the_first_series_holds_as_values_are_no_names(tmp_path):
+    y = np.where(Y, 1, -1)
+    y[0] = -1
+    data = load(
+        _write(tmp_path / "a.csv", [[*row, label] for row, label in zip(X, y, strict=True)]), "-1"
+    )
+    assert len(data.X_train) + len(data.X_test) == 20
+    assert set(data.y_train) == {"-1", "1"}
+    series = np.round(X, 3).tolist()
+    series[0][3] = 0
+    rows = [[name, *row] for name, row in zip(NAMES, series, strict=True)]
+    data = load(_write(tmp_path / "b.csv", rows), "0")
+    assert len(data.X_train) + len(data.X_test) == 20
+    assert set(data.y_train) == {"sine", "saw"}
+
+
+def test_csv_with_counted_columns(tmp_path):
+    for first in (0, 1):
+        header = list(range(first, first + 16))
+        data = load(_write(tmp_path / "a.csv", [header, *X.tolist()]))
+        assert len(data.X_train) + len(data.X_test) == 20
+        _assert_same_data(
+            load(_write(tmp_path / "a.csv", [[*header, "x"], *_labelled(False)]), "x")
+        )
+
+
 def test_npz_and_npy(tmp_path):
     np.savez(tmp_path / "a.npz", X=X, y=NAMES)
     _assert_same_data(load(str(tmp_path / "a.npz")))
@@ -119,11 +145,31 @@ def test_parts_that_do_not_fit_are_told_before_training(tmp_path, capsys):
         "training series have shape": {"X_train": X, "X_test": X[:, :5]},
         "not all of one length": {"X": X[0]},
         "needed are 'X'": {"Z": X},
+        "Unknown label type": {"X": X, "y": X[:, 0]},
+        "strings and y_test no strings": {"X_train": X, "X_test": X, "y_train": NAMES, "y_test": Y},
+        "has 3 test series": {"X": X[:8], "y": Y[:8]},
     }
     for message, arrays in cases.items():
         np.savez(tmp_path / "a.npz", **arrays)
         assert _cli.main([str(tmp_path / "a.npz")]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [("3", "4 at least, got 3"), ("x", "invalid"), ("-5", "4")]
+)
+def test_too_few_samples_are_refused_before_training(given, told, capsys):
+    with pytest.raises(SystemExit) as error:
+        _cli.main(["made", f"--samples={given}"])
+    assert error.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_one_class_has_no_accuracy(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", X=X, y=np.zeros(20, int))
+    arguments = [str(tmp_path / "a.npz"), "--tokenizer-only", "--epochs", "1"]
+    assert _cli.main([*arguments, "--out", str(tmp_path)]) == 0
+    assert "test accuracy" not in capsys.readouterr().out
 
 
 def test_missing_file_and_missing_label(tmp_path, capsys):

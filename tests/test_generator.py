@@ -44,6 +44,19 @@ def test_rows_are_drawn_one_by_one(name, parameters):
 
 
 @everyone
+def test_without_a_seed_that_of_the_generator_is_taken(name):
+    generator = fitted_generator(name)
+    assert np.array_equal(generator.sample(4), generator.sample(4, random_state=0))
+    other = changed(generator, random_state=1)
+    assert np.array_equal(other.sample(4), generator.sample(4, random_state=1))
+    free = changed(generator, random_state=None)
+    assert not np.array_equal(free.sample(4), free.sample(4))
+    if hasattr(generator, "impute"):
+        hidden = np.where(X > 0.5, np.nan, X)
+        assert np.array_equal(generator.impute(hidden), generator.impute(hidden, random_state=0))
+
+
+@everyone
 def test_seeds_of_any_kind(name):
     generator = fitted_generator(name)
     first = generator.sample(4, random_state=np.random.RandomState(5))

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
+from sklearn.exceptions import DataConversionWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
@@ -70,6 +71,7 @@ def test_what_training_series_and_reconstructions_are_as_far_from_training_serie
 
 def test_values_are_those_of_the_functions(generator, full):
     seed = np.random.RandomState(0)
+    seed.randint(2**31 - 1)  # of the default referee
     seed.permutation(80)  # which test series are compared: all of them
     generated = generator.sample(80, random_state=seed.randint(2**31 - 1))
     extractor = RandomConvolutionExtractor(20).fit(TRAIN[0][:, None])
@@ -122,6 +124,32 @@ def test_it_prints_and_converts(full):
     assert frame["value"].tolist() == [score.value for score in full.scores]
     with pytest.raises(KeyError, match="not among"):
         full["FID"]
+
+
+def test_the_default_referee_is_the_same_for_whatever_is_judged(generator, monkeypatch):
+    monkeypatch.setattr("skvqts.metrics._evaluation.FCNClassifier", fcn)
+    made = generator.sample(80, random_state=0)
+    reports = [report(g, referee=None) for g in (generator, made, made[:30])]
+    reports.append(report(made, referee=None, n_repeats=3))
+    assert len({found.referees["classifier"] for found in reports}) == 1
+    assert reports[1].scores != reports[3].scores
+
+
+def test_forms_of_generated_series_and_classes(generator):
+    made, labels = generator.sample(80, random_state=0), TRAIN[1]
+    for given in ((made, labels), [made, labels], (made, labels.tolist())):
+        assert report(given)["classification accuracy"].n_gen == 80
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        assert report((made, labels[:, None]))["classification accuracy"].n_gen == 80
+    for given in ((made, None), made.tolist()):
+        assert "classification accuracy" not in [score.name for score in report(given).scores]
+
+
+def test_one_training_series_is_too_few():
+    for labels in (TRAIN[1][:1], None):
+        test = TEST if labels is not None else (TEST[0], None)
+        with pytest.raises(ValueError, match="minimum of 2 is required by X_train"):
+            report(TEST[0], train=(TRAIN[0][:1], labels), test=test)
 
 
 def test_the_same_seed_gives_the_same_report(generator):

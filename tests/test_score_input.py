@@ -136,6 +136,7 @@ BAD_LABELS = {
     "Y3 NaN": (lambda y: np.where(y == 1, np.nan, y), "contains NaN"),
     "Y3 NaN among words": (lambda y: np.array(["a", np.nan] * 4, dtype=object), "contains NaN"),
     "Y3 None": (lambda y: [None, *y[1:].tolist()], "contains NaN or None"),
+    "Y3 NA": (lambda y: pd.Series([pd.NA, *y[1:]], dtype="string"), "contains NaN or None"),
     "Y3 infinity": (lambda y: np.where(y == 1, np.inf, y), "contains infinity"),
     "Y4 continuous": (lambda y: y + 0.25 * np.arange(8), "Unknown label type: continuous"),
     "Y5 multilabel": (lambda y: np.eye(2)[y], "should be a 1d array"),

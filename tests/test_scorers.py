@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from aeon.datasets import load_italy_power_demand
 from sklearn.decomposition import PCA
@@ -52,6 +53,19 @@ def generators():
 @pytest.fixture(scope="module")
 def referee():
     return fcn(max_epochs=60, learning_rate=0.02).fit(*TRAIN)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["neg_fid", "neg_kernel_distance", "density", "coverage"])
+def test_names_of_columns_are_no_matter(name, generators):
+    generator, frame = generators["some noise"], pd.DataFrame(TEST[0]).add_prefix("t")
+    assert get_scorer(name)(generator, frame) == get_scorer(name)(generator, TEST[0])
+
+
+def test_neighbours_of_five_series_or_fewer(generators):
+    for n in (2, 5):
+        for name in ("density", "coverage"):
+            assert get_scorer(name)(generators["some noise"], TEST[0][:n]) >= 0
 
 
 def by(generators, scorer):

@@ -100,6 +100,7 @@ def generation_report(
     """
     validate_whole("n_repeats", n_repeats, 2, 10_000)
     rng = check_random_state(random_state)
+    seed = random_seed(rng)  # of the default referee, the same for whatever is judged
     real = _Real(X_train, y_train, X_test, y_test, max_samples, rng)
     gen = _Generated(generator, real, n_samples, rng)
     tokenizer = getattr(generator, "tokenizer_", None) if tokenizer is None else tokenizer
@@ -110,7 +111,7 @@ def generation_report(
     extractor = RandomConvolutionExtractor() if extractor is None else extractor
     compare.features("extractor", _fitted(extractor, real.as_given(real.train)))
     if real.y_train is not None:
-        fcn = referee if referee is not None else FCNClassifier(random_state=random_seed(rng))
+        fcn = FCNClassifier(random_state=seed) if referee is None else referee
         fcn = _fitted(fcn, real.as_given(real.train), real.y_train)
         compare.features("classifier", fcn)
         compare.classes(fcn)
@@ -151,7 +152,7 @@ def _reconstructed(tokenizer, real):
 def _series_and_labels(X, y, name):
     if y is None:
         return validate_panel(X, f"X_{name}", 2), None
-    return validate_labelled(X, y, name)
+    return validate_labelled(X, y, name, 2)
 
 
 class _Generated:
@@ -166,9 +167,11 @@ class _Generated:
                 validate_whole("n_samples", n_samples, 4, 10**9)
                 n = min(n, n_samples)
             X = generator.sample(n, random_state=self.seed)
-        elif isinstance(generator, tuple) and len(generator) == 2 and np.ndim(generator[1]) == 1:
-            X, self.y = validate_labelled(*generator, "gen")
-            if real.y_train is not None:
+        elif isinstance(generator, (tuple, list)) and len(generator) == 2:
+            X, self.y = generator
+            if self.y is not None:
+                X, self.y = validate_labelled(X, self.y, "gen")
+            if self.y is not None and real.y_train is not None:
                 validate_one_kind(self.y, real.y_train, ("y_gen", "y_train"))
         self.X = validate_panel(X, "generated series", 4)
         if self.X.shape[1:] != real.test.shape[1:]:

@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._classifier import FCNClassifier
 from .._random_convolutions import RandomConvolutionExtractor
-from .._validation import random_seed
+from .._validation import as_array_like, random_seed
 from ._classifiers import classification_accuracy_score
 from ._frechet import distance_of_samples, frechet_distance
 from ._inception import inception_score
-from ._samples import density_coverage, kernel_distance, memorization_score
+from ._samples import balls_hit, kernel_distance, memorization_score
 from ._series import autocorrelation_difference
 from ._validation import validate_choice, validate_two_samples, validate_whole
 
@@ -25,13 +25,13 @@ _LEAST_LABELLED = 1000  # series that CAS trains on, as published
 
 
 def density(features_real, features_gen):
-    """The first of `density_coverage`."""
-    return density_coverage(features_real, features_gen).density
+    """The first of `density_coverage`, with fewer neighbours where there are no five."""
+    return balls_hit(*validate_two_samples(features_real, features_gen)).density
 
 
 def coverage(features_real, features_gen):
-    """The second of `density_coverage`."""
-    return density_coverage(features_real, features_gen).coverage
+    """The second of `density_coverage`, with fewer neighbours where there are no five."""
+    return balls_hit(*validate_two_samples(features_real, features_gen)).coverage
 
 
 def capped_memorization_score(X_gen, X_train, X_real):
@@ -192,6 +192,7 @@ class GenerationScorer:
                 f"{self!r} scores generators with a method sample, and "
                 f"{type(estimator).__name__} has none."
             )
+        X = np.asarray(as_array_like(X, repr(self)))  # no names that generated series would lack
         value = float(getattr(self, f"_of_{self.takes}")(estimator, X, y))
         return value if self.greater_is_better else -value
 

@@ -105,9 +105,9 @@ def as_given(X, n_dims):
     return X[:, 0] if n_dims == 2 else X
 
 
-def validate_labelled(X, y, name):
+def validate_labelled(X, y, name, min_samples=1):
     """Finite series ``(n, c, t)`` and a label for each."""
-    X = validate_panel(X, f"X_{name}")
+    X = validate_panel(X, f"X_{name}", min_samples)
     if y is None:
         raise ValueError(f"y_{name} is needed, but it is None.")
     return X, checked_labels(y, len(X), f"y_{name}")
