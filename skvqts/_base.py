@@ -21,6 +21,7 @@ from ._scaling import SeriesScaler
 from ._state import TorchStateMixin, unchanged_on_failure
 from ._training import TrainingPlan, train
 from ._validation import Decimal, Whole, generator_from, resolve_device, validate_series
+from .exceptions import warn_user
 
 _SIZE = ("width", "latent_dim", "n_blocks", "downsampled_width")  # parameters of an encoder
 
@@ -163,6 +164,13 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         n = min(n, max(least, n_series // 2), n_series - least)
         return n if n >= least else 0
 
+    def _warn_of_no_early_stopping(self, n_series):
+        if self.early_stopping:
+            warn_user(
+                f"early_stopping=True, but of {n_series} series none can be held out: all epochs "
+                "are trained. A larger validation_fraction, or early_stopping=False, helps."
+            )
+
     def _targets(self, y, series, warm):
         """What is learned besides the series, one array per target; nothing without labels."""
         return ()
@@ -173,6 +181,7 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
         data = [torch.from_numpy(array).to(device) for array in arrays]
         n_held_out = self._n_held_out(len(series))
         if not n_held_out:
+            self._warn_of_no_early_stopping(len(series))
             return data, None
         order = self._held_out_first(targets, len(series), generator).to(device)
         parts = order[n_held_out:], order[:n_held_out]

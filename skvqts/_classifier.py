@@ -44,7 +44,8 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
     early_stopping : bool, default=False
         Hold `validation_fraction` of the series of each class out, stop when the loss on them
         has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch. Nothing is
-        held out where that would be fewer than ten series, or fewer than there are classes.
+        held out, and a warning says so, where that would be fewer than ten series, or fewer than
+        there are classes.
 
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=10

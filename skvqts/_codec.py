@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from ._nn.layers import recorded
@@ -66,13 +67,20 @@ class Codec(Reader):
 
     def residuals(self, series):
         """Reconstruction minus series ``(n, c, t)``, both scaled."""
+        return self._chunked(lambda chunk: [self._residuals(chunk)], series)[0]
 
-        def residual_chunk(chunk):
-            x = self._scaled(chunk)
-            z = self.network.quantized_latents(self.network.encode(x))
-            return [(self.network.decode(z) - x).cpu().numpy()]
+    def squared_errors(self, series):
+        """Mean squared residual of each of the series ``(n, c, t)``, float64 ``(n,)``."""
 
-        return self._chunked(residual_chunk, series)[0]
+        def error_chunk(chunk):
+            return [np.square(self._residuals(chunk), dtype=np.float64).mean(axis=(1, 2))]
+
+        return self._chunked(error_chunk, series)[0]
+
+    def _residuals(self, chunk):
+        x = self._scaled(chunk)
+        z = self.network.quantized_latents(self.network.encode(x))
+        return (self.network.decode(z) - x).cpu().numpy()
 
     def distances(self, series):
         """Squared distances ``(n, N, K)`` of latents to codes, infinite to those of other bands."""

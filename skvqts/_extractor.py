@@ -46,11 +46,11 @@ class SSLFeatureExtractor(SeriesTransformer):
         with latents of dimension D:
 
         - "features": pooled latents and pooled activations of the encoder's inner layers, each
-          column with mean 0 and the same variance over the training set, in all 25, where
-          ``C=1`` suits an SVC; meant for a classifier right after it.
+          column with mean 0 and the same variance over the training set, in all 25 (less where
+          some are constant), where ``C=1`` suits an SVC; meant for a classifier right after it.
         - "latents": the latents, flattened (n, N * D).
-        - "latents_pooled": means, deviations and mean differences of the latents over the
-          whole series and its quarters.
+        - "latents_pooled": means, deviations and mean differences of the latents over all tokens
+          and quarters of them: of the series, or with "stft" of the frequency rows in turn.
 
         It can be changed after `fit`.
 
@@ -90,7 +90,8 @@ class SSLFeatureExtractor(SeriesTransformer):
 
     early_stopping : bool, default=False
         Hold `validation_fraction` of the series out, stop when the loss on them
-        has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch.
+        has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch. At
+        least eight are held out, but not more than half.
 
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=10

@@ -62,7 +62,9 @@ class FineTunedClassifier(SeriesClassifier):
 
     early_stopping : bool, default=False
         Hold `validation_fraction` of the series out, stop when the loss on them
-        has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch.
+        has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch. Nothing
+        is held out, and a warning says so, where that would be fewer than ten series, or fewer
+        than there are classes.
 
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=10

@@ -1,10 +1,12 @@
 """Scaling of series before they reach a network."""
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 _EPS = np.finfo(np.float64).eps
 _DISTANCE = 5.0
 _FARTHEST = 1e15
+_BLOCK = 2**20  # values scaled at a time, so that large arrays need little memory besides
 
 
 class SeriesScaler:
@@ -32,6 +34,12 @@ class SeriesScaler:
 
     def transform(self, X):
         """Standardised float32 series ``(n, c, t)``."""
+        scaled = np.empty(X.shape, np.float32)
+        for rows in _blocks(X):
+            scaled[rows] = self._standardised(X[rows])
+        return scaled
+
+    def _standardised(self, X):
         mean, scale = _moments(X, axis=2) if self.per_series else (self.mean_, self.scale_)
         with np.errstate(over="ignore"):
             scaled = ((X - mean) / scale).astype(np.float32)
@@ -63,7 +71,7 @@ class SeriesScaler:
 class ColumnScaler:
     """Give the columns of a float32 feature matrix mean 0 and one common variance.
 
-    The variances of all columns add up to 25: series lie at about distance 5
+    The variances of all columns add up to 25 if none is constant: series lie at about distance 5
     from their mean, where ``C=1`` suits linear and RBF kernels whatever the number
     of columns. Constant columns become 0.
     """
@@ -84,6 +92,22 @@ class ColumnScaler:
 def _moments(X, axis, eps=_EPS):
     """Mean and standard deviation; where nothing varies beyond rounding, 1 or the rounding."""
     mean = X.mean(axis, keepdims=True, dtype=np.float64)
-    scale = X.std(axis, keepdims=True, dtype=np.float64)
+    scale = _deviation(X, axis, mean)
     rounding = 10 * eps * np.abs(mean)
     return mean, np.where(scale <= rounding, np.maximum(1.0, rounding), scale)
+
+
+def _deviation(X, axis, mean):
+    """Standard deviation over axes with the first or, of one block of rows, any."""
+    blocks = list(_blocks(X))
+    if len(blocks) == 1:
+        return X.std(axis, keepdims=True, dtype=np.float64)
+    if 0 not in np.atleast_1d(axis):
+        return np.concatenate([X[b].std(axis, keepdims=True, dtype=np.float64) for b in blocks])
+    squares = sum(np.square(X[b] - mean).sum(axis, keepdims=True) for b in blocks)
+    return np.sqrt(squares / (X.size / mean.size))
+
+
+def _blocks(X):
+    """Slices of so many rows that their values fit a block."""
+    return gen_batches(len(X), max(1, _BLOCK // max(1, X[0].size)))

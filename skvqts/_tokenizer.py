@@ -49,11 +49,11 @@ class VQTokenizer(SeriesTransformer):
 
         - "features": pooled continuous latents, pooled activations of the encoder's
           inner layers and the square root of the bag of codes, each column with mean 0
-          and the same variance over the training set, in all 25, where ``C=1`` suits an
-          SVC; meant for a classifier right after it.
+          and the same variance over the training set, in all 25 (less where some are
+          constant), where ``C=1`` suits an SVC; meant for a classifier right after it.
         - "tokens": ids of the codes, int64, (n, N).
-        - "one_hot": a 1 at the code of each token, (n, N * K).
-        - "bag_of_codes": share of each code among the tokens, (n, K).
+        - "one_hot": a 1 at the code of each token, (n, N * K), of two bands (n, N * 2K).
+        - "bag_of_codes": share of each code among the tokens, (n, K), of two bands (n, 2K).
         - "quantized", "quantized_pooled": latents after quantisation, flattened
           (n, N * D) or pooled.
         - "continuous", "continuous_pooled": latents before quantisation.
@@ -157,7 +157,8 @@ class VQTokenizer(SeriesTransformer):
 
     early_stopping : bool, default=False
         Hold `validation_fraction` of the series out, stop when the loss on them
-        has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch.
+        has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch. With
+        `ssl` at least eight are held out, but not more than half.
 
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=10
@@ -432,8 +433,7 @@ class VQTokenizer(SeriesTransformer):
             At most 0; about -1 for reconstructions no better than the mean.
         """
         check_is_fitted(self)
-        residuals = self._codec().residuals(validate_series(self, X))
-        return -float(np.square(residuals, dtype=np.float64).mean())
+        return -float(self._codec().squared_errors(validate_series(self, X)).mean())
 
     @property
     def _n_tokens(self):

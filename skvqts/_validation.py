@@ -127,8 +127,9 @@ def as_array_like(X, name, argument="X"):
 def _refuse_other_forms(X, name, argument):
     if getattr(getattr(X, "index", None), "nlevels", 1) > 1:
         raise ValueError(
-            f"{argument} is a DataFrame with a row for each time point. {_WANTED.format(name)} "
-            "sktime's convert_to(X, 'numpy3D') makes one."
+            f"{argument} has a hierarchical index, as a DataFrame with a row for each time point. "
+            f"{_WANTED.format(name)} sktime's convert_to(X, 'numpy3D') makes one of such; where "
+            f"each row is a series, pass {argument}.to_numpy()."
         )
     if len(X.shape) > 3:
         raise ValueError(

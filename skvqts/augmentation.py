@@ -9,9 +9,10 @@ import math
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_array
 from sklearn.utils.metaestimators import _BaseComposition
 
-from ._validation import Decimal, Whole, generator_from
+from ._validation import Decimal, Whole, as_array_like, generator_from
 from .functional import augmentations as views
 
 _SHARE = [Decimal(0, 1, closed="both")]
@@ -33,8 +34,16 @@ class Augmentation(BaseEstimator):
         Returns
         -------
         float32 ndarray of the shape of `X`
+
+        Raises
+        ------
+        ValueError
+            If `X` is not 2-D or 3-D, empty or not finite, or a parameter is not valid.
         """
-        X = np.asarray(X, dtype=np.float32)
+        name = type(self).__name__
+        X = check_array(
+            as_array_like(X, name), dtype=np.float32, allow_nd=True, estimator=name, input_name="X"
+        )
         x = torch.from_numpy(X.reshape(len(X), -1, X.shape[-1]).copy())
         return self(x, generator_from(random_state)).numpy().reshape(X.shape)
 

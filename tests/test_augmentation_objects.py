@@ -76,6 +76,22 @@ def test_a_composition_applies_its_steps_in_turn():
     assert changed.view(two_shapes(3)[0], random_state=0).shape == (3, 32)
 
 
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.zeros(16), "Expected 2D array, got 1D"),
+        (np.zeros((0, 16)), r"0 sample\(s\)"),
+        (np.full((2, 16), np.nan), "Input X contains NaN"),
+        (np.zeros((2, 1, 1, 16)), "dim <= 3"),
+        ([[1.0, 2.0], [1.0]], "unequal length"),
+    ],
+    ids=("one series", "none", "missing", "four dimensions", "lengths"),
+)
+def test_views_of_what_are_no_series(X, message):
+    with pytest.raises(ValueError, match=message):
+        ag.Crop().view(X)
+
+
 def test_the_published_sets():
     assert ag.make_augmentation("gauss").get_params() == {"scale": 0.05}
     assert ag.make_augmentation("slice").get_params() == {"n_segments": 4}

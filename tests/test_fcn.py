@@ -142,11 +142,13 @@ def test_early_stopping_holds_out_and_switches_itself_off_for_tiny_sets():
     ).fit(X, Y)
     assert "validation" in stopped.loss_curve_
     assert stopped.n_iter_ < 200
-    tiny = fcn(early_stopping=True).fit(X[:20], Y[:20])
+    with pytest.warns(UserWarning, match="of 20 series none can be held out"):
+        tiny = fcn(early_stopping=True).fit(X[:20], Y[:20])
     assert "validation" not in tiny.loss_curve_
     assert tiny.n_iter_ == 3
     labels = np.arange(80) % 20  # twenty classes, sixteen series held out
-    many = fcn(early_stopping=True, validation_fraction=0.2).fit(X, labels)
+    with pytest.warns(UserWarning, match="of 80 series none can be held out"):
+        many = fcn(early_stopping=True, validation_fraction=0.2).fit(X, labels)
     assert "validation" not in many.loss_curve_
 
 

@@ -1,0 +1,65 @@
+"""Scaling of series: against the formula, in blocks of rows as at once."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from skvqts import _scaling
+from skvqts._scaling import SeriesScaler
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(_scaling, "_BLOCK", 2**8)
+
+
+def series(n=40, seed=0):
+    X = np.random.default_rng(seed).normal(size=(n, 2, 30)) * [[3.0], [0.01]]
+    return X + np.array([[-7.0], [1e4]])
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("per_series", [False, True])
+def test_scaled_in_blocks_as_the_formula_says(per_series, dtype):
+    X = series().astype(dtype)
+    scaler, axis = SeriesScaler(per_series).fit(X), 2 if per_series else (0, 2)
+    mean, std = (f(X.astype(np.float64), axis, keepdims=True) for f in (np.mean, np.std))
+    scaled = scaler.transform(X)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, (X - mean) / std, atol=1e-6, rtol=1e-6)
+    again = scaler.inverse(scaled)
+    expected = scaled * std.mean(0) + mean.mean(0) if per_series else X
+    np.testing.assert_allclose(again, expected, rtol=1e-6, atol=2e-6)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    X = series()
+    at_once = SeriesScaler().fit(X)
+    monkeypatch.setattr(_scaling, "_BLOCK", 2**8)
+    in_blocks = SeriesScaler().fit(X)
+    np.testing.assert_allclose(in_blocks.scale_, at_once.scale_, rtol=1e-12)
+    assert np.array_equal(at_once.transform(X), at_once.transform(X[::-1])[::-1])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_constant_channels_are_not_blown_up():
+    X = series()
+    X[:, 1] = 1e4 + 0.1
+    scaler = SeriesScaler().fit(X)
+    assert scaler.scale_[0, 1, 0] == 1
+    assert np.abs(scaler.transform(X)[:, 1]).max() < 1e-6
+
+
+@pytest.mark.parametrize("per_series", [False, True])
+def test_large_arrays_need_little_memory_besides(per_series, monkeypatch):
+    monkeypatch.setattr(_scaling, "_BLOCK", 2**14)
+    X = np.zeros((4000, 1, 500), np.float32)
+    X[:, :, ::2] = 1
+    tracemalloc.start()
+    try:
+        SeriesScaler(per_series).fit(X).transform(X)
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * X.nbytes
+    finally:
+        tracemalloc.stop()
