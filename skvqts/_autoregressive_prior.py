@@ -119,7 +119,8 @@ class AutoregressivePriorGenerator(SeriesGenerator):
     n_iter_ : int
         Number of epochs of stage 2.
     interrupted_ : bool
-        Whether Ctrl-C ended stage 2; the weights are those of the last finished epoch.
+        Whether Ctrl-C ended stage 2; the weights are those of the last finished epoch,
+        or of the best one with early stopping.
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int

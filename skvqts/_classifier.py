@@ -78,7 +78,8 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
     n_iter_ : int
         Number of epochs run.
     interrupted_ : bool
-        Whether Ctrl-C ended the training; the weights are those of the last finished epoch.
+        Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
+        or of the best one with early stopping.
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int

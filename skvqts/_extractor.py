@@ -134,7 +134,8 @@ class SSLFeatureExtractor(SeriesTransformer):
     n_iter_ : int
         Number of epochs run.
     interrupted_ : bool
-        Whether Ctrl-C ended the training; the weights are those of the last finished epoch.
+        Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
+        or of the best one with early stopping.
     token_shape_ : tuple of (int, int)
         Rows and columns of the tokens of each band.
     n_channels_in_, n_timepoints_in_ : int

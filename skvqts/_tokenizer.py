@@ -202,7 +202,8 @@ class VQTokenizer(SeriesTransformer):
     n_iter_ : int
         Number of epochs run.
     interrupted_ : bool
-        Whether Ctrl-C ended the training; the weights are those of the last finished epoch.
+        Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
+        or of the best one with early stopping.
     token_shape_ : tuple of (int, int)
         Rows and columns of the tokens of each band: ``((1, N),)`` for one band but for "stft", with
         time as column. Tokens are in row-major order, those of the low band first.

@@ -115,7 +115,7 @@ def train(
     -------
     record : TrainingRecord
         A Ctrl-C after the first epoch ends the training with the weights of the
-        last finished epoch; it is kept in `record.interrupt` to be raised again.
+        last finished epoch, or of the best; it is kept in `record.interrupt` to be raised again.
 
     Raises
     ------
