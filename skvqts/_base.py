@@ -167,8 +167,8 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
     def _warn_of_no_early_stopping(self, n_series):
         if self.early_stopping:
             warn_user(
-                f"early_stopping=True, but of {n_series} series none can be held out: all epochs "
-                "are trained. A larger validation_fraction, or early_stopping=False, helps."
+                f"early_stopping=True, but {n_series} series are too few for validation_fraction="
+                f"{self.validation_fraction} to hold any out: all epochs are trained."
             )
 
     def _targets(self, y, series, warm):
@@ -271,6 +271,8 @@ class SeriesTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
 def held_out_by_class(classes, generator):
     """An order of series, of which the first hold a like share of every class.
 
+    Classes of a single series come last.
+
     Parameters
     ----------
     classes : int64 ndarray of shape (n,)
@@ -282,7 +284,7 @@ def held_out_by_class(classes, generator):
     for label in classes.unique():
         mine = (classes == label).nonzero()[:, 0]
         steps = torch.arange(len(mine), dtype=torch.float64, device="cpu")
-        place[mine] = (steps + 0.5) / len(mine)
+        place[mine] = (steps + 0.5) / len(mine) if len(mine) > 1 else 1.0
     return order[place.argsort(stable=True)]
 
 

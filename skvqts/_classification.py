@@ -102,7 +102,7 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator):
         return n if n >= max(_LEAST_HELD_OUT, len(self.classes_)) else 0
 
     def _held_out_first(self, targets, n_series, generator):
-        """Of every class a like share: of up to a half, none of one that has a single series."""
+        """Of every class a like share; classes of a single series last."""
         return held_out_by_class(targets[0], generator)
 
     def __sklearn_tags__(self):

@@ -31,6 +31,7 @@ def main(arguments=None):
                 f"{data.name} has {len(data.X_test)} test series; judging generated ones takes "
                 f"{_LEAST} at least. --tokenizer-only does without."
             )
+        Path(options.out).mkdir(parents=True, exist_ok=True)
         _run(data, options)
     except (ValueError, TypeError, OSError, ImportError, DivergedError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
@@ -69,10 +70,9 @@ def _parser():
 
 
 def _count(text):
-    n_samples = int(text)
-    if n_samples < _LEAST:
-        raise argparse.ArgumentTypeError(f"must be {_LEAST} at least, got {n_samples}")
-    return n_samples
+    if not text.isdigit() or int(text) < _LEAST:
+        raise argparse.ArgumentTypeError(f"must be a number of series, {_LEAST} at least: {text!r}")
+    return int(text)
 
 
 def _default_data():
@@ -154,8 +154,6 @@ def _save(draw, options, data, *drawn, title):
         return
     from . import _figures
 
-    folder, kind = Path(options.out), draw.removeprefix("draw_")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"skvqts_{data.name}_{kind}.png"
+    path = Path(options.out) / f"skvqts_{data.name}_{draw.removeprefix('draw_')}.png"
     getattr(_figures, draw)(*drawn, title=title).savefig(path, dpi=150)
     print(f"picture: {path}", flush=True)

@@ -7,6 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from sklearn.model_selection import train_test_split
+from sklearn.utils import assert_all_finite
 
 from ._validation import checked_labels
 from .metrics._validation import validate_one_kind
@@ -87,11 +88,12 @@ def _load_file(path, label):
 
 
 def _checked(data):
-    """`data`, if its parts fit together; each series is judged by the estimator."""
+    """`data`, if its parts fit together and nothing is missing."""
     parts = ((data.X_train, data.y_train), (data.X_test, data.y_test))
     for X, y in parts:
         if not isinstance(X, np.ndarray) or X.ndim not in (2, 3):
             raise ValueError("the series are not all of one length, or not a table of numbers.")
+        assert_all_finite(X, input_name="X")
         if y is not None and np.shape(y) != (len(X),):
             raise ValueError(f"there are {len(X)} series but labels of shape {np.shape(y)}.")
         if y is not None:
@@ -142,26 +144,29 @@ def _read_csv(path, label):
         rows = [row for row in csv.reader(file) if row]
     if len({len(row) for row in rows}) != 1:
         raise ValueError("its rows do not all have the same number of cells.")
-    table, column = np.array(rows), _label_column(rows[0], label)
-    if _is_header(_without(table[:1], column)[0]):
+    table, (column, is_named) = np.array(rows), _label_column(rows[0], label)
+    if is_named or _is_header(_without(table[:1], column)[0]):
         table = table[1:]
     y = None if column is None else table[:, column]
     return _numbers(_without(table, column)), y
 
 
 def _label_column(first_row, label):
-    """Index of the label column, given by its name in a first row of names, or as an index."""
+    """Index of the label column, and whether it was given by its name in the first row.
+
+    A number is a name only in a row of names: else it may be a value of the first series.
+    """
     if label is None:
-        return None
+        return None, False
     if label in first_row:
         column = first_row.index(label)
-        if _is_header(first_row[:column] + first_row[column + 1 :]):
-            return column
+        if not _is_number(label) or _is_header(first_row[:column] + first_row[column + 1 :]):
+            return column, True
     if not label.lstrip("-").isdigit():
         raise ValueError(f"there is no column {label!r}; the first are {first_row[:5]}.")
     if not -len(first_row) <= int(label) < len(first_row):
         raise ValueError(f"there is no column {label}; there are {len(first_row)}.")
-    return int(label)
+    return int(label), False
 
 
 def _is_header(cells):

@@ -97,9 +97,10 @@ class _ThreadPin:
         torch.set_num_threads(1)
 
     def _set(self, n_threads):
-        n_threads = self._last = 1 if self._forked else n_threads
+        n_threads = 1 if self._forked else n_threads
         if torch.get_num_threads() != n_threads:
             torch.set_num_threads(n_threads)
+            self._last = n_threads
 
 
 _pinned_threads = _ThreadPin()

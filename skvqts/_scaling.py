@@ -98,7 +98,7 @@ def _moments(X, axis, eps=_EPS):
 
 
 def _deviation(X, axis, mean):
-    """Standard deviation over axes with the first or, of one block of rows, any."""
+    """Standard deviation over one or several axes, in blocks of rows."""
     blocks = list(_blocks(X))
     if len(blocks) == 1:
         return X.std(axis, keepdims=True, dtype=np.float64)

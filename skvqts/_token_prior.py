@@ -161,7 +161,6 @@ class TokenPrior(SeriesEstimator):
         train = order[n_held_out:][repeated(len(series) - n_held_out)]
         data = [part[train].to(device) for part in parts]
         if not n_held_out:
-            self._warn_of_no_early_stopping(len(series))
             return data, None
         rows, masks = judged(n_held_out, self._n_tokens, self._causal, generator)
         rows = order[:n_held_out][rows]

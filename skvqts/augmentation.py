@@ -44,6 +44,8 @@ class Augmentation(BaseEstimator):
         X = check_array(
             as_array_like(X, name), dtype=np.float32, allow_nd=True, estimator=name, input_name="X"
         )
+        if 0 in X.shape:
+            raise ValueError(f"X has no channel or no time point: its shape is {X.shape}.")
         x = torch.from_numpy(X.reshape(len(X), -1, X.shape[-1]).copy())
         return self(x, generator_from(random_state)).numpy().reshape(X.shape)
 

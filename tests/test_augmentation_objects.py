@@ -81,11 +81,13 @@ def test_a_composition_applies_its_steps_in_turn():
     [
         (np.zeros(16), "Expected 2D array, got 1D"),
         (np.zeros((0, 16)), r"0 sample\(s\)"),
+        (np.zeros((2, 0, 16)), "no channel or no time point"),
+        (np.zeros((2, 3, 0)), "no channel or no time point"),
         (np.full((2, 16), np.nan), "Input X contains NaN"),
         (np.zeros((2, 1, 1, 16)), "dim <= 3"),
         ([[1.0, 2.0], [1.0]], "unequal length"),
     ],
-    ids=("one series", "none", "missing", "four dimensions", "lengths"),
+    ids=("one series", "none", "no channel", "no point", "missing", "four dimensions", "lengths"),
 )
 def test_views_of_what_are_no_series(X, message):
     with pytest.raises(ValueError, match=message):

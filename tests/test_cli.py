@@ -49,6 +49,8 @@ def test_csv_with_and_without_header(tmp_path):
     _assert_same_data(load(_write(tmp_path / "a.csv", [["kind", *names], *_labelled()]), "kind"))
     _assert_same_data(load(_write(tmp_path / "a.csv", [["kind", *names], *_labelled()]), "0"))
     _assert_same_data(load(_write(tmp_path / "a.csv", [[*names, "kind"], *_labelled(False)]), "-1"))
+    halves = [str(i / 2) for i in range(16)]
+    _assert_same_data(load(_write(tmp_path / "a.csv", [["kind", *halves], *_labelled()]), "kind"))
     unlabelled = load(_write(tmp_path / "b.csv", [names, *X.tolist()]))
     assert unlabelled.y_train is None
     assert unlabelled.X_train.shape == (14, 16)
@@ -148,6 +150,7 @@ def test_parts_that_do_not_fit_are_told_before_training(tmp_path, capsys):
         "Unknown label type": {"X": X, "y": X[:, 0]},
         "strings and y_test no strings": {"X_train": X, "X_test": X, "y_train": NAMES, "y_test": Y},
         "has 3 test series": {"X": X[:8], "y": Y[:8]},
+        "contains NaN": {"X_train": X, "X_test": np.where(X > 0.9, np.nan, X)},
     }
     for message, arrays in cases.items():
         np.savez(tmp_path / "a.npz", **arrays)
@@ -156,7 +159,7 @@ def test_parts_that_do_not_fit_are_told_before_training(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [("3", "4 at least, got 3"), ("x", "invalid"), ("-5", "4")]
+    ("given", "told"), [("3", "4 at least: '3'"), ("x", "4 at least: 'x'"), ("-5", "4 at least")]
 )
 def test_too_few_samples_are_refused_before_training(given, told, capsys):
     with pytest.raises(SystemExit) as error:

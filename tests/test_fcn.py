@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from skvqts import FCNClassifier
+from skvqts._base import held_out_by_class
 from skvqts._nn.fcn import FCN
 from skvqts._nn.initialise import build
 
@@ -142,14 +143,21 @@ def test_early_stopping_holds_out_and_switches_itself_off_for_tiny_sets():
     ).fit(X, Y)
     assert "validation" in stopped.loss_curve_
     assert stopped.n_iter_ < 200
-    with pytest.warns(UserWarning, match="of 20 series none can be held out"):
+    with pytest.warns(UserWarning, match="20 series are too few"):
         tiny = fcn(early_stopping=True).fit(X[:20], Y[:20])
     assert "validation" not in tiny.loss_curve_
     assert tiny.n_iter_ == 3
     labels = np.arange(80) % 20  # twenty classes, sixteen series held out
-    with pytest.warns(UserWarning, match="of 80 series none can be held out"):
+    with pytest.warns(UserWarning, match="80 series are too few"):
         many = fcn(early_stopping=True, validation_fraction=0.2).fit(X, labels)
     assert "validation" not in many.loss_curve_
+
+
+def test_classes_of_one_series_are_held_out_last():
+    classes = np.repeat([0, 1, 2], [18, 1, 1])
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        assert set(held_out_by_class(classes, generator)[-2:].tolist()) == {18, 19}
 
 
 def test_one_class_and_a_class_of_one_series():

@@ -44,12 +44,12 @@ def test_windows_by_hand():
 
 def centres_of_tokens(part, frontend, n_timepoints, width):
     """The mean point that each column of an encoder sees, or of a decoder changes."""
-    size = front_end_size(frontend, width=8, latent_dim=8, n_blocks=1, downsampled_width=width)
+    size = front_end_size(frontend, width=8, latent_dim=8, n_blocks=0, downsampled_width=width)
     settings = {"frontend": frontend, "size": size}
     encoder = build(partial(make_encoder, 1, n_timepoints, **settings), seeded(0)).eval()
     rows, columns = encoder.grid
     if part == "encoder":
-        x = torch.randn(2, 1, n_timepoints, generator=seeded(1), requires_grad=True)
+        x = torch.randn(16, 1, n_timepoints, generator=seeded(1), requires_grad=True)
         latents = encoder(x).unflatten(1, encoder.grid)
         each = [latents[:, :, j].abs().sum() for j in range(columns)]
         effects = [torch.autograd.grad(one, x, retain_graph=True)[0] for one in each]

@@ -182,21 +182,22 @@ def the_user_has_three_threads():
 
 
 @pytest.mark.usefixtures("the_user_has_three_threads")
-def test_thread_counts_come_back_where_computations_overlap():
+@pytest.mark.parametrize(("n_other", "n_here"), [(1, 2), (1, 3), (3, 1), (2, 2)])
+def test_thread_counts_come_back_where_computations_overlap(n_other, n_here):
     inside, leave = threading.Event(), threading.Event()
     after = []
 
     def other():
-        with computing(torch.device("cpu"), 1):
+        with computing(torch.device("cpu"), n_other):
             inside.set()
-            leave.wait()
+            leave.wait(60)
         after.append(torch.get_num_threads())
 
     first, late = (threading.Thread(target=other) for _ in "ab")
     first.start()
-    inside.wait()
+    inside.wait(60)
     try:
-        with computing(torch.device("cpu"), 2):
+        with computing(torch.device("cpu"), n_here):
             counts = [torch.get_num_threads()]
         counts.append(torch.get_num_threads())
         late.start()
@@ -204,7 +205,7 @@ def test_thread_counts_come_back_where_computations_overlap():
         leave.set()
         first.join()
     late.join()
-    assert counts == [2, 3]
+    assert counts == [n_here, 3]
     assert after == [3, 3]
     assert torch.get_num_threads() == n_threads_of_a_new_thread() == 3
 
@@ -225,6 +226,37 @@ def test_threads_started_amid_a_computation_are_given_the_users_count():
         with computing(torch.device("cpu"), 1):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
+    assert found == [3]
+    assert torch.get_num_threads() == n_threads_of_a_new_thread() == 3
+
+
+@pytest.mark.usefixtures("the_user_has_three_threads")
+def test_a_thread_that_pins_the_users_count_hides_no_other_pin():
+    started, inside, leave = (threading.Event() for _ in range(3))
+    found = []
+
+    def early():
+        torch.get_num_threads()  # its own from here on
+        started.set()
+        inside.wait(60)
+        with computing(torch.device("cpu"), 3):
+            thread = threading.Thread(target=late)
+            thread.start()
+            thread.join()
+        leave.set()
+
+    def late():
+        with computing(torch.device("cpu"), 2):
+            pass
+        found.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=early)
+    thread.start()
+    started.wait(60)
+    with computing(torch.device("cpu"), 1):
+        inside.set()
+        leave.wait(60)
+    thread.join()
     assert found == [3]
     assert torch.get_num_threads() == n_threads_of_a_new_thread() == 3
 

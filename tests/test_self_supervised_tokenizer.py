@@ -119,24 +119,20 @@ def test_weights_of_the_terms(series):
 
 def test_batches_are_two_series_at_least(series):
     for n in (2, 3):
-        curve = make(ssl="barlow_twins", batch_size=1, early_stopping=True).fit(series[:n])
+        with pytest.warns(UserWarning, match=f"{n} series are too few"):
+            curve = make(ssl="barlow_twins", batch_size=1, early_stopping=True).fit(series[:n])
         assert np.isfinite(curve.loss_curve_["loss"]).all()
     plan = make(ssl="barlow_twins", batch_size=1, max_epochs="auto")._plan(8)
     assert plan.n_epochs * plan.n_batches(8) == 600
 
 
 def test_validation_compares_two_views_not_one_with_itself():
-    invariance = VICReg(25.0, 0.0, 0.0)
-    settings = {"ssl_view": "augmented", "augmentation": "slice", "max_epochs": 1}
-    tokenizer = make(ssl=invariance, early_stopping=True, **settings)
-    curve = tokenizer.set_params(augmented_weight=0.0).fit(two_shapes(60)[0]).loss_curve_
-    rest = curve["reconstruction"][0] + 0.25 * curve["commitment"][0]
-    assert curve["validation"][0] > rest
-    one = SelfSupervision("vicreg", "slice", torch.Generator())
-    x, model = torch.randn(8, 1, 32), torch.nn.Identity().eval()
-    views = [one.view(x, model, which).series for which in (0, 1, 0)]
-    assert torch.equal(views[0], views[2])
-    assert not torch.equal(views[0], views[1])
+    step, network, x = task(VICReg(25.0, 0.0, 0.0), "augmented")
+    step.losses(x)  # running statistics
+    network.eval()
+    with torch.no_grad():
+        first, again = (step.losses(x)["ssl"].item() for _ in range(2))
+    assert first == again > 1e-6  # of equal views it would be 0
 
 
 @pytest.mark.parametrize("ssl", OBJECTIVES)
