@@ -1,7 +1,7 @@
 """What classifiers of series share: labels, predictions, hold-out by class."""
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -70,6 +70,20 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator):
             In the order of `classes_`; rows add up to 1.
         """
         return softmax(self._logits(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        float64 ndarray of shape (n, n_classes)
+            In the order of `classes_`.
+        """
+        return log_softmax(self._logits(X), axis=1)
 
     def decision_function(self, X):
         """Logits of the classes, or of two classes the log-odds of the second.

@@ -12,6 +12,7 @@ from sklearn.utils import assert_all_finite
 from ._validation import checked_labels
 from .metrics._validation import validate_one_kind
 
+_NO_NAMES = ("", "Unnamed: 0")
 BUNDLED = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf", "BasicMotions")
 
 
@@ -91,8 +92,7 @@ def _checked(data):
     """`data`, if its parts fit together and nothing is missing."""
     parts = ((data.X_train, data.y_train), (data.X_test, data.y_test))
     for X, y in parts:
-        if not isinstance(X, np.ndarray) or X.ndim not in (2, 3):
-            raise ValueError("the series are not all of one length, or not a table of numbers.")
+        _check_panel(X)
         assert_all_finite(X, input_name="X")
         if y is not None and np.shape(y) != (len(X),):
             raise ValueError(f"there are {len(X)} series but labels of shape {np.shape(y)}.")
@@ -110,8 +110,14 @@ def _checked(data):
     return data
 
 
+def _check_panel(X):
+    if not isinstance(X, np.ndarray) or X.ndim not in (2, 3):
+        raise ValueError("the series are not all of one length, or not a table of numbers.")
+
+
 def _split(name, X, y):
     """70 to 30, by class where every class has two series."""
+    _check_panel(X)
     if len(X) < 3:
         raise ValueError(f"it has {len(X)} series; at least 3 are needed to split them.")
     if y is not None and np.shape(y) != (len(X),):
@@ -145,10 +151,13 @@ def _read_csv(path, label):
     if len({len(row) for row in rows}) != 1:
         raise ValueError("its rows do not all have the same number of cells.")
     table, (column, is_named) = np.array(rows), _label_column(rows[0], label)
-    if is_named or _is_header(_without(table[:1], column)[0]):
-        table = table[1:]
+    header, apart = _without(table[:1], column)[0], [] if column is None else [column]
+    if is_named or _is_header(header):
+        first, table = table[0, 0], table[1:]
+        if first in _NO_NAMES and table[:, 0].tolist() == [str(i) for i in range(len(table))]:
+            apart.append(0)  # the row numbers that pandas writes
     y = None if column is None else table[:, column]
-    return _numbers(_without(table, column)), y
+    return _numbers(np.delete(table, apart, axis=1)), y
 
 
 def _label_column(first_row, label):
@@ -170,9 +179,18 @@ def _label_column(first_row, label):
 
 
 def _is_header(cells):
-    """Names and no number at all, or the numbers from 0 or 1 that tables are written with."""
-    counted = [[str(first + i) for i in range(len(cells))] for first in (0, 1)]
-    return not any(map(_is_number, cells)) or list(cells) in counted
+    """Names and no number at all; or numbers from 0 or 1, or at least five that rise evenly.
+
+    The first of them may be the empty name that pandas writes above row numbers.
+    """
+    cells = list(cells)[1:] if len(cells) > 1 and cells[0] in _NO_NAMES else list(cells)
+    if not any(map(_is_number, cells)):
+        return True
+    if not all(map(_is_number, cells)):
+        return False
+    steps = np.diff(np.array(cells, dtype=float))
+    evenly = len(cells) >= 5 and steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.max()
+    return evenly or cells in ([str(first + i) for i in range(len(cells))] for first in (0, 1))
 
 
 def _is_number(cell):
@@ -193,7 +211,10 @@ def _numbers(cells):
     try:
         return cells.astype(float)
     except ValueError as error:
-        raise ValueError(f"a cell is not a number: {error}.") from None
+        raise ValueError(
+            f"a cell is not a number: {str(error).rpartition(': ')[2].removeprefix('np.str_')}; "
+            "--label says which column of a .csv holds classes."
+        ) from None
 
 
 def _read_npz(path, label):

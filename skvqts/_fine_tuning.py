@@ -79,7 +79,7 @@ class FineTunedClassifier(SeriesClassifier):
     n_threads : int or None, default=None
         CPU threads of `fit` and of what follows it. None: one, or up to four where training
         sees more than 4 million time points (epochs x series x length). The same number gives
-        the same bits.
+        the same bits; 1 is faster where others use the cores, as with `n_jobs`.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more.

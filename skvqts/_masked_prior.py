@@ -123,7 +123,8 @@ class MaskedPriorGenerator(SeriesGenerator):
 
     n_threads : int or None, default=None
         CPU threads of `fit` and of what follows it. None: one, or up to four for long trainings.
-        The same number gives the same bits.
+        The same number gives the same bits; 1 is faster where others use the cores, as with
+        `n_jobs`.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more.

@@ -47,7 +47,7 @@ class TorchStateMixin:
 
 def _restored(constructor, arrays):
     module = allocate(constructor)
-    module.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    module.load_state_dict({name: torch.tensor(value) for name, value in arrays.items()})
     return module.eval()
 
 

@@ -144,7 +144,7 @@ class VQTokenizer(SeriesTransformer):
         training set on average.
 
     batch_size : int, default=64
-        Series per training step.
+        Series per training step; two at least with `ssl`.
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set. "auto": as many as make 600 steps, and 8 at least.
@@ -179,7 +179,7 @@ class VQTokenizer(SeriesTransformer):
     n_threads : int or None, default=None
         CPU threads of `fit` and of what follows it. None: one, or up to four where training
         sees more than 4 million time points (epochs x series x length). The same number gives
-        the same bits.
+        the same bits; 1 is faster where others use the cores, as with `n_jobs`.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more.

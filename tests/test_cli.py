@@ -14,6 +14,10 @@ from skvqts._files import load
 from .conftest import two_shapes
 
 X, Y = two_shapes(20, 16)
+UNEQUAL = (
+    "@problemName a\n@timestamps false\n@univariate true\n@equalLength false\n"
+    "@classLabel true a b\n@data\n1,2,3:a\n1,2:b\n2,3,4:a\n3,4:b\n"
+)
 NAMES = np.where(Y == 0, "sine", "saw")
 
 
@@ -72,6 +76,27 @@ def test_labels_that_the_first_series_holds_as_values_are_no_names(tmp_path):
     assert set(data.y_train) == {"sine", "saw"}
 
 
+def test_csv_with_times_as_header_and_row_numbers(tmp_path):
+    for times in (range(2000, 2016), np.round(np.arange(16) * 0.1, 6)):
+        frame = pd.DataFrame(X, columns=times)
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        data = load(str(tmp_path / "a.csv"))
+        assert len(data.X_train) + len(data.X_test) == 20
+        frame = frame.assign(kind=NAMES)
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        _assert_same_data(load(str(tmp_path / "a.csv"), "kind"))
+        _assert_same_data(load(str(tmp_path / "a.csv"), "16"))
+        frame.to_csv(tmp_path / "a.csv")  # with an unnamed column of row numbers
+        _assert_same_data(load(str(tmp_path / "a.csv"), "kind"))
+        _assert_same_data(load(str(tmp_path / "a.csv"), "-1"))
+    pd.DataFrame(X).add_prefix("t").to_csv(tmp_path / "b.csv")
+    assert load(str(tmp_path / "b.csv")).X_train.shape == (14, 16)
+    few = X[:, :4].copy()  # four cells that rise are data
+    few[0] = [0.5, 1.0, 1.5, 2.0]
+    data = load(_write(tmp_path / "c.csv", few.tolist()))
+    assert len(data.X_train) + len(data.X_test) == 20
+
+
 def test_csv_with_counted_columns(tmp_path):
     for first in (0, 1):
         header = list(range(first, first + 16))
@@ -122,7 +147,7 @@ def test_csv_as_data_frames_write_it(tmp_path):
     ("name", "content", "message"),
     [
         ("a.csv", "1,2\n3\n", "same number of cells"),
-        ("a.csv", "1,2\n3,x\n", "is not a number"),
+        ("a.csv", "1,2\n3,x\n", "is not a number: ('x'); --label"),
         ("a.csv", "1,2\n,4\n5,6\n", "empty cells"),
         ("a.xyz", "", "neither a bundled set"),
         ("a.tsv", "a\t1\t2\n", "at least 3"),
@@ -130,6 +155,7 @@ def test_csv_as_data_frames_write_it(tmp_path):
         ("a.npz", "junk", "cannot be used"),
         ("a.npy", "", "cannot be used"),
         ("a.ts", "@data\n1,2:3,4\n", "cannot be used"),
+        ("a.ts", UNEQUAL, "not all of one length"),
     ],
 )
 def test_bad_files_are_told_in_one_line(tmp_path, capsys, name, content, message):
@@ -166,6 +192,15 @@ def test_too_few_samples_are_refused_before_training(given, told, capsys):
         _cli.main(["made", f"--samples={given}"])
     assert error.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_training(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    arguments = ["made", "--out", str(tmp_path / "file" / "folder"), "--epochs", "1"]
+    assert _cli.main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert "fitted" not in told.out
 
 
 def test_one_class_has_no_accuracy(tmp_path, capsys):

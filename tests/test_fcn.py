@@ -101,6 +101,8 @@ def test_features_logits_probabilities_and_predictions_are_of_one_pass(classifie
         classifier.decision_function(X), logits[:, 1] - logits[:, 0], rtol=1e-4, atol=1e-4
     )
     probabilities = classifier.predict_proba(X)
+    np.testing.assert_allclose(np.exp(classifier.predict_log_proba(X)), probabilities)
+    assert np.isfinite(classifier.predict_log_proba(1e4 * X)).all()
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-12)
     best = classifier.classes_[probabilities.argmax(1)]
     assert np.array_equal(classifier.predict(X), best)

@@ -66,6 +66,14 @@ def test_pipeline_memory_caches_equal_fits(gunpoint, tmp_path):
     assert joblib.hash(pipeline()["tok"].fit(X)) == joblib.hash(pipeline()["tok"].fit(X))
 
 
+@pytest.mark.filterwarnings("error")
+def test_estimators_are_read_from_memory_maps(tmp_path, series):
+    tokenizer = pipeline()["tok"].fit(series)
+    joblib.dump(tokenizer, tmp_path / "tokenizer")
+    mapped = joblib.load(tmp_path / "tokenizer", mmap_mode="r")
+    assert np.array_equal(mapped.transform(series), tokenizer.transform(series))
+
+
 def test_frozen_tokenizer_is_not_fitted_again(gunpoint):
     X, y = gunpoint
     tokenizer = pipeline()["tok"].fit(X)

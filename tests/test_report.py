@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning
 from sklearn.neighbors import KNeighborsClassifier
@@ -296,6 +297,17 @@ def test_features_of_estimators_of_tables_and_series_of_one_point(generator):
     shown = EmbeddingDisplay.from_samples(TEST[0][:, :1], drawn[:, :1])
     np.testing.assert_allclose(np.ptp(shown.points[:80, 0]), np.ptp(TEST[0][:, 0]))
     assert not shown.points[:, 1].any()
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_displays_where_transformers_give_frames(method, container, generator):
+    made = generator.sample(9, random_state=0)
+    expected = EmbeddingDisplay.from_samples(TEST[0][:9], made, method=method).points
+    with config_context(transform_output=container):
+        shown = EmbeddingDisplay.from_samples(TEST[0][:9], made, method=method)
+        LatentDisplay.from_estimator(fitted("VQTokenizer"), *two_shapes(24), method=method)
+    assert np.array_equal(shown.points, expected)
 
 
 def test_displays_need_a_class_for_each_series(generator):

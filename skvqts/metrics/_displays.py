@@ -324,9 +324,11 @@ def _plane(features, method, rng, n_fitted=None):
     validate_choice("method", method, _METHODS)
     features = np.pad(features, ((0, 0), (0, max(0, 2 - features.shape[1]))))
     if method == "pca":
-        return PCA(2, random_state=random_seed(rng)).fit(features[:n_fitted]).transform(features)
+        pca = PCA(2, random_state=random_seed(rng)).set_output(transform="default")
+        return pca.fit(features[:n_fitted]).transform(features)
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, random_state=random_seed(rng)).fit_transform(features)
+    tsne = TSNE(perplexity=perplexity, random_state=random_seed(rng))
+    return tsne.set_output(transform="default").fit_transform(features)
 
 
 def _axes(ax):
