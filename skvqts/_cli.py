@@ -64,9 +64,7 @@ def _parser():
     parser.add_argument(
         "--tokenizer-only", action="store_true", help="no prior, nothing is generated"
     )
-    parser.add_argument(
-        "--epochs", type=int, help="of tokenizer and prior; default: what they need"
-    )
+    parser.add_argument("--epochs", type=int, help="of tokenizer and prior (default: as needed)")
     parser.add_argument("--seed", type=int, default=0, help="random_state (default: 0)")
     return parser
 

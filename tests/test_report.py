@@ -3,6 +3,7 @@
 import json
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -259,6 +260,12 @@ def test_bad_input_is_refused(generator):
 
 
 # ---- displays
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    yield
+    plt.close("all")
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
