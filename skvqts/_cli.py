@@ -17,8 +17,7 @@ from ._token_prior import few_tokens
 from ._tokenizer import VQTokenizer
 from .exceptions import DivergedError
 from .metrics import generation_report
-
-_LEAST = 4  # series that a report compares
+from .metrics._evaluation import LEAST_SERIES
 
 
 def main(arguments=None):
@@ -26,10 +25,10 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         data = load(options.data or _default_data(), options.label)
-        if not options.tokenizer_only and len(data.X_test) < _LEAST:
+        if not options.tokenizer_only and len(data.X_test) < LEAST_SERIES:
             raise ValueError(
                 f"{data.name} has {len(data.X_test)} test series; judging generated ones takes "
-                f"{_LEAST} at least. --tokenizer-only does without."
+                f"{LEAST_SERIES} at least. --tokenizer-only does without."
             )
         Path(options.out).mkdir(parents=True, exist_ok=True)
         _run(data, options)
@@ -70,8 +69,10 @@ def _parser():
 
 
 def _count(text):
-    if not text.isdigit() or int(text) < _LEAST:
-        raise argparse.ArgumentTypeError(f"must be a number of series, {_LEAST} at least: {text!r}")
+    if not text.isdigit() or int(text) < LEAST_SERIES:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of series, {LEAST_SERIES} at least: {text!r}"
+        )
     return int(text)
 
 

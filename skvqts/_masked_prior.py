@@ -395,7 +395,9 @@ class MaskedPriorGenerator(SeriesGenerator):
         validate_parameter_constraints({"window": [Whole(1)]}, {"window": window}, "anomaly_score")
         if window > n_timepoints:
             raise ValueError(f"window={window} is longer than the series, {n_timepoints} points.")
-        masks, covered = window_masks(window, *self._token_places(), n_timepoints)
+        tokenizer = self._tokenizer()
+        places = tokenizer.token_shape_, tokenizer.module_.strides
+        masks, covered = window_masks(window, *places, n_timepoints)
         nobody = self._given_classes(None, len(ids))
         hidden = [torch.from_numpy(mask) for mask in masks]
         losses = self._prior_reader().hidden_losses(ids, nobody, hidden)
@@ -408,16 +410,13 @@ class MaskedPriorGenerator(SeriesGenerator):
     def _imputed(self, series, known, classes, seed):
         rough = interpolated(series, known)
         tokenizer = self._tokenizer()
-        masks = tokens_at(~known.all(axis=1), *self._token_places())
+        places = tokenizer.token_shape_, tokenizer.module_.strides
+        masks = tokens_at(~known.all(axis=1), *places)
         ids = self._filled(tokenizer.encode(rough), masks, classes, seed)
         codec = tokenizer._codec()
         decoded = codec.scaler.inverse_like(codec.decode_scaled(ids), rough, known)
         filled = np.where(known, series, decoded + interpolated(series - decoded, known))
         return filled.reshape(len(filled), *self._series_shape)
-
-    def _token_places(self):
-        """Rows and columns of the tokens of each band, and the time points of a column."""
-        return self._tokens["grid"], self._tokenizer().module_.strides
 
     def _exact(self, ids, classes):
         if self.order != "low_discrepancy" or self.temperature == 0:

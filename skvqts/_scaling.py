@@ -99,13 +99,11 @@ def _moments(X, axis, eps=_EPS):
 
 def _deviation(X, axis, mean):
     """Standard deviation over one or several axes, in blocks of rows."""
-    blocks = list(_blocks(X))
-    if len(blocks) == 1:
-        return X.std(axis, keepdims=True, dtype=np.float64)
-    if 0 not in np.atleast_1d(axis):
-        return np.concatenate([X[b].std(axis, keepdims=True, dtype=np.float64) for b in blocks])
-    squares = sum(np.square(X[b] - mean).sum(axis, keepdims=True) for b in blocks)
-    return np.sqrt(squares / (X.size / mean.size))
+    if 0 in np.atleast_1d(axis):
+        squares = sum(np.square(X[b] - mean).sum(axis, keepdims=True) for b in _blocks(X))
+        return np.sqrt(squares / (X.size / mean.size))
+    of_blocks = [X[b].std(axis, keepdims=True, dtype=np.float64) for b in _blocks(X)]
+    return np.concatenate(of_blocks)
 
 
 def _blocks(X):

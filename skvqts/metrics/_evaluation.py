@@ -30,7 +30,8 @@ from ._validation import (
     validate_whole,
 )
 
-_FEW = 5  # series of a class
+LEAST_SERIES = 4  # test or generated, that are compared
+_FEW = 5  # of a class
 _SHIFT = 0.01  # p-value of equal class frequencies
 _FOLDS = 5
 _OF_FEATURES = {
@@ -137,9 +138,9 @@ class _Real:
             raise ValueError("Only one of y_train and y_test is given: give both, or neither.")
         if self.y_train is not None:
             validate_one_kind(self.y_train, self.y_test, ("y_train", "y_test"))
-        validate_whole("max_samples", max_samples, 4, 10**9)
+        validate_whole("max_samples", max_samples, LEAST_SERIES, 10**9)
         self.compared = self.test[_picks(len(self.test), max_samples, rng)]
-        if len(self.compared) < 4:
+        if len(self.compared) < LEAST_SERIES:
             raise ValueError(f"X_test has {len(self.compared)} series; at least four are needed.")
         self.as_given = partial(as_given, n_dims=np.ndim(X_test))
 
@@ -164,7 +165,7 @@ class _Generated:
         if hasattr(generator, "sample") and not hasattr(generator, "__array__"):  # no DataFrame
             self.generator = generator
             if n_samples is not None:
-                validate_whole("n_samples", n_samples, 4, 10**9)
+                validate_whole("n_samples", n_samples, LEAST_SERIES, 10**9)
                 n = min(n, n_samples)
             X = generator.sample(n, random_state=self.seed)
         elif isinstance(generator, (tuple, list)) and len(generator) == 2:
@@ -173,7 +174,7 @@ class _Generated:
                 X, self.y = validate_labelled(X, self.y, "gen")
             if self.y is not None and real.y_train is not None:
                 validate_one_kind(self.y, real.y_train, ("y_gen", "y_train"))
-        self.X = validate_panel(X, "generated series", 4)
+        self.X = validate_panel(X, "generated series", LEAST_SERIES)
         if self.X.shape[1:] != real.test.shape[1:]:
             raise ValueError(
                 f"Generated and real series must have one shape, got {self.X.shape[1:]} and "
