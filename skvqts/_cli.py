@@ -15,6 +15,7 @@ from ._files import BUNDLED, load
 from ._masked_prior import MaskedPriorGenerator
 from ._token_prior import few_tokens
 from ._tokenizer import VQTokenizer
+from ._version import __version__
 from .exceptions import DivergedError
 from .metrics import generation_report
 from .metrics._evaluation import LEAST_SERIES
@@ -56,24 +57,36 @@ def _parser():
     )
     parser.add_argument("--label", metavar="COLUMN", help="label column of a .csv, name or index")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the picture goes")
-    parser.add_argument("--codes", type=int, help="codebook size (default: 32, or 128 of many)")
     parser.add_argument(
-        "--samples", type=_count, default=500, metavar="N", help="series to generate, 4 at least"
+        "--codes", type=_whole(1), help="codebook size (default: 32, or 128 of many)"
+    )
+    parser.add_argument(
+        "--samples",
+        type=_whole(LEAST_SERIES),
+        default=500,
+        metavar="N",
+        help=f"series to generate, {LEAST_SERIES} at least",
     )
     parser.add_argument(
         "--tokenizer-only", action="store_true", help="no prior, nothing is generated"
     )
-    parser.add_argument("--epochs", type=int, help="of tokenizer and prior (default: as needed)")
-    parser.add_argument("--seed", type=int, default=0, help="random_state (default: 0)")
+    parser.add_argument(
+        "--epochs", type=_whole(1), help="of tokenizer and prior (default: as needed)"
+    )
+    parser.add_argument("--seed", type=_whole(0), default=0, help="random_state (default: 0)")
+    parser.add_argument("--version", action="version", version=f"skvqts {__version__}")
     return parser
 
 
-def _count(text):
-    if not text.isdigit() or int(text) < LEAST_SERIES:
-        raise argparse.ArgumentTypeError(
-            f"must be a number of series, {LEAST_SERIES} at least: {text!r}"
-        )
-    return int(text)
+def _whole(least):
+    """A reader of whole numbers of `least` at least."""
+
+    def read(text):
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number, {least} at least: {text!r}")
+        return int(text)
+
+    return read
 
 
 def _default_data():

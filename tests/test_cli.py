@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import skvqts
 from skvqts import _cli
 from skvqts._files import load
 
@@ -185,13 +186,30 @@ def test_parts_that_do_not_fit_are_told_before_training(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [("3", "4 at least: '3'"), ("x", "4 at least: 'x'"), ("-5", "4 at least")]
+    ("given", "told"),
+    [
+        ("--samples=3", "4 at least: '3'"),
+        ("--samples=x", "4 at least: 'x'"),
+        ("--samples=-5", "4 at least"),
+        ("--codes=0", "1 at least: '0'"),
+        ("--epochs=0", "1 at least: '0'"),
+        ("--epochs=1.5", "1 at least: '1.5'"),
+        ("--seed=-1", "0 at least: '-1'"),
+        ("--seed=²", "0 at least: '²'"),
+    ],
 )
-def test_too_few_samples_are_refused_before_training(given, told, capsys):
+def test_numbers_that_make_no_sense_are_refused_before_training(given, told, capsys):
     with pytest.raises(SystemExit) as error:
-        _cli.main(["made", f"--samples={given}"])
+        _cli.main(["made", given])
     assert error.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        _cli.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"skvqts {skvqts.__version__}\n"
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_training(tmp_path, capsys):
