@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,11 +59,11 @@ def _parser():
     parser.add_argument("--label", metavar="COLUMN", help="label column of a .csv, name or index")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the picture goes")
     parser.add_argument(
-        "--codes", type=_whole(1), help="codebook size (default: 32, or 128 of many)"
+        "--codes", type=partial(_whole, 1), help="codebook size (default: 32, or 128 of many)"
     )
     parser.add_argument(
         "--samples",
-        type=_whole(LEAST_SERIES),
+        type=partial(_whole, LEAST_SERIES),
         default=500,
         metavar="N",
         help=f"series to generate, {LEAST_SERIES} at least",
@@ -71,22 +72,19 @@ def _parser():
         "--tokenizer-only", action="store_true", help="no prior, nothing is generated"
     )
     parser.add_argument(
-        "--epochs", type=_whole(1), help="of tokenizer and prior (default: as needed)"
+        "--epochs", type=partial(_whole, 1), help="of tokenizer and prior (default: as needed)"
     )
-    parser.add_argument("--seed", type=_whole(0), default=0, help="random_state (default: 0)")
+    parser.add_argument(
+        "--seed", type=partial(_whole, 0), default=0, help="random_state (default: 0)"
+    )
     parser.add_argument("--version", action="version", version=f"skvqts {__version__}")
     return parser
 
 
-def _whole(least):
-    """A reader of whole numbers of `least` at least."""
-
-    def read(text):
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number, {least} at least: {text!r}")
-        return int(text)
-
-    return read
+def _whole(least, text):
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number, {least} at least: {text!r}")
+    return int(text)
 
 
 def _default_data():
