@@ -17,14 +17,14 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
+from skvqts._generation.generator.prior_training import PriorTask
+from skvqts._generation.generator.sampling import PriorReader
 
 from benchmarks.cells import table
 from benchmarks.speed import medians
-from skvqts._decoding import Decoding
+from skvqts._generation.decoding import Decoding
 from skvqts._nn.initialise import build
 from skvqts._nn.prior import Prior
-from skvqts._prior_reader import PriorReader
-from skvqts._prior_training import PriorTask
 
 GRID, CODES, WIDTH, LAYERS, HEADS, HEAD_DIM, BATCH = ((1, 8), (1, 32)), 1024, 256, 4, 2, 64, 256
 SAMPLED, STEPS = 256, 10

@@ -1,11 +1,11 @@
 """Scikit-learn-compatible discrete representation learning and generation of time series."""
 
 from . import augmentation, metrics, objectives
-from ._autoregressive_prior import AutoregressivePriorGenerator
-from ._classifier import FCNClassifier
-from ._extractor import SSLFeatureExtractor
-from ._fine_tuning import FineTunedClassifier
-from ._masked_prior import MaskedPriorGenerator
+from ._fcn_classifier import FCNClassifier
+from ._features import SSLFeatureExtractor
+from ._fine_tuned_classifier import FineTunedClassifier
+from ._generation.autoregressive import AutoregressivePriorGenerator
+from ._generation.masked import MaskedPriorGenerator
 from ._random_convolutions import RandomConvolutionExtractor
 from ._tokenizer import VQTokenizer
 from ._version import __version__

@@ -13,14 +13,14 @@ from sklearn.base import (
 )
 from sklearn.utils._param_validation import StrOptions
 
+from ._fitting.progress import CallbackSupportMixin, Progress, with_callbacks
+from ._fitting.runtime import computing, default_n_threads, load_the_rest_of_torch
+from ._fitting.scaling import SeriesScaler
+from ._fitting.state import TorchStateMixin, unchanged_on_failure
+from ._fitting.training import TrainingPlan, train
+from ._fitting.validation import Decimal, Whole, generator_from, resolve_device, validate_series
 from ._nn.initialise import build
 from ._nn.vqvae import FRONT_ENDS, front_end_size
-from ._progress import CallbackSupportMixin, Progress, with_callbacks
-from ._runtime import computing, default_n_threads, load_the_rest_of_torch
-from ._scaling import SeriesScaler
-from ._state import TorchStateMixin, unchanged_on_failure
-from ._training import TrainingPlan, train
-from ._validation import Decimal, Whole, generator_from, resolve_device, validate_series
 from .exceptions import warn_user
 
 _SIZE = ("width", "latent_dim", "n_blocks", "downsampled_width")  # parameters of an encoder

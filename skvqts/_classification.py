@@ -6,9 +6,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import SeriesEstimator, Task, held_out_by_class
-from ._codec import Reader
+from ._fitting.reading import Reader
+from ._fitting.validation import validate_labels, validate_series
 from ._nn.classifier import cross_entropy
-from ._validation import validate_labels, validate_series
 
 _LEAST_HELD_OUT = 10
 

@@ -12,13 +12,13 @@ from sklearn.base import (
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._codec import Reader
+from ._fitting.reading import Reader
+from ._fitting.runtime import computing, default_n_threads
+from ._fitting.scaling import ColumnScaler, SeriesScaler
+from ._fitting.state import TorchStateMixin, unchanged_on_failure
+from ._fitting.validation import Whole, generator_from, resolve_device, validate_series
 from ._nn.initialise import build
 from ._nn.random_convolutions import RandomConvolutions
-from ._runtime import computing, default_n_threads
-from ._scaling import ColumnScaler, SeriesScaler
-from ._state import TorchStateMixin, unchanged_on_failure
-from ._validation import Whole, generator_from, resolve_device, validate_series
 
 
 class RandomConvolutionExtractor(

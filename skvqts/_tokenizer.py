@@ -9,13 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._base import SeriesTransformer, Task
-from ._codec import OUTPUTS, Codec
-from ._nn.branches import View
-from ._nn.layers import kept_statistics
-from ._nn.vqvae import make_encoders, make_vqvae
-from ._scaling import ColumnScaler
-from ._self_supervision import SelfSupervision
-from ._validation import (
+from ._fitting.reading import OUTPUTS, Codec
+from ._fitting.scaling import ColumnScaler
+from ._fitting.validation import (
     Decimal,
     Whole,
     validate_one_hot,
@@ -23,6 +19,10 @@ from ._validation import (
     validate_series,
     validate_tokens,
 )
+from ._nn.branches import View
+from ._nn.layers import kept_statistics
+from ._nn.vqvae import make_encoders, make_vqvae
+from ._self_supervision import SelfSupervision
 from .augmentation import PRESETS, Augmentation
 from .exceptions import NotInvertibleError, warn_user
 from .functional import codebook as cb

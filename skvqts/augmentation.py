@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_array
 from sklearn.utils.metaestimators import _BaseComposition
 
-from ._validation import Decimal, Whole, as_array_like, generator_from
+from ._fitting.validation import Decimal, Whole, as_array_like, generator_from
 from .functional import augmentations as views
 
 _SHARE = [Decimal(0, 1, closed="both")]

@@ -10,9 +10,9 @@ from functools import partial
 
 from sklearn.base import BaseEstimator, clone
 
+from ._fitting.validation import Decimal, Whole
 from ._nn import branches
 from ._nn.projector import Projector
-from ._validation import Decimal, Whole
 from .functional import objectives as losses
 
 _WEIGHT = [Decimal(0)]

@@ -17,7 +17,7 @@ import torch
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-from skvqts._progress import Progress
+from skvqts._fitting.progress import Progress
 
 from . import tally
 

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from skvqts._cli.main.files import load
 
 import skvqts
-from skvqts import _cli
-from skvqts._files import load
+from skvqts._cli import main as _cli
 
 from .conftest import two_shapes
 

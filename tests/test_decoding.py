@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skvqts._decoding import Decoding, fill, replay
+from skvqts._generation.decoding import Decoding, fill, replay
 from skvqts.functional.decoding import confidence, draw_tokens, low_discrepancy_order
 from skvqts.functional.masking import SCHEDULES, masked_counts
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skvqts._gaps import tokens_at, window_masks
+from skvqts._generation.gaps import tokens_at, window_masks
 from skvqts._nn.initialise import build
 from skvqts._nn.vqvae import front_end_size, make_decoder, make_encoder
 

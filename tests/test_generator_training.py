@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
+from skvqts._generation.generator.prior_training import PriorTask
 
 from skvqts import (
     DivergedError,
@@ -20,10 +21,9 @@ from skvqts import (
     RandomConvolutionExtractor,
     VQTokenizer,
 )
-from skvqts import _token_prior as token_prior
+from skvqts._fitting.progress import Progress
+from skvqts._generation.generator import stages as token_prior
 from skvqts._nn.prior import Dropout
-from skvqts._prior_training import PriorTask
-from skvqts._progress import Progress
 from skvqts.metrics import frechet_distance, generation_report, get_scorer
 
 from .conftest import two_shapes

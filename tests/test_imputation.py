@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skvqts._scaling import SeriesScaler
+from skvqts._fitting.scaling import SeriesScaler
 
 from .conftest import two_shapes
 from .learned import bumps, of_bumps, of_sines, sines

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from skvqts import _scaling
-from skvqts._scaling import SeriesScaler
+from skvqts._fitting import scaling as _scaling
+from skvqts._fitting.scaling import SeriesScaler
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from skvqts._training import TrainingPlan, learning_rate_factor, train
+from skvqts._fitting.training import TrainingPlan, learning_rate_factor, train
 from skvqts.exceptions import DivergedError
 
 

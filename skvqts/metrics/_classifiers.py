@@ -10,8 +10,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import check_random_state
 
+from .._fitting.validation import random_seed
 from .._random_convolutions import RandomConvolutionExtractor
-from .._validation import random_seed
 from ..exceptions import FidelityWarning, warn_user
 from ._validation import (
     as_given,

@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
-from .._validation import checked_labels, random_seed
+from .._fitting.validation import checked_labels, random_seed
 from ._validation import as_given, validate_choice, validate_two_panels
 
 _METHODS = ("pca", "tsne")

@@ -10,9 +10,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._classifier import FCNClassifier
+from .._fcn_classifier import FCNClassifier
+from .._fitting.validation import random_seed
 from .._random_convolutions import RandomConvolutionExtractor
-from .._validation import random_seed
 from ._classifiers import correct_after_training, told_apart
 from ._frechet import distance_of_samples
 from ._inception import score_of_rows

@@ -11,9 +11,9 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .._classifier import FCNClassifier
+from .._fcn_classifier import FCNClassifier
+from .._fitting.validation import as_array_like, random_seed
 from .._random_convolutions import RandomConvolutionExtractor
-from .._validation import as_array_like, random_seed
 from ._classifiers import classification_accuracy_score
 from ._frechet import distance_of_samples, frechet_distance
 from ._inception import inception_score

@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
-from .._validation import as_array_like, checked_labels
+from .._fitting.validation import as_array_like, checked_labels
 
 _US = "skvqts.metrics"
 _LARGEST = 1e150

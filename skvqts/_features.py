@@ -8,14 +8,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._base import SeriesTransformer, Task
-from ._codec import ENCODER_OUTPUTS, EncoderReader
+from ._fitting.reading import ENCODER_OUTPUTS, EncoderReader
+from ._fitting.scaling import ColumnScaler
+from ._fitting.validation import Whole, validate_series
 from ._nn.branches import View
 from ._nn.initialise import build
 from ._nn.layers import estimate_statistics
 from ._nn.vqvae import make_decoder, make_encoder
-from ._scaling import ColumnScaler
 from ._self_supervision import SelfSupervision
-from ._validation import Whole, validate_series
 from .augmentation import PRESETS, Augmentation
 from .exceptions import CollapseWarning, warn_user
 from .functional.collapse import effective_rank, has_collapsed, relative_std

@@ -5,15 +5,15 @@ from scipy.special import logsumexp
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from ._prior_reader import PriorReader, row_stream
-from ._token_prior import TokenPrior
-from ._validation import (
+from .._fitting.validation import (
     Decimal,
     checked_labels,
     random_seed,
     validate_n_samples,
     validate_series,
 )
+from .sampling import PriorReader, row_stream
+from .stages import TokenPrior
 
 
 class SeriesGenerator(TokenPrior):

@@ -8,12 +8,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import StrOptions
 
 from ._classification import ClassificationTask, SeriesClassifier
-from ._extractor import SSLFeatureExtractor
-from ._nested import fitted_inside, seeded_clone
+from ._features import SSLFeatureExtractor
+from ._fitting.nested import fitted_inside, seeded_clone
+from ._fitting.validation import Decimal
 from ._nn.classifier import make_classifier
 from ._nn.initialise import build
 from ._tokenizer import VQTokenizer
-from ._validation import Decimal
 
 _PART = 64  # series that are encoded at a time
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default transformer

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 
-from ._validation import checked_labels
-from .metrics._validation import validate_one_kind
+from .._fitting.validation import checked_labels
+from ..metrics._validation import validate_one_kind
 
 _NO_NAMES = ("", "Unnamed: 0")
 BUNDLED = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf", "BasicMotions")

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ._base import Task
-from ._nn.prior import dropping
-from .functional.masking import (
+from .._base import Task
+from .._nn.prior import dropping
+from ..functional.masking import (
     draw_counts,
     draw_masks,
     masked_cross_entropy,

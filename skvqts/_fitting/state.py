@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
-from ._nn.initialise import allocate
-from ._validation import resolve_device
-from ._version import __version__
-from .exceptions import VersionWarning
+from .._nn.initialise import allocate
+from .._version import __version__
+from ..exceptions import VersionWarning
+from .validation import resolve_device
 
 
 class TorchStateMixin:

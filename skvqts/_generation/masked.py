@@ -7,12 +7,12 @@ import torch
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from ._decoding import Decoding
-from ._gaps import interpolated, tokens_at, window_masks
-from ._generation import SeriesGenerator
-from ._validation import Decimal, Whole, validate_series
-from .functional.decoding import ORDERS, low_discrepancy_order
-from .functional.masking import SCHEDULES, stratified_masks
+from .._fitting.validation import Decimal, Whole, validate_series
+from ..functional.decoding import ORDERS, low_discrepancy_order
+from ..functional.masking import SCHEDULES, stratified_masks
+from .decoding import Decoding
+from .gaps import interpolated, tokens_at, window_masks
+from .generator import SeriesGenerator
 
 
 class MaskedPriorGenerator(SeriesGenerator):

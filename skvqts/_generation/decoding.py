@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .functional.decoding import confidence, draw_tokens
-from .functional.masking import masked_counts, ranks
+from ..functional.decoding import confidence, draw_tokens
+from ..functional.masking import masked_counts, ranks
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import torch
 
-from ._decoding import Decoding
-from ._generation import SeriesGenerator
+from .decoding import Decoding
+from .generator import SeriesGenerator
 
 
 class AutoregressivePriorGenerator(SeriesGenerator):

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ._nn.layers import recorded
-from ._runtime import chunk_size, computing, in_chunks
-from .functional import readout
+from .._nn.layers import recorded
+from ..functional import readout
+from .runtime import chunk_size, computing, in_chunks
 
 POOLING = {"statistics": ("mean", "std", "variation"), "levels": (1, 4)}
 ACTIVATION_POOLING = {

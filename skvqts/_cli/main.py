@@ -12,14 +12,14 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from ._files import BUNDLED, load
-from ._masked_prior import MaskedPriorGenerator
-from ._token_prior import few_tokens
-from ._tokenizer import VQTokenizer
-from ._version import __version__
-from .exceptions import DivergedError
-from .metrics import generation_report
-from .metrics._evaluation import LEAST_SERIES
+from .._generation.masked import MaskedPriorGenerator
+from .._generation.stages import few_tokens
+from .._tokenizer import VQTokenizer
+from .._version import __version__
+from ..exceptions import DivergedError
+from ..metrics import generation_report
+from ..metrics._evaluation import LEAST_SERIES
+from .files import BUNDLED, load
 
 
 def main(arguments=None):
@@ -164,8 +164,8 @@ def _save(draw, options, data, *drawn, title):
     if not find_spec("matplotlib"):
         print("matplotlib is not installed (pip install 'skvqts[plot]'): no picture.")
         return
-    from . import _figures
+    from . import figures
 
     path = Path(options.out) / f"skvqts_{data.name}_{draw.removeprefix('draw_')}.png"
-    getattr(_figures, draw)(*drawn, title=title).savefig(path, dpi=150)
+    getattr(figures, draw)(*drawn, title=title).savefig(path, dpi=150)
     print(f"picture: {path}", flush=True)

@@ -8,13 +8,13 @@ from sklearn.base import _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import StrOptions
 
-from ._base import SeriesEstimator, held_out_by_class
-from ._nested import fitted_inside, seeded_clone
-from ._nn.initialise import build
-from ._nn.prior import Prior
-from ._prior_training import PriorTask, judged, repeated
-from ._tokenizer import VQTokenizer
-from ._validation import Decimal, Whole, validate_labels
+from .._base import SeriesEstimator, held_out_by_class
+from .._fitting.nested import fitted_inside, seeded_clone
+from .._fitting.validation import Decimal, Whole, validate_labels
+from .._nn.initialise import build
+from .._nn.prior import Prior
+from .._tokenizer import VQTokenizer
+from .prior_training import PriorTask, judged, repeated
 
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
 _LEAST_STEPS = 800  # of a prior with max_epochs="auto"

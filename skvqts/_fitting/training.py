@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .exceptions import DivergedError
+from ..exceptions import DivergedError
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 _DIVERGED = 1e4  # times the loss of the first batch

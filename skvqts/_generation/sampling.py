@@ -4,9 +4,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ._decoding import fill, replay
-from ._runtime import computing, in_chunks
-from .functional.masking import likelihood_bound
+from .._fitting.runtime import computing, in_chunks
+from ..functional.masking import likelihood_bound
+from .decoding import fill, replay
 
 _CHUNK_TOKENS = 2**10
 _MAX_ROWS = 32

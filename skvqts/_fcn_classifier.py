@@ -6,10 +6,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
 from ._classification import ClassificationTask, SeriesClassifier
+from ._fitting.scaling import SeriesScaler
+from ._fitting.validation import Whole
 from ._nn.fcn import FCN
 from ._nn.initialise import build
-from ._scaling import SeriesScaler
-from ._validation import Whole
 
 
 class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesClassifier):

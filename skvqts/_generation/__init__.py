@@ -1,0 +1,1 @@
+"""Generators of series: two stages, sampling, gaps."""
