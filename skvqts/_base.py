@@ -9,16 +9,22 @@ from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    _fit_context,
 )
-from sklearn.utils._param_validation import StrOptions
 
 from ._fitting.progress import CallbackSupportMixin, Progress, with_callbacks
 from ._fitting.runtime import computing, default_n_threads, load_the_rest_of_torch
 from ._fitting.scaling import SeriesScaler
 from ._fitting.state import TorchStateMixin, unchanged_on_failure
 from ._fitting.training import TrainingPlan, train
-from ._fitting.validation import Decimal, Whole, generator_from, resolve_device, validate_series
+from ._fitting.validation import (
+    IntegerInterval,
+    RealInterval,
+    StrOptions,
+    _fit_context,
+    generator_from,
+    resolve_device,
+    validate_series,
+)
 from ._nn.initialise import build
 from ._nn.vqvae import FRONT_ENDS, front_end_size
 from .exceptions import warn_user
@@ -38,18 +44,18 @@ class SeriesEstimator(TorchStateMixin, CallbackSupportMixin, BaseEstimator):
     _auto_steps, _auto_epochs = 600, 8  # max_epochs="auto" makes at least so many of both
 
     _parameter_constraints = {
-        "batch_size": [Whole(1)],
-        "max_epochs": [Whole(1), StrOptions({"auto"})],
-        "learning_rate": [Decimal(0, closed="neither")],
-        "weight_decay": [Decimal(0)],
+        "batch_size": [IntegerInterval(1)],
+        "max_epochs": [IntegerInterval(1), StrOptions({"auto"})],
+        "learning_rate": [RealInterval(0, closed="neither")],
+        "weight_decay": [RealInterval(0)],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Decimal(0, 1, closed="neither")],
-        "n_iter_no_change": [Whole(1)],
-        "tol": [Decimal(0)],
+        "validation_fraction": [RealInterval(0, 1, closed="neither")],
+        "n_iter_no_change": [IntegerInterval(1)],
+        "tol": [RealInterval(0)],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
-        "n_threads": [Whole(1), None],
-        "verbose": [Whole(0), "boolean"],
+        "n_threads": [IntegerInterval(1), None],
+        "verbose": [IntegerInterval(0), "boolean"],
         "random_state": ["random_state"],
     }
 
@@ -212,10 +218,10 @@ class SeriesTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Serie
     _parameter_constraints = {
         **SeriesEstimator._parameter_constraints,
         "frontend": [StrOptions(set(FRONT_ENDS))],
-        "width": [Whole(1)],
-        "latent_dim": [Whole(1), StrOptions({"auto"})],
-        "n_blocks": [Whole(0), StrOptions({"auto"})],
-        "downsampled_width": [Whole(1), StrOptions({"auto"})],
+        "width": [IntegerInterval(1)],
+        "latent_dim": [IntegerInterval(1), StrOptions({"auto"})],
+        "n_blocks": [IntegerInterval(0), StrOptions({"auto"})],
+        "downsampled_width": [IntegerInterval(1), StrOptions({"auto"})],
         "scaling": [StrOptions({"train", "series"})],
         "warm_start": ["boolean"],
     }

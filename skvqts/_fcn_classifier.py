@@ -3,11 +3,10 @@
 from functools import partial
 
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._param_validation import StrOptions
 
 from ._classification import ClassificationTask, SeriesClassifier
 from ._fitting.scaling import SeriesScaler
-from ._fitting.validation import Whole
+from ._fitting.validation import IntegerInterval, StrOptions
 from ._nn.fcn import FCN
 from ._nn.initialise import build
 
@@ -120,7 +119,7 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
 
     _parameter_constraints = {
         **SeriesClassifier._parameter_constraints,
-        "width": [Whole(1)],
+        "width": [IntegerInterval(1)],
         "scaling": [StrOptions({"train", "series"})],
     }
 

@@ -3,14 +3,13 @@
 from functools import partial
 
 import torch
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._base import SeriesTransformer, Task
 from ._fitting.reading import ENCODER_OUTPUTS, EncoderReader
 from ._fitting.scaling import ColumnScaler
-from ._fitting.validation import Whole, validate_series
+from ._fitting.validation import IntegerInterval, StrOptions, validate_series
 from ._nn.branches import View
 from ._nn.initialise import build
 from ._nn.layers import estimate_statistics
@@ -175,7 +174,7 @@ class SSLFeatureExtractor(SeriesTransformer):
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "augmentation": [StrOptions(set(PRESETS)), Augmentation],
         "output": [StrOptions(set(ENCODER_OUTPUTS))],
-        "batch_size": [Whole(2)],
+        "batch_size": [IntegerInterval(2)],
     }
 
     def __init__(

@@ -5,12 +5,11 @@ from functools import partial
 
 import torch
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._param_validation import StrOptions
 
 from ._classification import ClassificationTask, SeriesClassifier
 from ._features import SSLFeatureExtractor
 from ._fitting.nested import fitted_inside, seeded_clone
-from ._fitting.validation import Decimal
+from ._fitting.validation import RealInterval, StrOptions
 from ._nn.classifier import make_classifier
 from ._nn.initialise import build
 from ._tokenizer import VQTokenizer
@@ -135,7 +134,7 @@ class FineTunedClassifier(SeriesClassifier):
         "pretrained": [SSLFeatureExtractor, VQTokenizer, FrozenEstimator, None],
         "start": [StrOptions({"pretrained", "random"})],
         "train_encoder": ["boolean"],
-        "encoder_rate": [Decimal(0, closed="neither"), StrOptions({"auto"})],
+        "encoder_rate": [RealInterval(0, closed="neither"), StrOptions({"auto"})],
     }
 
     def __init__(

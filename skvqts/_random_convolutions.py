@@ -7,16 +7,21 @@ from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    _fit_context,
 )
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._fitting.reading import Reader
 from ._fitting.runtime import computing, default_n_threads
 from ._fitting.scaling import ColumnScaler, SeriesScaler
 from ._fitting.state import TorchStateMixin, unchanged_on_failure
-from ._fitting.validation import Whole, generator_from, resolve_device, validate_series
+from ._fitting.validation import (
+    IntegerInterval,
+    StrOptions,
+    _fit_context,
+    generator_from,
+    resolve_device,
+    validate_series,
+)
 from ._nn.initialise import build
 from ._nn.random_convolutions import RandomConvolutions
 
@@ -85,10 +90,10 @@ class RandomConvolutionExtractor(
     """
 
     _parameter_constraints = {
-        "n_kernels": [Whole(1)],
+        "n_kernels": [IntegerInterval(1)],
         "scaling": [StrOptions({"train", "series"})],
         "device": [str, torch.device],
-        "n_threads": [Whole(1), None],
+        "n_threads": [IntegerInterval(1), None],
         "random_state": ["random_state"],
     }
 

@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -12,8 +11,9 @@ from ._base import SeriesTransformer, Task
 from ._fitting.reading import OUTPUTS, Codec
 from ._fitting.scaling import ColumnScaler
 from ._fitting.validation import (
-    Decimal,
-    Whole,
+    IntegerInterval,
+    RealInterval,
+    StrOptions,
     validate_one_hot,
     validate_read_out,
     validate_series,
@@ -242,21 +242,21 @@ class VQTokenizer(SeriesTransformer):
 
     _parameter_constraints = {
         **SeriesTransformer._parameter_constraints,
-        "codebook_size": [Whole(1)],
+        "codebook_size": [IntegerInterval(1)],
         "output": [StrOptions(set(OUTPUTS))],
-        "n_bands": [Whole(1, 2, closed="both")],
-        "code_dim": [Whole(1), None],
+        "n_bands": [IntegerInterval(1, 2, closed="both")],
+        "code_dim": [IntegerInterval(1), None],
         "normalize_codes": ["boolean"],
         "codebook_update": [StrOptions({"ema", "gradient"})],
         "codebook_init": [StrOptions({"kmeans", "normal"})],
-        "ema_decay": [Decimal(0, 1, closed="both")],
-        "revival_threshold": [Decimal(0, 1)],
-        "commitment_weight": [Decimal(0)],
-        "orthogonal_weight": [Decimal(0)],
+        "ema_decay": [RealInterval(0, 1, closed="both")],
+        "revival_threshold": [RealInterval(0, 1)],
+        "commitment_weight": [RealInterval(0)],
+        "orthogonal_weight": [RealInterval(0)],
         "ssl": [StrOptions(set(OBJECTIVES)), Objective, None],
         "ssl_view": [StrOptions({"quantized", "continuous", "augmented"})],
         "augmentation": [StrOptions(set(PRESETS)), Augmentation],
-        "augmented_weight": [Decimal(0)],
+        "augmented_weight": [RealInterval(0)],
     }
 
     def __init__(
@@ -409,7 +409,7 @@ class VQTokenizer(SeriesTransformer):
         Parameters
         ----------
         tokens : array-like of shape (n, n_tokens)
-            Whole numbers in ``[0, codebook_size)``, for those of the high of two bands in
+            IntegerInterval numbers in ``[0, codebook_size)``, for those of the high of two bands in
             ``[codebook_size, 2 * codebook_size)``.
 
         Returns

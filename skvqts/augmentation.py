@@ -10,13 +10,18 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_array
-from sklearn.utils.metaestimators import _BaseComposition
 
-from ._fitting.validation import Decimal, Whole, as_array_like, generator_from
+from ._fitting.validation import (
+    IntegerInterval,
+    RealInterval,
+    _BaseComposition,
+    as_array_like,
+    generator_from,
+)
 from .functional import augmentations as views
 
-_SHARE = [Decimal(0, 1, closed="both")]
-_SIZE = [Decimal(0)]
+_SHARE = [RealInterval(0, 1, closed="both")]
+_SIZE = [RealInterval(0)]
 
 
 class Augmentation(BaseEstimator):
@@ -107,7 +112,7 @@ class MagnitudeWarp(_Function):
         Standard deviation of the curve at its knots.
     """
 
-    _parameter_constraints = {"n_knots": [Whole(0)], "scale": _SIZE}
+    _parameter_constraints = {"n_knots": [IntegerInterval(0)], "scale": _SIZE}
     _function = staticmethod(views.magnitude_warp)
 
     def __init__(self, n_knots=4, scale=0.2):
@@ -158,7 +163,7 @@ class TimeMask(_Function):
         Time points of a block.
     """
 
-    _parameter_constraints = {"ratio": _SHARE, "block": [Whole(1)]}
+    _parameter_constraints = {"ratio": _SHARE, "block": [IntegerInterval(1)]}
     _function = staticmethod(views.time_mask)
 
     def __init__(self, ratio=0.2, block=8):
@@ -175,7 +180,7 @@ class SliceAndShuffle(_Function):
         Number of parts, some of which can be empty.
     """
 
-    _parameter_constraints = {"n_segments": [Whole(1)]}
+    _parameter_constraints = {"n_segments": [IntegerInterval(1)]}
     _function = staticmethod(views.slice_and_shuffle)
 
     def __init__(self, n_segments=4):
@@ -229,7 +234,7 @@ class PhaseShift(_Function):
         Largest angle in radians.
     """
 
-    _parameter_constraints = {"n_fft": [Whole(4)], "limit": _SIZE}
+    _parameter_constraints = {"n_fft": [IntegerInterval(4)], "limit": _SIZE}
     _function = staticmethod(views.phase_shift)
 
     def __init__(self, n_fft=32, limit=math.pi / 4):
@@ -248,7 +253,7 @@ class BandDropout(_Function):
         Of each band.
     """
 
-    _parameter_constraints = {"n_fft": [Whole(4)], "probability": _SHARE}
+    _parameter_constraints = {"n_fft": [IntegerInterval(4)], "probability": _SHARE}
     _function = staticmethod(views.band_dropout)
 
     def __init__(self, n_fft=32, probability=0.1):

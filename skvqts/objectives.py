@@ -10,15 +10,15 @@ from functools import partial
 
 from sklearn.base import BaseEstimator, clone
 
-from ._fitting.validation import Decimal, Whole
+from ._fitting.validation import IntegerInterval, RealInterval
 from ._nn import branches
 from ._nn.projector import Projector
 from .functional import objectives as losses
 
-_WEIGHT = [Decimal(0)]
-_POSITIVE = [Decimal(0, closed="neither")]
-_SHARE = [Decimal(0, 1, closed="both")]
-_PROJECTOR = {"projector_width": [Whole(1)], "weight": _WEIGHT}
+_WEIGHT = [RealInterval(0)]
+_POSITIVE = [RealInterval(0, closed="neither")]
+_SHARE = [RealInterval(0, 1, closed="both")]
+_PROJECTOR = {"projector_width": [IntegerInterval(1)], "weight": _WEIGHT}
 
 
 class Objective(BaseEstimator):
@@ -228,7 +228,7 @@ class MoCo(Objective):
 
     _parameter_constraints = {
         "temperature": _POSITIVE,
-        "queue_size": [Whole(1)],
+        "queue_size": [IntegerInterval(1)],
         "momentum": _SHARE,
     } | _PROJECTOR
 
@@ -288,8 +288,8 @@ class MaskedModelling(Objective):
 
     hides = True
     _parameter_constraints = {
-        "ratio": [Decimal(0, 1, closed="right")],
-        "block": [Whole(1)],
+        "ratio": [RealInterval(0, 1, closed="right")],
+        "block": [IntegerInterval(1)],
         "weight": _WEIGHT,
     }
 

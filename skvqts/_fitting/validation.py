@@ -1,4 +1,7 @@
-"""The only module that judges what estimators are given; scores have `metrics/_validation.py`."""
+"""The only module that judges what estimators are given; scores have `metrics/_validation.py`.
+
+It is also the only one that imports private names of scikit-learn; all others take them from here.
+"""
 
 import os
 from contextlib import contextmanager
@@ -7,19 +10,45 @@ from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
+from sklearn.base import _fit_context
 from sklearn.utils import assert_all_finite, check_array, check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, validate_data
 
 # scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
+__all__ = [
+    "IntegerInterval",
+    "RealInterval",
+    "StrOptions",
+    "_BaseComposition",
+    "_fit_context",
+    "as_array_like",
+    "checked_labels",
+    "generator_from",
+    "random_seed",
+    "resolve_device",
+    "validate_labels",
+    "validate_n_samples",
+    "validate_one_hot",
+    "validate_parameter_constraints",
+    "validate_read_out",
+    "validate_series",
+    "validate_tokens",
+]
+
 _SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}
 _WANTED = "{} takes an array of numbers of shape (n, t) or (n, c, t)."
 _CONTAINERS = ("shape", "__array__", "__dataframe__", "__array_interface__")
 
 
-class _Number(Interval):
-    """Numbers of an interval; unlike for `Interval`, True and False are none."""
+class _NumberInterval(Interval):
+    """An interval of numbers, to which, unlike in scikit-learn's, True and False do not belong."""
 
     def __init__(self, kind, low, high=None, *, closed="left"):
         super().__init__(kind, low, high, closed=closed)
@@ -28,7 +57,8 @@ class _Number(Interval):
         return not isinstance(value, (bool, np.bool_)) and super().is_satisfied_by(value)
 
 
-Whole, Decimal = partial(_Number, Integral), partial(_Number, Real)
+IntegerInterval = partial(_NumberInterval, Integral)
+RealInterval = partial(_NumberInterval, Real)
 
 
 def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
@@ -239,8 +269,10 @@ def _is_missing(label):
 
 
 def validate_n_samples(n_samples, n_values, name):
-    """Whole and positive, and rows of `n_values` float32 values each fit into memory."""
-    validate_parameter_constraints({"n_samples": [Whole(1)]}, {"n_samples": n_samples}, name)
+    """IntegerInterval and positive, and rows of `n_values` float32 values each fit into memory."""
+    validate_parameter_constraints(
+        {"n_samples": [IntegerInterval(1)]}, {"n_samples": n_samples}, name
+    )
     n_bytes = 4 * int(n_samples) * int(n_values)
     if hasattr(os, "sysconf") and n_bytes > os.sysconf("SC_PAGE_SIZE") * os.sysconf(
         "SC_PHYS_PAGES"

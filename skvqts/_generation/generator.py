@@ -2,14 +2,15 @@
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from .._fitting.validation import (
-    Decimal,
+    RealInterval,
+    StrOptions,
     checked_labels,
     random_seed,
     validate_n_samples,
+    validate_parameter_constraints,
     validate_series,
 )
 from .sampling import PriorReader, row_stream
@@ -25,8 +26,8 @@ class SeriesGenerator(TokenPrior):
 
     _parameter_constraints = {
         **TokenPrior._parameter_constraints,
-        "temperature": [Decimal(0)],
-        "guidance_scale": [Decimal(0)],
+        "temperature": [RealInterval(0)],
+        "guidance_scale": [RealInterval(0)],
         "guidance_schedule": [StrOptions({"constant", "linear"})],
     }
 

@@ -4,10 +4,15 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from .._fitting.validation import Decimal, Whole, validate_series
+from .._fitting.validation import (
+    IntegerInterval,
+    RealInterval,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_series,
+)
 from ..functional.decoding import ORDERS, low_discrepancy_order
 from ..functional.masking import SCHEDULES, stratified_masks
 from .decoding import Decoding
@@ -204,9 +209,9 @@ class MaskedPriorGenerator(SeriesGenerator):
         **SeriesGenerator._parameter_constraints,
         "mask_schedule": [StrOptions({*SCHEDULES, "likelihood"})],
         "order": [StrOptions(set(ORDERS))],
-        "n_steps": [Whole(1)],
+        "n_steps": [IntegerInterval(1)],
         "reveal_schedule": [StrOptions(set(SCHEDULES))],
-        "choice_temperature": [Decimal(0)],
+        "choice_temperature": [RealInterval(0)],
     }
 
     def __init__(
@@ -309,7 +314,7 @@ class MaskedPriorGenerator(SeriesGenerator):
             {
                 "include_reconstruction": ["boolean"],
                 "method": [StrOptions({"bound", "exact"})],
-                "n_masks": [Whole(1)],
+                "n_masks": [IntegerInterval(1)],
             },
             {
                 "include_reconstruction": include_reconstruction,
@@ -356,7 +361,7 @@ class MaskedPriorGenerator(SeriesGenerator):
         """
         check_is_fitted(self)
         self._validate_params()
-        wanted = {"n_draws": [Whole(1), None]}
+        wanted = {"n_draws": [IntegerInterval(1), None]}
         validate_parameter_constraints(wanted, {"n_draws": n_draws}, "impute")
         series = validate_series(self, X, missing=True).astype(np.float64)
         known, seed = ~np.isnan(series), self._seed(random_state)
@@ -392,7 +397,9 @@ class MaskedPriorGenerator(SeriesGenerator):
         _, ids = self._encoded(X)
         n_timepoints = self.n_timepoints_in_
         window = max(1, n_timepoints // 8) if window is None else window
-        validate_parameter_constraints({"window": [Whole(1)]}, {"window": window}, "anomaly_score")
+        validate_parameter_constraints(
+            {"window": [IntegerInterval(1)]}, {"window": window}, "anomaly_score"
+        )
         if window > n_timepoints:
             raise ValueError(f"window={window} is longer than the series, {n_timepoints} points.")
         tokenizer = self._tokenizer()

@@ -4,13 +4,17 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.base import _fit_context
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._param_validation import StrOptions
 
 from .._base import SeriesEstimator, held_out_by_class
 from .._fitting.nested import fitted_inside, seeded_clone
-from .._fitting.validation import Decimal, Whole, validate_labels
+from .._fitting.validation import (
+    IntegerInterval,
+    RealInterval,
+    StrOptions,
+    _fit_context,
+    validate_labels,
+)
 from .._nn.initialise import build
 from .._nn.prior import Prior
 from .._tokenizer import VQTokenizer
@@ -49,15 +53,15 @@ class TokenPrior(SeriesEstimator):
     _parameter_constraints = {
         **SeriesEstimator._parameter_constraints,
         "tokenizer": [VQTokenizer, FrozenEstimator, None],
-        "width": [Whole(1)],
-        "n_layers": [Whole(0)],
-        "n_heads": [Whole(1)],
-        "head_dim": [Whole(1), StrOptions({"auto"})],
-        "feedforward": [Whole(1), StrOptions({"auto"})],
-        "dropout": [Decimal(0, 0.99), StrOptions({"auto"})],
-        "p_unconditional": [Decimal(0, 1)],
-        "ema_decay": [Decimal(0, 1)],
-        "code_temperature": [Decimal(0)],
+        "width": [IntegerInterval(1)],
+        "n_layers": [IntegerInterval(0)],
+        "n_heads": [IntegerInterval(1)],
+        "head_dim": [IntegerInterval(1), StrOptions({"auto"})],
+        "feedforward": [IntegerInterval(1), StrOptions({"auto"})],
+        "dropout": [RealInterval(0, 0.99), StrOptions({"auto"})],
+        "p_unconditional": [RealInterval(0, 1)],
+        "ema_decay": [RealInterval(0, 1)],
+        "code_temperature": [RealInterval(0)],
     }
 
     @_fit_context(prefer_skip_nested_validation=False)
