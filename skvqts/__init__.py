@@ -6,6 +6,7 @@ from ._features import SSLFeatureExtractor
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._generation.autoregressive import AutoregressivePriorGenerator
 from ._generation.masked import MaskedPriorGenerator
+from ._quantizer import Quantizer
 from ._random_convolutions import RandomConvolutionExtractor
 from ._tokenizer import VQTokenizer
 from ._version import __version__
@@ -13,7 +14,6 @@ from .exceptions import (
     CollapseWarning,
     DivergedError,
     FidelityWarning,
-    NotInvertibleError,
     VersionWarning,
 )
 
@@ -25,7 +25,7 @@ __all__ = [
     "FidelityWarning",
     "FineTunedClassifier",
     "MaskedPriorGenerator",
-    "NotInvertibleError",
+    "Quantizer",
     "RandomConvolutionExtractor",
     "SSLFeatureExtractor",
     "VQTokenizer",

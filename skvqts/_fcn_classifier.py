@@ -2,17 +2,44 @@
 
 from functools import partial
 
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+import numpy as np
+import torch
+from scipy.special import log_softmax, softmax
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils.validation import check_is_fitted
 
-from ._classification import ClassificationTask, SeriesClassifier
+from ._fitting.reading import read_series
+from ._fitting.runtime import computing
 from ._fitting.scaling import SeriesScaler
-from ._fitting.validation import IntegerInterval, StrOptions
-from ._nn.fcn import FCN
-from ._nn.initialise import build
+from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing, set_trained
+from ._fitting.training import Progress, hold_out, train, training_plan
+from ._fitting.validation import (
+    TRAINING_CONSTRAINTS,
+    IntegerInterval,
+    StrOptions,
+    _fit_context,
+    generator_from,
+    validate_labels,
+    validate_series,
+)
+from ._nn.classifiers import FCN, ClassificationStep
+from ._nn.layers import build
 
 
-class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesClassifier):
-    """Fully convolutional network for series [1]_: a classifier, and 128 features of its own.
+class FCNClassifier(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClassifierMixin,
+    CallbackSupportMixin,
+    TorchStateMixin,
+    BaseEstimator,
+):
+    """Fully convolutional network for series [1]_: a classifier, and its 128 features.
 
     Three convolutions with batch normalisation and ReLU, the mean over time, a linear layer.
     `transform` gives the means over time that the linear layer sees. As in [2]_, trained on real
@@ -47,12 +74,17 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
         there are classes.
 
     validation_fraction : float, default=0.1
+        Share of the series that early stopping holds out.
+
     n_iter_no_change : int, default=10
+        Number of epochs without improvement after which early stopping ends the training.
+
     tol : float, default=1e-4
+        Least improvement of the validation loss that counts.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the network's matrix products in training; inference is always float32. "auto" is
-        float32.
+        Precision of the network's matrix products in training; inference is always float32.
+        "auto" is float32.
 
     device : str or torch.device, default="auto"
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
@@ -79,6 +111,9 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
     interrupted_ : bool
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
         or of the best one with early stopping.
+    scaler_ : SeriesScaler
+        What standardises series before the network sees them; its `mean_` and `scale_` have
+        shape (1, n_channels_in_, 1).
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int
@@ -115,10 +150,8 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
     (array(['slow'], dtype='<U4'), (40, 128))
     """
 
-    _auto_steps, _auto_epochs = 1000, 8
-
     _parameter_constraints = {
-        **SeriesClassifier._parameter_constraints,
+        **TRAINING_CONSTRAINTS,
         "width": [IntegerInterval(1)],
         "scaling": [StrOptions({"train", "series"})],
     }
@@ -158,6 +191,109 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
         self.verbose = verbose
         self.random_state = random_state
 
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(self, X, y):
+        """Learn the network from labelled series: the cross-entropy of the classes, by AdamW.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : array-like of shape (n,)
+            Their classes, of any kind that can be sorted.
+
+        Returns
+        -------
+        self : FCNClassifier
+
+        Raises
+        ------
+        ValueError
+            If `X`, `y` or a parameter is not valid, or `device` is not present.
+        TypeError
+            If `X` is sparse or not numeric.
+        DivergedError
+            If the loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+        """
+        X = validate_series(self, X, reset=True, min_samples=2)
+        self.classes_, classes = validate_labels(self, y, len(X))
+        generator = generator_from(self.random_state)
+        # The loss on fewer than ten series, or than there are classes, would say little.
+        useful = max(10, len(self.classes_))
+        plan = training_plan(self, len(X), least_steps=1000, least_useful_held_out=useful)
+
+        self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
+        self._n_features_out = self.width
+        network = build(self._network_constructor(), generator)
+
+        with computing(plan.device, plan.n_threads, training=True):
+            network.to(plan.device)
+            classes = torch.from_numpy(classes).to(plan.device)
+            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            data, held_out = hold_out([x, classes], plan, generator, classes)
+            step = ClassificationStep(network)
+            record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            set_trained(self, network, plan, record)
+        return self
+
+    def predict(self, X):
+        """The most probable class of each series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        return self.classes_[self._logits(X).argmax(1)]
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        float64 ndarray of shape (n, n_classes)
+            In the order of `classes_`; rows add up to 1.
+        """
+        return softmax(self._logits(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        float64 ndarray of shape (n, n_classes)
+            In the order of `classes_`.
+        """
+        return log_softmax(self._logits(X), axis=1)
+
+    def decision_function(self, X):
+        """Logits of the classes, or of two classes the log-odds of the second.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        float64 ndarray of shape (n, n_classes), or (n,) for two classes
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
     def transform(self, X):
         """The features that the last layer sees: means over time of the last convolution.
 
@@ -170,25 +306,18 @@ class FCNClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SeriesCla
         -------
         float32 ndarray of shape (n, width)
         """
-        return self._read(X, "features")
+        check_is_fitted(self)
+        return read_series(self, self.module_.represent, validate_series(self, X))
 
-    def _prepare(self, series, warm, generator):
-        self._scaler = SeriesScaler(self.scaling == "series").fit(series)
-        self._n_features_out = self.width
+    def _logits(self, X):
+        check_is_fitted(self)
+        return read_series(self, self.module_, validate_series(self, X)).astype(np.float64)
 
-    def _network(self, origin, generator):
-        return build(self._module_constructor(), generator)
-
-    def _module_constructor(self):
+    def _network_constructor(self):
         return partial(FCN, self.n_channels_in_, len(self.classes_), self._n_features_out)
-
-    def _task(self, network, data, plan, generator, warm):
-        return ClassificationTask(network)
-
-    def _describe(self, series):
-        """Nothing to add: the network is all there is."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags

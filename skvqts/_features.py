@@ -2,32 +2,56 @@
 
 from functools import partial
 
+import numpy as np
 import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ._base import SeriesTransformer, Task
-from ._fitting.reading import ENCODER_OUTPUTS, EncoderReader
-from ._fitting.scaling import ColumnScaler
-from ._fitting.validation import IntegerInterval, StrOptions, validate_series
-from ._nn.branches import View
-from ._nn.initialise import build
-from ._nn.layers import estimate_statistics
-from ._nn.vqvae import make_decoder, make_encoder
+from ._encoders import (
+    ENCODER_CONSTRAINTS,
+    encoder_architecture,
+    network_to_continue,
+    pooled_features,
+    pooled_latents,
+)
+from ._fitting.reading import read_rows, read_series
+from ._fitting.runtime import computing
+from ._fitting.scaling import ColumnScaler, SeriesScaler
+from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing, set_trained
+from ._fitting.training import Progress, hold_out, train, training_plan
+from ._fitting.validation import (
+    TRAINING_CONSTRAINTS,
+    IntegerInterval,
+    StrOptions,
+    _fit_context,
+    generator_from,
+    validate_series,
+)
+from ._nn.encoders import make_decoder, make_encoder
+from ._nn.layers import build, estimate_statistics
+from ._nn.self_supervision import View
 from ._self_supervision import SelfSupervision
-from .augmentation import PRESETS, Augmentation
+from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import CollapseWarning, warn_user
 from .functional.collapse import effective_rank, has_collapsed, relative_std
-from .objectives import OBJECTIVES, Objective
+from .objectives import OBJECTIVES, Objective, make_objective
 
+OUTPUTS = ("features", "latents", "latents_pooled")
 _COLLAPSE_ROWS = 1024  # series that collapse is measured on
 
 
-class SSLFeatureExtractor(SeriesTransformer):
+class SSLFeatureExtractor(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    CallbackSupportMixin,
+    TorchStateMixin,
+    BaseEstimator,
+):
     """Features of series by an encoder that learns from the series themselves.
 
     The encoder is trained by a self-supervised objective alone: two random views of a series are
-    to have alike representations, those of different series different ones; or hidden
+    to have similar representations, and views of different series different ones; or hidden
     parts are to be reconstructed. Labels are not used.
 
     Parameters
@@ -93,15 +117,20 @@ class SSLFeatureExtractor(SeriesTransformer):
         least eight are held out, but not more than half.
 
     validation_fraction : float, default=0.1
+        Share of the series that early stopping holds out.
+
     n_iter_no_change : int, default=10
+        Number of epochs without improvement after which early stopping ends the training.
+
     tol : float, default=1e-4
+        Least improvement of the validation loss that counts.
 
     warm_start : bool, default=False
         Continue from the encoder and scaling of the previous `fit`; the projector of the
         objective, which is not kept, starts anew.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the network's matrix products in training; losses and inference are always
+        Precision of the network's matrix products in training; losses and inference are always
         float32. "auto" is float32.
 
     device : str or torch.device, default="auto"
@@ -136,7 +165,14 @@ class SSLFeatureExtractor(SeriesTransformer):
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
         or of the best one with early stopping.
     token_shape_ : tuple of (int, int)
-        Rows and columns of the tokens of each band.
+        Rows and columns of the tokens: ``((1, N),)`` but for "stft", with time as column.
+    architecture_ : dict
+        What the encoder was built with; every parameter that was "auto" is resolved.
+    scaler_ : SeriesScaler
+        What standardises series before the encoder sees them; its `mean_` and `scale_` have
+        shape (1, n_channels_in_, 1).
+    encoder_ : torch.nn.Module
+        The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``.
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int
@@ -148,7 +184,7 @@ class SSLFeatureExtractor(SeriesTransformer):
     n_threads_ : int
         CPU threads used.
     module_ : torch.nn.Module
-        The encoder, in evaluation mode.
+        The encoder as well, in evaluation mode: what every trained estimator calls its network.
 
     References
     ----------
@@ -166,14 +202,12 @@ class SSLFeatureExtractor(SeriesTransformer):
     (20, 2240)
     """
 
-    _auto_steps, _auto_epochs = 300, 4
-    _least_batch, _least_held_out = 2, 8
-
     _parameter_constraints = {
-        **SeriesTransformer._parameter_constraints,
+        **TRAINING_CONSTRAINTS,
+        **ENCODER_CONSTRAINTS,
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "augmentation": [StrOptions(set(PRESETS)), Augmentation],
-        "output": [StrOptions(set(ENCODER_OUTPUTS))],
+        "output": [StrOptions(set(OUTPUTS))],
         "batch_size": [IntegerInterval(2)],
     }
 
@@ -228,6 +262,69 @@ class SSLFeatureExtractor(SeriesTransformer):
         self.verbose = verbose
         self.random_state = random_state
 
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(self, X, y=None):
+        """Learn the encoder: a self-supervised loss between two views of each series, by AdamW.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : ignored
+
+        Returns
+        -------
+        self : SSLFeatureExtractor
+
+        Raises
+        ------
+        ValueError
+            If `X` or a parameter is not valid, or `device` is not present.
+        TypeError
+            If `X` is sparse or not numeric.
+        DivergedError
+            If the loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+
+        Warns
+        -----
+        CollapseWarning
+            If the training series hardly differ in what was learned.
+        """
+        warm = self.warm_start and hasattr(self, "module_")
+        X = validate_series(self, X, reset=not warm, min_samples=2)
+        generator = generator_from(self.random_state)
+        plan = training_plan(
+            self, len(X), least_steps=300, least_epochs=4, least_batch=2, least_held_out=8
+        )
+
+        self.architecture_ = encoder_architecture(self, X)
+        if warm:
+            encoder = network_to_continue(self, (self.architecture_, self.scaling))
+        else:
+            self._shaped_by = (self.architecture_, self.scaling)
+            self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
+            encoder = build(self._network_constructor(), generator)
+
+        with computing(plan.device, plan.n_threads, training=True):
+            encoder.to(plan.device)
+            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            (x,), held_out = hold_out([x], plan, generator)
+            step = self._step(encoder, x, generator)
+            record = train(step, [x], plan, generator, held_out, Progress(self, plan, X, y))
+            # Running statistics become those of the series; training saw views of them.
+            estimate_statistics(encoder, x, plan.n_batches(len(x)), generator)
+            set_trained(self, encoder, plan, record)
+
+            self.token_shape_ = (encoder.grid,)
+            features = self._read(X, "features")
+            self._feature_scaler = ColumnScaler().fit(features)
+            latents = self._read(X[:: -(-len(X) // _COLLAPSE_ROWS)], "latents")
+            self.latent_std_, self.effective_rank_ = measured_collapse(latents, encoder.latent_dim)
+        return self
+
     def transform(self, X):
         """Read-out of series, as `output` says.
 
@@ -242,79 +339,102 @@ class SSLFeatureExtractor(SeriesTransformer):
         """
         self._validate_params()
         check_is_fitted(self)
-        (out,) = self._reader(EncoderReader).read(validate_series(self, X), self.output)
+        out = self._read(validate_series(self, X), self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
 
-    def _module_constructor(self):
-        return partial(make_encoder, **self._architecture)
-
-    def _encoder_constructor(self):
-        return self._module_constructor()
-
-    def _encoder(self):
+    @property
+    def encoder_(self):
+        """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
         return self.module_
 
-    def _task(self, network, data, plan, generator, warm):
-        (x,) = data
-        ssl = SelfSupervision(self.objective, self.augmentation, generator)
-        model = network
-        if ssl.hides:
-            constructor = partial(make_decoder, grid=network.grid, **self._architecture)
-            model = _Autoencoder(network, build(constructor, generator).to(x.device))
-        ssl.start(model, self._latent_dim, x)
-        return _SSLTask(network, model, ssl, plan)
+    def _step(self, encoder, x, generator):
+        """What training minimises, with the modules that are trained beside the encoder."""
+        objective = make_objective(self.objective)
+        decoder = None
+        if objective.masks_input:
+            make = partial(make_decoder, grid=encoder.grid, **self.architecture_)
+            decoder = build(make, generator).to(x.device)
+        augmentation = make_augmentation(self.augmentation)
+        return TwoViewStep(
+            encoder, SelfSupervision(objective, augmentation, encoder, decoder, x, generator)
+        )
 
-    def _describe(self, series):
-        """Fitted attributes that the trained encoder gives on the training set."""
-        self.token_shape_ = (self.module_.grid,)
-        reader = self._reader(EncoderReader)
-        self._n_columns = reader.n_columns(series)
-        (features,) = reader.read(series, "features")
-        self._feature_scaler = ColumnScaler().fit(features)
-        self._measure_collapse(reader, series[:: -(-len(series) // _COLLAPSE_ROWS)])
+    def _read(self, X, output):
+        """A read-out of valid series ``(n, c, t)``."""
+        return read_series(self, partial(read_out, self.module_, output=output), X)
 
-    def _measure_collapse(self, reader, series):
-        (latents,) = reader.read(series, "latents")
-        latents = torch.from_numpy(latents).view(len(series), -1, self._latent_dim)
-        pooled = latents.mean(1)
-        self.latent_std_ = relative_std(latents, pooled).numpy()
-        self.effective_rank_ = effective_rank(pooled)
-        std = float(self.latent_std_.mean())
-        if has_collapsed(std, self.effective_rank_, len(series), pooled.shape[1]):
-            warn_user(
-                "The representation has collapsed: the training series hardly differ in it "
-                f"(mean latent_std_ {std:.2g}, effective_rank_ {self.effective_rank_:.2g}). Are "
-                "the series themselves alike? If not, try another objective or a smaller "
-                "learning_rate.",
-                CollapseWarning,
-            )
+    def _network_constructor(self):
+        architecture, _ = self._shaped_by
+        return partial(make_encoder, **architecture)
+
+    @property
+    def _n_features_out(self):
+        self._validate_params()
+        x = np.zeros((1, self.n_channels_in_, self.n_timepoints_in_), np.float32)
+        return read_rows(self, partial(read_out, self.module_, output=self.output), x).shape[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
 
-class _Autoencoder(nn.Module):
-    """An encoder, and a decoder of its latents."""
+class TwoViewStep(nn.Module):
+    """A self-supervised loss between two views of a batch of series.
 
-    def __init__(self, encoder, decoder):
+    Where parts of a series are hidden instead, the first view is the series itself.
+    """
+
+    def __init__(self, encoder, ssl):
         super().__init__()
-        self.encoder, self.decode = encoder, decoder
+        self.encoder = encoder
+        self.ssl = ssl
 
     def forward(self, x):
-        return self.encoder(x)
+        masks_input = self.ssl.objective.masks_input
+        first = View(x, None) if masks_input else self.ssl.view(x, self.encoder)
+        second = self.ssl.view(x, self.encoder, number=1)
+        return {"ssl": self.ssl(first, second)}
+
+    def follow(self):
+        """Let slow copies follow the encoder."""
+        self.ssl.branch.follow(self.encoder)
 
 
-class _SSLTask(Task):
-    """A self-supervised loss (eq. 12) between two views of a batch of series."""
+def measured_collapse(latents, latent_dim):
+    """Spread of the pooled latents and their effective rank, with a warning where both are small.
 
-    def __init__(self, encoder, model, ssl, plan):
-        super().__init__(nn.ModuleList([model, ssl.branch]))
-        self.encoder, self.model, self.ssl, self.plan = encoder, model, ssl, plan
+    Parameters
+    ----------
+    latents : float32 ndarray of shape (n, N * D)
+    latent_dim : int
+        The dimension D.
 
-    def losses(self, x):
-        first = View(x, None) if self.ssl.hides else self.ssl.view(x, self.model)
-        return {"ssl": self.ssl.loss(first, self.ssl.view(x, self.model, which=1))}
+    Returns
+    -------
+    std : ndarray of shape (D,)
+    rank : float
+    """
+    latents = torch.from_numpy(latents).view(len(latents), -1, latent_dim)
+    pooled = latents.mean(1)
+    std = relative_std(latents, pooled).numpy()
+    rank = effective_rank(pooled)
+    if has_collapsed(float(std.mean()), rank, len(latents), latent_dim):
+        warn_user(
+            "The representation has collapsed: the training series hardly differ in it "
+            f"(mean latent_std_ {std.mean():.2g}, effective_rank_ {rank:.2g}). Are "
+            "the series themselves alike? If not, try another objective or a smaller "
+            "learning_rate.",
+            CollapseWarning,
+        )
+    return std, rank
 
-    def after_step(self):
-        self.ssl.branch.follow(self.model)
 
-    def finish(self, x):
-        """Running statistics of the series themselves, of which training saw only views."""
-        estimate_statistics(self.encoder, x, self.plan.n_batches(len(x)), self.ssl.generator)
+def read_out(encoder, x, output):
+    """What `transform` returns for a batch of scaled series."""
+    if output == "latents":
+        return encoder(x).flatten(1)
+    if output == "latents_pooled":
+        return pooled_latents(encoder(x))
+    activations = []
+    return pooled_features(encoder(x, activations), activations)

@@ -1,29 +1,50 @@
 """FineTunedClassifier: a pretrained encoder with a linear head, trained on labels."""
 
-from copy import deepcopy
 from functools import partial
 
+import numpy as np
 import torch
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
 
-from ._classification import ClassificationTask, SeriesClassifier
+from ._encoders import encoder_architecture
 from ._features import SSLFeatureExtractor
-from ._fitting.nested import fitted_inside, seeded_clone
-from ._fitting.validation import RealInterval, StrOptions
-from ._nn.classifier import make_classifier
-from ._nn.initialise import build
+from ._fitting.reading import read_series
+from ._fitting.runtime import computing
+from ._fitting.scaling import SeriesScaler
+from ._fitting.state import (
+    CallbackSupportMixin,
+    TorchStateMixin,
+    all_or_nothing,
+    frozen_inside,
+    seeded_clone,
+    set_trained,
+)
+from ._fitting.training import Progress, hold_out, train, training_plan
+from ._fitting.validation import (
+    TRAINING_CONSTRAINTS,
+    RealInterval,
+    StrOptions,
+    _fit_context,
+    generator_from,
+    validate_labels,
+    validate_series,
+)
+from ._nn.classifiers import ClassificationStep, make_encoder_classifier
+from ._nn.layers import build
 from ._tokenizer import VQTokenizer
 
-_PART = 64  # series that are encoded at a time
+_ENCODED_AT_ONCE = 64  # series
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default transformer
-_ENCODER_RATES = {"pretrained": 0.3, "random": 1.0}
 
 
-class FineTunedClassifier(SeriesClassifier):
+class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin, BaseEstimator):
     """A classifier that starts from the encoder of a pretrained transformer.
 
     A linear layer on the pooled latents (mean and maximum over the tokens) is trained on the
-    labels (eq. 11); the encoder goes on learning at a lower rate, or is frozen. With
+    labels by their cross-entropy; the encoder goes on learning at a lower rate, or is frozen. With
     ``start="random"`` the same network starts from new weights: what pretraining is worth is
     the difference.
 
@@ -66,11 +87,16 @@ class FineTunedClassifier(SeriesClassifier):
         than there are classes.
 
     validation_fraction : float, default=0.1
+        Share of the series that early stopping holds out.
+
     n_iter_no_change : int, default=10
+        Number of epochs without improvement after which early stopping ends the training.
+
     tol : float, default=1e-4
+        Least improvement of the validation loss that counts.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the network's matrix products in training. "auto" is float32.
+        Precision of the network's matrix products in training. "auto" is float32.
 
     device : str or torch.device, default="auto"
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
@@ -97,6 +123,10 @@ class FineTunedClassifier(SeriesClassifier):
     interrupted_ : bool
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
         or of the best one with early stopping.
+    architecture_ : dict
+        What the encoder was built with.
+    scaler_ : SeriesScaler
+        What standardises series before the network sees them, as learned by `pretrained`.
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int
@@ -127,10 +157,8 @@ class FineTunedClassifier(SeriesClassifier):
     (30,)
     """
 
-    _auto_steps, _auto_epochs = 300, 8
-
     _parameter_constraints = {
-        **SeriesClassifier._parameter_constraints,
+        **TRAINING_CONSTRAINTS,
         "pretrained": [SSLFeatureExtractor, VQTokenizer, FrozenEstimator, None],
         "start": [StrOptions({"pretrained", "random"})],
         "train_encoder": ["boolean"],
@@ -176,8 +204,10 @@ class FineTunedClassifier(SeriesClassifier):
         self.verbose = verbose
         self.random_state = random_state
 
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
     def fit(self, X, y):
-        """Learn from labelled series.
+        """Pretrain the encoder, or take a pretrained one, then learn from labelled series.
 
         Parameters
         ----------
@@ -204,63 +234,139 @@ class FineTunedClassifier(SeriesClassifier):
         KeyboardInterrupt
             On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
         """
-        return super().fit(X, y)
+        X = validate_series(self, X, reset=True, min_samples=2)
+        self.classes_, classes = validate_labels(self, y, len(X))
+        generator = generator_from(self.random_state)
+        # The loss on fewer than ten series, or than there are classes, would say little.
+        useful = max(10, len(self.classes_))
+        plan = training_plan(self, len(X), least_steps=300, least_useful_held_out=useful)
 
-    def _prepare(self, series, warm, generator):
-        """The pretrained transformer, its scaling and its architecture."""
-        if isinstance(self.pretrained, FrozenEstimator):
-            transformer = fitted_inside(self, "pretrained", (SSLFeatureExtractor, VQTokenizer))
-        else:
-            transformer = self._new_transformer(series, generator)
-        self._encoder_constructor = transformer._encoder_constructor()
-        self._latent_dim, self._scaler = transformer._latent_dim, transformer._scaler
-        return transformer
+        pretrained = self._pretrained_encoder(X, generator)
+        network = build(self._network_constructor(), generator)
+        if pretrained is not None:
+            network.encoder.load_state_dict(pretrained.state_dict())
 
-    def _new_transformer(self, series, generator):
+        with computing(plan.device, plan.n_threads, training=True):
+            network.to(plan.device)
+            classes = torch.from_numpy(classes).to(plan.device)
+            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            data, held_out = hold_out([x, classes], plan, generator, classes)
+            if self.train_encoder:
+                step = ClassificationStep(network)
+                step.learning_rates = [(network.encoder, self._encoder_rate())]
+            else:
+                step = ClassificationStep(network.head)
+                data, held_out = represented(network, data), represented(network, held_out)
+            record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            set_trained(self, network, plan, record)
+        return self
+
+    def predict(self, X):
+        """The most probable class of each series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        return self.classes_[self._logits(X).argmax(1)]
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        float64 ndarray of shape (n, n_classes)
+            In the order of `classes_`; rows add up to 1.
+        """
+        return softmax(self._logits(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        float64 ndarray of shape (n, n_classes)
+            In the order of `classes_`.
+        """
+        return log_softmax(self._logits(X), axis=1)
+
+    def decision_function(self, X):
+        """Logits of the classes, or of two classes the log-odds of the second.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        float64 ndarray of shape (n, n_classes), or (n,) for two classes
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        return read_series(self, self.module_, validate_series(self, X)).astype(np.float64)
+
+    def _pretrained_encoder(self, X, generator):
+        """The pretrained encoder, or None for a random start; sets its architecture and scaling."""
         transformer = self.pretrained
-        if transformer is None:
-            transformer = SSLFeatureExtractor(**{name: getattr(self, name) for name in _SHARED})
-        transformer = seeded_clone(transformer, generator)
-        if self.start == "random":
-            return transformer._untrained(series)
-        return transformer.fit(series)
+        if isinstance(transformer, FrozenEstimator):
+            transformer = frozen_inside(self, "pretrained", (SSLFeatureExtractor, VQTokenizer))
+        else:
+            if transformer is None:
+                shared = {name: getattr(self, name) for name in _SHARED}
+                transformer = SSLFeatureExtractor(**shared)
+            transformer = seeded_clone(transformer, generator)
+            if self.start == "random":  # nothing is pretrained: only its parameters count
+                transformer._validate_params()
+                self.architecture_ = encoder_architecture(transformer, X)
+                self.scaler_ = SeriesScaler(per_series=transformer.scaling == "series").fit(X)
+                return None
+            transformer.fit(X)
+        self.architecture_ = transformer.architecture_
+        self.scaler_ = transformer.scaler_
+        return transformer.encoder_ if self.start == "pretrained" else None
 
-    def _network(self, transformer, generator):
-        network = build(self._module_constructor(), generator)
-        if self.start == "pretrained":
-            network.encoder = deepcopy(transformer._encoder())
-        return network
+    def _encoder_rate(self):
+        """Learning rate of the encoder as a share of `learning_rate`."""
+        if self.encoder_rate != "auto":
+            return self.encoder_rate
+        return 0.3 if self.start == "pretrained" else 1.0
 
-    def _module_constructor(self):
-        return partial(
-            make_classifier, self._encoder_constructor, self._latent_dim, len(self.classes_)
-        )
+    def _network_constructor(self):
+        return partial(make_encoder_classifier, len(self.classes_), **self.architecture_)
 
-    def _task(self, network, data, plan, generator, warm):
-        if not self.train_encoder:
-            return _FrozenTask(network)
-        rate = self.encoder_rate
-        return _FineTuningTask(network, _ENCODER_RATES[self.start] if rate == "auto" else rate)
-
-    def _describe(self, series):
-        """Nothing to add: the network is all there is."""
-
-
-class _FineTuningTask(ClassificationTask):
-    """Supervised risk (eq. 11); the encoder learns at a rate of its own."""
-
-    def __init__(self, network, encoder_rate):
-        super().__init__(network)
-        self.rates = [(network.encoder, encoder_rate)]
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
 
 
-class _FrozenTask(ClassificationTask):
-    """Supervised risk (eq. 11) of the head alone, on representations that are computed once."""
+@torch.no_grad()
+def represented(network, data):
+    """Labelled series with their representations by a network that does not learn, or None.
 
-    def __init__(self, network):
-        super().__init__(network.head)
-        self.network = network.eval()
-
-    @torch.no_grad()
-    def inputs(self, x, classes):
-        return torch.cat([self.network.represent(part) for part in x.split(_PART)]), classes
+    Parameters
+    ----------
+    network : EncoderClassifier
+    data : list of Tensors or None
+        Series and their classes.
+    """
+    if data is None:
+        return None
+    x, classes = data
+    network.eval()
+    return [torch.cat([network.represent(p) for p in x.split(_ENCODED_AT_ONCE)]), classes]

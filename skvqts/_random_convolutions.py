@@ -10,10 +10,10 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from ._fitting.reading import Reader
+from ._fitting.reading import read_series, scaled_chunks
 from ._fitting.runtime import computing, default_n_threads
 from ._fitting.scaling import ColumnScaler, SeriesScaler
-from ._fitting.state import TorchStateMixin, unchanged_on_failure
+from ._fitting.state import TorchStateMixin, all_or_nothing
 from ._fitting.validation import (
     IntegerInterval,
     StrOptions,
@@ -22,7 +22,7 @@ from ._fitting.validation import (
     resolve_device,
     validate_series,
 )
-from ._nn.initialise import build
+from ._nn.layers import build
 from ._nn.random_convolutions import RandomConvolutions
 
 
@@ -56,6 +56,9 @@ class RandomConvolutionExtractor(
 
     Attributes
     ----------
+    scaler_ : SeriesScaler
+        What standardises series before the kernels see them; its `mean_` and `scale_` have
+        shape (1, n_channels_in_, 1).
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int
@@ -107,6 +110,7 @@ class RandomConvolutionExtractor(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def fit(self, X, y=None):
         """Draw kernels, and learn the scale of their activations and features.
 
@@ -127,18 +131,17 @@ class RandomConvolutionExtractor(
         TypeError
             If `X` is sparse or not numeric.
         """
-        with unchanged_on_failure(self):
-            series = validate_series(self, X, reset=True, min_samples=2)
-            device = resolve_device(self.device)
-            self.n_threads_ = self.n_threads or default_n_threads(series.size)
-            self._scaler = SeriesScaler(self.scaling == "series").fit(series)
-            self._n_kernels, self.device_ = int(self.n_kernels), str(device)
-            module = build(self._module_constructor(), generator_from(self.random_state))
-            self.module_ = module.eval().to(device)
-            reader = self._reader()
-            with computing(device, self.n_threads_):
-                module.measure(reader.scaled_chunks(series))
-            self._feature_scaler = ColumnScaler().fit(reader.read(series, "features")[0])
+        X = validate_series(self, X, reset=True, min_samples=2)
+        device = resolve_device(self.device)
+        self.device_ = str(device)
+        self.n_threads_ = self.n_threads or default_n_threads(X.size)
+        self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
+        self._n_kernels = int(self.n_kernels)
+        kernels = build(self._network_constructor(), generator_from(self.random_state))
+        self.module_ = kernels.eval().to(device)
+        with computing(device, self.n_threads_):
+            kernels.measure(scaled_chunks(self, X))
+            self._feature_scaler = ColumnScaler().fit(read_series(self, kernels, X))
         return self
 
     def transform(self, X):
@@ -155,37 +158,19 @@ class RandomConvolutionExtractor(
             Columns have mean 0 and the same variance over the training series, in all 25.
         """
         check_is_fitted(self)
-        (features,) = self._reader().read(validate_series(self, X), "features")
-        return self._feature_scaler.scale(features)
+        return self._feature_scaler.scale(read_series(self, self.module_, validate_series(self, X)))
 
     @property
     def _n_features_out(self):
         return 2 * self._n_kernels
 
-    def _module_constructor(self):
-        shape = self.n_channels_in_, self.n_timepoints_in_
-        return partial(RandomConvolutions, *shape, self._n_kernels)
-
-    def _reader(self):
-        n_values = self.n_channels_in_ * self.n_timepoints_in_
-        return _FeatureReader(self.module_, self._scaler, self.device_, self.n_threads_, n_values)
+    def _network_constructor(self):
+        return partial(
+            RandomConvolutions, self.n_channels_in_, self.n_timepoints_in_, self._n_kernels
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-class _FeatureReader(Reader):
-    """Features of series, unscaled."""
-
-    outputs = {"features": lambda features: features}
-
-    def _encoded(self, x):
-        return self.network(x)
-
-    def scaled_chunks(self, series):
-        """Scaled series on the device, a chunk at a time."""
-        for start in range(0, len(series), self.rows):
-            yield self._scaled(series[start : start + self.rows])

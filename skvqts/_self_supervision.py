@@ -1,69 +1,66 @@
-"""The self-supervised part of a training step, the same for all estimators."""
+"""Self-supervision as it is trained: views of a batch of series, and the loss between two views."""
+
+from functools import partial
 
 import torch
+from torch import nn
 
-from ._nn.branches import View
-from ._nn.initialise import build
-from .augmentation import make_augmentation
+from ._nn.layers import build
+from ._nn.self_supervision import View
 from .functional.augmentations import block_mask
-from .objectives import make_objective
 
 
-class SelfSupervision:
-    """An objective, its branch, and the views it is given.
+class SelfSupervision(nn.Module):
+    """The views and the loss of a self-supervised objective, with the branch that it trains.
 
     Parameters
     ----------
-    objective : str or Objective
-    augmentation : str or Augmentation
+    objective : Objective
+    augmentation : Augmentation
+        What makes a random view.
+    encoder : nn.Module
+        Its call gives latents ``(B, N, D)`` of series; it has `latent_dim`.
+    decode : callable or None
+        From latents to series, for an objective that reconstructs them.
+    data : Tensor of shape (n, C, T)
+        The training series, on the device.
     generator : torch.Generator
-        Initial weights, views and masks are drawn from it.
+        On the CPU; initial weights, views and masks are drawn from it.
     """
 
-    def __init__(self, objective, augmentation, generator):
-        self.objective = make_objective(objective)
-        self.augmentation = make_augmentation(augmentation)
-        self.generator, self.branch = generator, None
+    def __init__(self, objective, augmentation, encoder, decode, data, generator):
+        super().__init__()
+        self.objective = objective
+        self.augmentation = augmentation
+        self.generator = generator
+        make_branch = partial(objective.make_branch, 2 * encoder.latent_dim, len(data))
+        self.branch = build(make_branch, generator).to(data.device)
+        self.branch.start(encoder, decode)
 
-    @property
-    def hides(self):
-        """Whether the second view is the series itself with parts hidden."""
-        return self.objective.hides
-
-    def start(self, model, dim, data):
-        """Make the branch of a `model` whose call gives latents ``(B, N, dim)`` of series.
-
-        `data` are the training series, on the device.
-        """
-        make = lambda: self.objective.make_branch(2 * dim, len(data))  # noqa: E731
-        self.branch = build(make, self.generator)
-        self.branch.to(data.device).start(model)
-
-    def view(self, x, model, which=0):
+    def view(self, x, encoder, number=0):
         """A random view of series, or the series with parts hidden, and its latents.
 
-        `which` of two views of a batch it is: validation draws the same ones after every epoch.
+        `number` says which of two views of a batch it is: validation draws the same two after
+        every epoch.
         """
-        hidden, generator = None, self._generator_of(model, which)
-        if self.hides:
-            ratio, block = self.objective.ratio, self.objective.block
-            hidden = block_mask(len(x), x.shape[2], generator, ratio, block)[:, None]
-            hidden = hidden.to(x.device)
-            series = x.masked_fill(hidden, 0.0)
-        else:
+        generator = self.generator
+        if not self.training:
+            generator = torch.Generator("cpu").manual_seed(number)
+        if not self.objective.masks_input:
             series = self.augmentation(x, generator)
-        return View(series, model(series), hidden)
+            return View(series, encoder(series))
+        hidden = block_mask(
+            len(x), x.shape[2], generator, self.objective.ratio, self.objective.block
+        )
+        hidden = hidden[:, None].to(x.device)
+        series = x.masked_fill(hidden, 0.0)
+        return View(series, encoder(series), hidden)
 
-    def loss(self, first, second):
-        """The branch's loss of two views, in float32."""
+    def forward(self, first, second):
+        """The loss between two views, in float32."""
         first, second = (
-            View(v.series, None if v.latents is None else v.latents.float(), v.hidden)
-            for v in (first, second)
+            view._replace(latents=None if view.latents is None else view.latents.float())
+            for view in (first, second)
         )
         with torch.autocast(second.series.device.type, enabled=False):
             return self.branch(first, second)
-
-    def _generator_of(self, model, which):
-        if model.training:
-            return self.generator
-        return torch.Generator("cpu").manual_seed(which)

@@ -1,37 +1,83 @@
 """VQTokenizer: series to discrete tokens and back, and features made of both."""
 
+import math
 from functools import partial
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ._base import SeriesTransformer, Task
-from ._fitting.reading import OUTPUTS, Codec
-from ._fitting.scaling import ColumnScaler
+from ._encoders import (
+    ENCODER_CONSTRAINTS,
+    encoder_architecture,
+    network_to_continue,
+    pooled_features,
+    pooled_latents,
+)
+from ._fitting.reading import read_rows, read_series
+from ._fitting.runtime import computing
+from ._fitting.scaling import ColumnScaler, SeriesScaler
+from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing, set_trained
+from ._fitting.training import Progress, hold_out, train, training_plan
 from ._fitting.validation import (
+    TRAINING_CONSTRAINTS,
     IntegerInterval,
     RealInterval,
     StrOptions,
+    _fit_context,
+    generator_from,
     validate_one_hot,
     validate_read_out,
     validate_series,
     validate_tokens,
 )
-from ._nn.branches import View
-from ._nn.layers import kept_statistics
-from ._nn.vqvae import make_encoders, make_vqvae
+from ._nn.encoders import split_series
+from ._nn.layers import build, kept_statistics
+from ._nn.quantizer import VectorQuantizer
+from ._nn.self_supervision import View
+from ._nn.vqvae import make_vqvae
+from ._quantizer import Quantizer, make_quantizer
 from ._self_supervision import SelfSupervision
-from .augmentation import PRESETS, Augmentation
-from .exceptions import NotInvertibleError, warn_user
+from .augmentation import PRESETS, Augmentation, make_augmentation
+from .exceptions import warn_user
 from .functional import codebook as cb
-from .objectives import OBJECTIVES, Objective
+from .functional import readout
+from .objectives import OBJECTIVES, Objective, make_objective
 
+OUTPUTS = (
+    "features",
+    "tokens",
+    "one_hot",
+    "bag_of_codes",
+    "quantized",
+    "quantized_pooled",
+    "continuous",
+    "continuous_pooled",
+)
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
+_KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
 
 
-class VQTokenizer(SeriesTransformer):
+def _can_be_inverted(tokenizer):
+    """Whether what `transform` returns can be turned back into series; for `available_if`."""
+    if tokenizer.output in _INVERTIBLE:
+        return True
+    raise AttributeError(
+        f"output={tokenizer.output!r} cannot be inverted; VQTokenizer inverts output="
+        "'tokens', 'one_hot' and 'quantized'."
+    )
+
+
+class VQTokenizer(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    CallbackSupportMixin,
+    TorchStateMixin,
+    BaseEstimator,
+):
     """Vector-quantised autoencoder (VQ-VAE) of time series.
 
     An encoder turns each series into a short sequence of latent vectors, each is
@@ -89,32 +135,9 @@ class VQTokenizer(SeriesTransformer):
         which add up to the series, have one each; the low band has a quarter of the tokens
         along time, and both have `codebook_size` codes [2]_.
 
-    code_dim : int or None, default=None
-        Dimension of the codes; latents are mapped linearly to it and back. None: `latent_dim`.
-
-    normalize_codes : bool, default=False
-        Compare latents and codes by cosine, both L2-normalised.
-
-    codebook_update : {"ema", "gradient"}, default="ema"
-        Codes follow the exponential moving average of their latents, or the gradient
-        of the codebook term of [1]_.
-
-    codebook_init : {"kmeans", "normal"}, default="kmeans"
-        Codes start at k-means centres of the first latents, or at random.
-
-    ema_decay : float, default=0.95
-        Decay of the moving averages of codes and of their use.
-
-    revival_threshold : float, default=0.05
-        Codes used less than this share of the average are moved onto latents of the
-        current batch. 0 never moves one.
-
-    commitment_weight : float, default=0.25
-        Weight of the term that keeps latents near their codes.
-
-    orthogonal_weight : float, default=0.0
-        Weight of the regularisation that makes codes orthogonal. With `codebook_update="ema"` it
-        acts on the moving averages, so that the next update does not undo it.
+    quantizer : Quantizer or None, default=None
+        How the codes start, follow their latents and are compared with them. None: a
+        `Quantizer` with its defaults.
 
     ssl : None, str or objective, default=None
         Self-supervised objective that is learned beside the reconstruction: the latents of a series
@@ -161,15 +184,20 @@ class VQTokenizer(SeriesTransformer):
         `ssl` at least eight are held out, but not more than half.
 
     validation_fraction : float, default=0.1
+        Share of the series that early stopping holds out.
+
     n_iter_no_change : int, default=10
+        Number of epochs without improvement after which early stopping ends the training.
+
     tol : float, default=1e-4
+        Least improvement of the validation loss that counts.
 
     warm_start : bool, default=False
         Continue from the weights, codes and scaling of the previous `fit`; the projector of
         `ssl`, which is not kept, starts anew.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the network's matrix products in training; quantiser, losses and
+        Precision of the network's matrix products in training; quantiser, losses and
         inference are always float32. "auto" is float32: bfloat16 took 8 to 16 times as
         long on a CPU without bfloat16 units, and half to all of the time on one with them.
 
@@ -190,11 +218,11 @@ class VQTokenizer(SeriesTransformer):
     Attributes
     ----------
     codebook_ : ndarray of shape (n_bands * codebook_size, code_dim)
-        The codes, of the low band first.
+        The codes, those of the low band first.
     codebook_usage_ : ndarray of shape (n_bands * codebook_size,)
         Share of each code among the tokens of the training set.
     perplexity_ : float
-        Of `codebook_usage_`: from 1 (one code) to the number of codes (all alike).
+        Perplexity of `codebook_usage_`: from 1 (one code) to the number of codes (all alike).
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean of each loss term per epoch, unweighted: "reconstruction", "commitment", with `ssl`
         "augmented" and "ssl", ...; their weighted sum "loss"; with early stopping,
@@ -207,6 +235,15 @@ class VQTokenizer(SeriesTransformer):
     token_shape_ : tuple of (int, int)
         Rows and columns of the tokens of each band: ``((1, N),)`` for one band but for "stft", with
         time as column. Tokens are in row-major order, those of the low band first.
+    quantizer_ : Quantizer
+        The parameters that the codes were learned with.
+    architecture_ : dict
+        What the encoder was built with; every parameter that was "auto" is resolved.
+    scaler_ : SeriesScaler
+        What standardises series before the network sees them; its `mean_` and `scale_` have
+        shape (1, n_channels_in_, 1).
+    encoder_ : torch.nn.Module
+        The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``.
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int
@@ -241,18 +278,12 @@ class VQTokenizer(SeriesTransformer):
     """
 
     _parameter_constraints = {
-        **SeriesTransformer._parameter_constraints,
+        **TRAINING_CONSTRAINTS,
+        **ENCODER_CONSTRAINTS,
         "codebook_size": [IntegerInterval(1)],
         "output": [StrOptions(set(OUTPUTS))],
         "n_bands": [IntegerInterval(1, 2, closed="both")],
-        "code_dim": [IntegerInterval(1), None],
-        "normalize_codes": ["boolean"],
-        "codebook_update": [StrOptions({"ema", "gradient"})],
-        "codebook_init": [StrOptions({"kmeans", "normal"})],
-        "ema_decay": [RealInterval(0, 1, closed="both")],
-        "revival_threshold": [RealInterval(0, 1)],
-        "commitment_weight": [RealInterval(0)],
-        "orthogonal_weight": [RealInterval(0)],
+        "quantizer": [Quantizer, None],
         "ssl": [StrOptions(set(OBJECTIVES)), Objective, None],
         "ssl_view": [StrOptions({"quantized", "continuous", "augmented"})],
         "augmentation": [StrOptions(set(PRESETS)), Augmentation],
@@ -270,14 +301,7 @@ class VQTokenizer(SeriesTransformer):
         n_blocks="auto",
         downsampled_width="auto",
         n_bands=1,
-        code_dim=None,
-        normalize_codes=False,
-        codebook_update="ema",
-        codebook_init="kmeans",
-        ema_decay=0.95,
-        revival_threshold=0.05,
-        commitment_weight=0.25,
-        orthogonal_weight=0.0,
+        quantizer=None,
         ssl=None,
         ssl_view="quantized",
         augmentation="warp",
@@ -306,14 +330,7 @@ class VQTokenizer(SeriesTransformer):
         self.n_blocks = n_blocks
         self.downsampled_width = downsampled_width
         self.n_bands = n_bands
-        self.code_dim = code_dim
-        self.normalize_codes = normalize_codes
-        self.codebook_update = codebook_update
-        self.codebook_init = codebook_init
-        self.ema_decay = ema_decay
-        self.revival_threshold = revival_threshold
-        self.commitment_weight = commitment_weight
-        self.orthogonal_weight = orthogonal_weight
+        self.quantizer = quantizer
         self.ssl = ssl
         self.ssl_view = ssl_view
         self.augmentation = augmentation
@@ -334,6 +351,71 @@ class VQTokenizer(SeriesTransformer):
         self.verbose = verbose
         self.random_state = random_state
 
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(self, X, y=None):
+        """Learn the codes and the networks: the loss of [1]_, equation 3, by AdamW.
+
+        Codes start at k-means centres and follow their latents by moving averages. With `ssl`, a
+        self-supervised loss between latents is added, as in [3]_.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : ignored
+
+        Returns
+        -------
+        self : VQTokenizer
+
+        Raises
+        ------
+        ValueError
+            If `X` or a parameter is not valid, or `device` is not present.
+        TypeError
+            If `X` is sparse or not numeric.
+        DivergedError
+            If the loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+        """
+        warm = self.warm_start and hasattr(self, "module_")
+        X = validate_series(self, X, reset=not warm, min_samples=2)
+        generator = generator_from(self.random_state)
+        # Self-supervised losses compare series, so that a batch needs two of them.
+        least = {} if self.ssl is None else {"least_batch": 2, "least_held_out": 8}
+        plan = training_plan(self, len(X), least_steps=600, **least)
+
+        self.architecture_ = encoder_architecture(self, X)
+        self.quantizer_ = make_quantizer(self.quantizer)
+        if warm:
+            network = network_to_continue(self, self._shaped_by_now())
+        else:
+            self._shaped_by = self._shaped_by_now()
+            self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
+            network = build(self._network_constructor(), generator)  # encoder, codebook, decoder
+
+        with computing(plan.device, plan.n_threads, training=True):
+            network.to(plan.device)
+            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            (x,), held_out = hold_out([x], plan, generator)
+            if not warm:
+                start_codebooks(network, self.quantizer_.init, x, plan.batch_size, generator)
+            step = VQStep(network, self.quantizer_.commitment_weight, generator)
+            if self.ssl is not None:
+                ssl = self_supervision(self.ssl, self.augmentation, network, x, generator)
+                step = SelfSupervisedVQStep(step, ssl, self.ssl_view, self.augmented_weight)
+            record = train(step, [x], plan, generator, held_out, Progress(self, plan, X, y))
+            set_trained(self, network, plan, record)
+
+            self.token_shape_ = network.grid
+            self.codebook_ = network.codebook().detach().cpu().numpy().copy()
+            tokens, features = self._read(X, "tokens", "features")
+            self.codebook_usage_, self.perplexity_ = code_usage(tokens, len(self.codebook_))
+            self._feature_scaler = ColumnScaler().fit(features)
+        return self
+
     def transform(self, X):
         """Read-out of series, as `output` says.
 
@@ -348,14 +430,16 @@ class VQTokenizer(SeriesTransformer):
             float32, or int64 for ``output="tokens"``.
         """
         self._validate_params()
-        (out,) = self._read(X, self.output)
+        check_is_fitted(self)
+        (out,) = self._read(validate_series(self, X), self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
 
-    @property
-    def inverse_transform(self):
-        """Series of what `transform` returned, for outputs "tokens", "one_hot" and "quantized".
+    @available_if(_can_be_inverted)
+    def inverse_transform(self, X):
+        """Series of what `transform` returned; only for outputs that can be inverted.
 
-        A method, ``inverse_transform(X)``, that other outputs do not have.
+        Those are "tokens", "one_hot" and "quantized". With another `output` the tokenizer has no
+        such method.
 
         Parameters
         ----------
@@ -368,27 +452,17 @@ class VQTokenizer(SeriesTransformer):
 
         Raises
         ------
-        NotInvertibleError
-            If `output` cannot be inverted; a ValueError and an AttributeError.
         ValueError
             If `X` is not of the form of `output`.
         """
-        if self.output not in _INVERTIBLE:
-            raise NotInvertibleError(
-                f"output={self.output!r} cannot be inverted; VQTokenizer inverts output="
-                "'tokens', 'one_hot' and 'quantized'."
-            )
-        return self._inverse_transform
-
-    def _inverse_transform(self, X):
         check_is_fitted(self)
         if self.output == "tokens":
             return self.decode(X)
         if self.output == "one_hot":
-            ids = validate_one_hot(self, X, self._code_ranges)
-            return self._shaped(self._codec().decode_ids(ids))
-        X = validate_read_out(self, X, self._n_tokens * self._latent_dim)
-        return self._shaped(self._codec().decode_latents(X.reshape(len(X), self._n_tokens, -1)))
+            return self._decoded(validate_one_hot(self, X, code_ranges(self)), self.module_.embed)
+        n_tokens = len(code_ranges(self))
+        latents = validate_read_out(self, X, n_tokens * self.encoder_.latent_dim)
+        return self._decoded(latents.reshape(len(latents), n_tokens, -1))
 
     def encode(self, X):
         """Token ids of series, whatever `output` is.
@@ -401,7 +475,8 @@ class VQTokenizer(SeriesTransformer):
         -------
         tokens : int64 ndarray of shape (n, n_tokens)
         """
-        return self._read(X, "tokens")[0]
+        check_is_fitted(self)
+        return self._read(validate_series(self, X), "tokens")[0]
 
     def decode(self, tokens):
         """Series of token ids.
@@ -409,7 +484,7 @@ class VQTokenizer(SeriesTransformer):
         Parameters
         ----------
         tokens : array-like of shape (n, n_tokens)
-            IntegerInterval numbers in ``[0, codebook_size)``, for those of the high of two bands in
+            Whole numbers in ``[0, codebook_size)``, for those of the high of two bands in
             ``[codebook_size, 2 * codebook_size)``.
 
         Returns
@@ -417,8 +492,7 @@ class VQTokenizer(SeriesTransformer):
         X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
         """
         check_is_fitted(self)
-        ids = validate_tokens(self, tokens, self._code_ranges)
-        return self._shaped(self._codec().decode_ids(ids))
+        return self._decoded(validate_tokens(self, tokens, code_ranges(self)), self.module_.embed)
 
     def score(self, X, y=None):
         """Negative mean squared reconstruction error, in units of the scaled series.
@@ -434,148 +508,193 @@ class VQTokenizer(SeriesTransformer):
             At most 0; about -1 for reconstructions no better than the mean.
         """
         check_is_fitted(self)
-        return -float(self._codec().squared_errors(validate_series(self, X)).mean())
+
+        def squared_errors(x):
+            residuals = (self.module_(x) - x).cpu().numpy()  # not every device has float64
+            return torch.from_numpy(np.square(residuals, dtype=np.float64).mean(axis=(1, 2)))
+
+        return -float(read_series(self, squared_errors, validate_series(self, X)).mean())
 
     @property
-    def _n_tokens(self):
-        return sum(rows * columns for rows, columns in self.token_shape_)
+    def encoder_(self):
+        """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
+        return self.module_.encoder
+
+    def _read(self, X, *outputs):
+        """Read-outs of valid series ``(n, c, t)``: one array for each output."""
+        return read_series(self, partial(read_out, self.module_, outputs=outputs), X)
+
+    def _decoded(self, rows, embed=lambda z: z):
+        """Series, in the form that `fit` saw, of rows that `embed` turns into decoder input."""
+        scaled = read_rows(self, lambda rows: self.module_.decode(embed(rows)), rows)
+        return self.scaler_.inverse(scaled).reshape(len(scaled), *self._series_shape)
+
+    def _shaped_by_now(self):
+        """What shapes network and scaling, so that it may not change before a warm start."""
+        network_parameters = self.quantizer_.network_parameters()
+        return self.architecture_, int(self.codebook_size), network_parameters, self.scaling
+
+    def _network_constructor(self):
+        architecture, codebook_size, network_parameters, _ = self._shaped_by
+        quantizer = partial(VectorQuantizer, codebook_size=codebook_size, **network_parameters)
+        return partial(make_vqvae, quantizer, **architecture)
 
     @property
-    def _code_ranges(self):
-        """First code of each token's band and the one after its last: ``(N, 2)``."""
-        n_codes = len(self.codebook_) // len(self.token_shape_)
-        n_tokens = [rows * columns for rows, columns in self.token_shape_]
-        first = np.repeat(np.arange(len(n_tokens)) * n_codes, n_tokens)
-        return np.column_stack([first, first + n_codes])
-
-    def _module_constructor(self):
-        return partial(make_vqvae, **self._architecture)
-
-    def _encoder_constructor(self):
-        return partial(make_encoders, **self._architecture)
-
-    def _encoder(self):
-        return self.module_.encoders()
-
-    @property
-    def _least_batch(self):
-        return 1 if self.ssl is None else 2
-
-    @property
-    def _least_held_out(self):
-        return 1 if self.ssl is None else 8
-
-    def _task(self, network, data, plan, generator, warm):
-        (x,) = data
-        if not warm:
-            network.initialise_codebooks(self.codebook_init, x, plan.batch_size, generator)
-        task = _VQTask(network, self._loss_weights(), generator)
-        if self.ssl is None:
-            return task
-        ssl = SelfSupervision(self.ssl, self.augmentation, generator)
-        ssl.start(network, self._latent_dim, x)
-        return _SelfSupervisedTask(task, ssl, self.ssl_view, self.augmented_weight)
-
-    def _loss_weights(self):
-        return {"commitment": self.commitment_weight, "orthogonal": self.orthogonal_weight}
-
-    def _network_arguments(self):
-        return super()._network_arguments() | {
-            "quantizer": {
-                "codebook_size": self.codebook_size,
-                "code_dim": self.code_dim,
-                "normalize_codes": self.normalize_codes,
-                "update": self.codebook_update,
-                "ema_decay": self.ema_decay,
-                "revival_threshold": self.revival_threshold,
-                "orthogonal_weight": self.orthogonal_weight,
-            },
-            "n_bands": self.n_bands,
-        }
-
-    def _describe(self, series):
-        """Fitted attributes that the trained network gives on the training set."""
-        self.token_shape_ = self.module_.grid
-        self.codebook_ = self.module_.codebook().detach().cpu().numpy().copy()
-        self._n_columns = self._codec().n_columns(series)
-        tokens, features = self._codec().read(series, "tokens", "features")
-        if tokens.size < len(self.codebook_):
-            warn_user(
-                f"The training set has only {tokens.size} tokens for codebook_size="
-                f"{len(self.codebook_)}; some codes cannot be learned."
-            )
-        shares = cb.usage(torch.from_numpy(tokens), len(self.codebook_))
-        self.codebook_usage_, self.perplexity_ = shares.numpy(), float(cb.perplexity(shares))
-        self._feature_scaler = ColumnScaler().fit(features)
-
-    def _codec(self):
-        return self._reader(Codec)
-
-    def _read(self, X, kind):
-        check_is_fitted(self)
-        return self._codec().read(validate_series(self, X), kind)
-
-    def _shaped(self, series):
-        """Series ``(n, c, t)`` in the form that `fit` saw."""
-        return series.reshape(len(series), *self._series_shape)
+    def _n_features_out(self):
+        self._validate_params()
+        x = np.zeros((1, self.n_channels_in_, self.n_timepoints_in_), np.float32)
+        return read_rows(self, partial(read_out, self.module_, outputs=[self.output]), x)[0].shape[
+            1
+        ]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        if self.output == "tokens":
-            tags.transformer_tags.preserves_dtype = []
+        tags.transformer_tags.preserves_dtype = [] if self.output == "tokens" else ["float32"]
         return tags
 
 
-class _VQTask(Task):
-    """Eq. 21 on a batch of series; after the optimiser's step the codebook follows the batch."""
+@torch.no_grad()
+def start_codebooks(network, init, x, batch_size, generator):
+    """Move the codes of every band to where they start.
 
-    def __init__(self, network, weights, generator):
-        super().__init__(network)
-        self.network, self.weights, self.generator = network, weights, generator
-        self.quantized = None
+    Parameters
+    ----------
+    network : VQVAE
+    init : {"kmeans", "normal"}
+        At k-means centres of the latents of series drawn from `x`, or where they are. Either way
+        each code begins with the number of vectors that it can expect of a batch.
+    x : Tensor of shape (n, C, T)
+        Scaled training series.
+    batch_size : int
+    generator : torch.Generator
+    """
+    for index, band in enumerate(network.bands):
+        n_tokens, n_codes = math.prod(network.grid[index]), len(band.quantizer.codebook)
+        tokens_per_batch = min(batch_size, len(x)) * n_tokens
+        if init == "normal":
+            band.quantizer.cluster_size.fill_(tokens_per_batch / n_codes)
+            continue
+        n_series = max(2, math.ceil(_KMEANS_VECTORS * n_codes / n_tokens))
+        order = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
+        batches = x[order[:n_series]].split(batch_size)
+        parts = [split_series(batch, len(network.bands))[index] for batch in batches]
+        z = torch.cat([band.encoder(part) for part in parts])
+        band.quantizer.start_at_centres(z, tokens_per_batch, generator)
 
-    def losses(self, x):
+
+class VQStep(nn.Module):
+    """The loss of a VQ-VAE on a batch of series (van den Oord et al. 2017, equation 3).
+
+    After the step of the optimiser, the codes follow the latents of the batch.
+    """
+
+    def __init__(self, network, commitment_weight, generator):
+        super().__init__()
+        self.network = network
+        self.generator = generator
+        self.weights = {"commitment": commitment_weight}
+
+    def forward(self, x):
         self.quantized = self.network.encode(x)
-        return self.network.losses(x, self.quantized)
+        z_q = self.network.quantized_latents(self.quantized)
+        of_series = self.network.reconstruction_losses(x, z_q)
+        return of_series | self.network.quantizer_losses(self.quantized)
 
-    def after_step(self):
-        self.network.update(self.quantized, self.generator)
+    def follow(self):
+        """Let the codes of every band follow the latents of the batch."""
+        for band, quantized in zip(self.network.bands, self.quantized, strict=True):
+            band.quantizer.update(quantized, self.generator)
 
 
-class _SelfSupervisedTask(Task):
-    """Eq. 21 and a self-supervised loss (eq. 12) between the series and a view of them.
+class SelfSupervisedVQStep(nn.Module):
+    """The same beside a self-supervised loss between series and a view of them (NC-VQVAE).
 
     The view is decoded from its continuous latents. It never touches the codebook, nor the
     running statistics of batch normalisations, which are those of series as inference sees them.
     """
 
-    def __init__(self, task, ssl, first_view, augmented_weight):
-        super().__init__(nn.ModuleList([task.network, ssl.branch]))
-        self.task, self.ssl, self.first_view = task, ssl, first_view
-        self.network = task.network
-        self.weights = task.weights | {
+    def __init__(self, vq_step, ssl, ssl_view, augmented_weight):
+        super().__init__()
+        self.vq_step = vq_step
+        self.ssl = ssl
+        self.ssl_view = ssl_view
+        self.weights = vq_step.weights | {
             "augmented": augmented_weight,
             "ssl": ssl.objective.weight,
         }
 
-    def losses(self, x):
-        terms = self.task.losses(x)
-        with kept_statistics(self.network):
-            view = self.ssl.view(x, self.network)
-            if self.weights["augmented"] and not self.ssl.hides:
-                decoded = self.network.reconstruction(*view[:2])
+    def forward(self, x):
+        terms = self.vq_step(x)
+        network, masks_input = self.vq_step.network, self.ssl.objective.masks_input
+        with kept_statistics(network):
+            view = self.ssl.view(x, network.encoder)
+            if self.weights["augmented"] and not masks_input:
+                decoded = network.reconstruction_losses(view.series, view.latents)
                 terms["augmented"] = sum(decoded.values())
-            terms["ssl"] = self.ssl.loss(self._first(x), view)
+            if self.ssl_view == "augmented" and not masks_input:
+                first = self.ssl.view(x, network.encoder, number=1)
+            elif self.ssl_view == "quantized":
+                first = View(x, network.quantized_latents(self.vq_step.quantized))
+            else:
+                first = View(x, network.latents(self.vq_step.quantized))
+            terms["ssl"] = self.ssl(first, view)
         return terms
 
-    def _first(self, x):
-        if self.first_view == "augmented" and not self.ssl.hides:
-            return self.ssl.view(x, self.network, which=1)
-        quantized = self.task.quantized
-        if self.first_view == "quantized":
-            return View(x, self.network.quantized_latents(quantized))
-        return View(x, self.network.latents(quantized))
+    def follow(self):
+        """Let the codes follow the batch, and slow copies the encoder."""
+        self.vq_step.follow()
+        self.ssl.branch.follow(self.vq_step.network.encoder)
 
-    def after_step(self):
-        self.task.after_step()
-        self.ssl.branch.follow(self.network)
+
+def self_supervision(ssl, augmentation, network, x, generator):
+    """The objective and the views that the parameters `ssl` and `augmentation` stand for."""
+    objective, augmentation = make_objective(ssl), make_augmentation(augmentation)
+    return SelfSupervision(objective, augmentation, network.encoder, network.decode, x, generator)
+
+
+def code_usage(tokens, n_codes):
+    """Share of each code among the tokens of the training set, and the perplexity of the shares."""
+    if tokens.size < n_codes:
+        warn_user(
+            f"The training set has only {tokens.size} tokens for codebook_size="
+            f"{n_codes}; some codes cannot be learned."
+        )
+    shares = cb.usage(torch.from_numpy(tokens), n_codes)
+    return shares.numpy(), float(cb.perplexity(shares))
+
+
+def code_ranges(tokenizer):
+    """First code of each token's band and the one after its last: int64 ``(N, 2)``."""
+    n_codes = len(tokenizer.codebook_) // len(tokenizer.token_shape_)
+    n_tokens = [rows * columns for rows, columns in tokenizer.token_shape_]
+    first = np.repeat(np.arange(len(n_tokens)) * n_codes, n_tokens)
+    return np.column_stack([first, first + n_codes])
+
+
+def read_out(network, x, outputs):
+    """What `transform` returns for a batch of scaled series: a Tensor for each of some outputs."""
+    activations = [] if "features" in outputs else None
+    quantized = network.encode(x, activations)
+    n_codes = len(network.codebook())
+
+    def of(output):
+        match output:
+            case "tokens":
+                return network.tokens(quantized)
+            case "one_hot":
+                return readout.one_hot(network.tokens(quantized), n_codes)
+            case "bag_of_codes":
+                return readout.bag_of_codes(network.tokens(quantized), n_codes)
+            case "quantized":
+                return network.quantized_latents(quantized).flatten(1)
+            case "quantized_pooled":
+                return pooled_latents(network.quantized_latents(quantized))
+            case "continuous":
+                return network.latents(quantized).flatten(1)
+            case "continuous_pooled":
+                return pooled_latents(network.latents(quantized))
+            case "features":  # codes by the square root of their shares: Hellinger's distance
+                pooled = pooled_features(network.latents(quantized), activations)
+                return torch.cat([pooled, of("bag_of_codes").sqrt()], dim=1)
+
+    return [of(output) for output in outputs]

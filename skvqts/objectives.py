@@ -11,8 +11,8 @@ from functools import partial
 from sklearn.base import BaseEstimator, clone
 
 from ._fitting.validation import IntegerInterval, RealInterval
-from ._nn import branches
-from ._nn.projector import Projector
+from ._nn import self_supervision as branches
+from ._nn.self_supervision import Projector
 from .functional import objectives as losses
 
 _WEIGHT = [RealInterval(0)]
@@ -24,7 +24,7 @@ _PROJECTOR = {"projector_width": [IntegerInterval(1)], "weight": _WEIGHT}
 class Objective(BaseEstimator):
     """A self-supervised objective and its parameters."""
 
-    hides = False  # whether the second view is the series with parts hidden
+    masks_input = False  # whether the second view is the series with parts hidden
 
     def make_branch(self, dim, n_series):
         """The modules and the loss, for pooled latents of `n_series` training series.
@@ -286,7 +286,7 @@ class MaskedModelling(Objective):
     weight : float, default=1.0
     """
 
-    hides = True
+    masks_input = True
     _parameter_constraints = {
         "ratio": [RealInterval(0, 1, closed="right")],
         "block": [IntegerInterval(1)],

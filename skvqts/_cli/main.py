@@ -13,8 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 from .._generation.masked import MaskedPriorGenerator
-from .._generation.stages import few_tokens
-from .._tokenizer import VQTokenizer
+from .._generation.stages import default_tokenizer
 from .._version import __version__
 from ..exceptions import DivergedError
 from ..metrics import generation_report
@@ -101,7 +100,7 @@ def _run(data, options):
     shared = {"random_state": options.seed, "verbose": 1}
     codes = {} if options.codes is None else {"codebook_size": options.codes}
     epochs = {} if options.epochs is None else {"max_epochs": options.epochs}
-    tokenizer = VQTokenizer(**few_tokens(len(data.X_train)) | codes | epochs, **shared)
+    tokenizer = default_tokenizer(len(data.X_train)).set_params(**codes, **epochs, **shared)
     _fit(tokenizer, data.X_train)
     _print_quality(tokenizer, data)
     if data.y_train is not None and len(np.unique(data.y_train)) > 1:

@@ -1,9 +1,6 @@
-"""What surrounds a computation: threads, gradient mode, precision; inference in chunks."""
+"""What surrounds a computation by torch: number of threads, gradient mode, precision, chunks."""
 
-import importlib
 import os
-import signal
-import sys
 import threading
 from contextlib import contextmanager
 
@@ -22,95 +19,16 @@ def default_n_threads(n_points):
     work is fastest on one thread and, being so everywhere, gives the same bits
     in the main process and in joblib's workers.
     """
-    return 1 if n_points < _SMALL_WORK else min(4, _n_cores())
-
-
-def _n_cores():
-    """Cores that this process may run on."""
+    if n_points < _SMALL_WORK:
+        return 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def load_the_rest_of_torch():
-    """Import what torch imports with its first optimiser: sympy and more, seconds of it.
-
-    A Ctrl-C in the midst would leave half of it, and no later fit in the process would work; so it
-    is kept until all is there.
-    """
-    name, before = "torch._dynamo", signal.getsignal(signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-    if name in sys.modules or not main or before is None:  # signals meet the main thread only
-        importlib.import_module(name)
-        return
-    pressed = []
-    signal.signal(signal.SIGINT, lambda *arguments: pressed.append(arguments))
-    try:
-        importlib.import_module(name)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
-        signal.raise_signal(signal.SIGINT)
-
-
-class _ThreadPin:
-    """Sets torch's thread count while a computation of ours runs, then restores it.
-
-    Torch has a count for each thread; a thread starts with the last one that was set in any. So
-    one that starts amid computations of ours is given back the count from before them.
-
-    In a forked child, torch's thread pool is gone and would be waited for without end:
-    there everything runs on one thread.
-    """
-
-    def __init__(self):
-        self._lock, self._mine, self._forked = threading.Lock(), threading.local(), False
-        self._n_running, self._users, self._last = 0, None, None
-
-    @contextmanager
-    def __call__(self, n_threads):
-        with self._lock:
-            before = self._to_restore()
-            self._n_running += 1
-            self._mine.n_running = getattr(self._mine, "n_running", 0) + 1
-            self._set(n_threads)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_running -= 1
-                self._mine.n_running -= 1
-                self._set(before)
-
-    def _to_restore(self):
-        now = torch.get_num_threads()
-        if self._n_running == 0:
-            self._users = now
-        elif not getattr(self._mine, "n_running", 0) and now == self._last:
-            return self._users
-        return now
-
-    def start_anew_on_one_thread(self):
-        """In a forked child, before anything of torch runs."""
-        self.__init__()
-        self._forked = True
-        torch.set_num_threads(1)
-
-    def _set(self, n_threads):
-        n_threads = 1 if self._forked else n_threads
-        if torch.get_num_threads() != n_threads:
-            torch.set_num_threads(n_threads)
-            self._last = n_threads
-
-
-_pinned_threads = _ThreadPin()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pinned_threads.start_anew_on_one_thread)
+        return min(4, len(os.sched_getaffinity(0)))  # the cores that this process may run on
+    return min(4, os.cpu_count() or 1)
 
 
 @contextmanager
 def computing(device, n_threads, *, training=False):
-    """Run with our own threads, gradient mode and precision; the user's are restored."""
+    """Run with our own number of threads, gradient mode and precision, then restore the user's."""
     with (
         _pinned_threads(n_threads),
         torch.inference_mode(not training),
@@ -118,6 +36,68 @@ def computing(device, n_threads, *, training=False):
         torch.autocast(device.type, enabled=False),
     ):
         yield
+
+
+class _ThreadPin:
+    """Sets torch's number of threads while computations of ours run, then restores it.
+
+    Torch keeps a number for each Python thread, and a new one starts with the number that was set
+    last in any of them. So a thread that starts amid our computations is given the user's number,
+    from before them. (A limit by threadpoolctl does not reach torch's matrix products: after
+    `torch.set_num_threads`, MKL follows a number of its own.)
+    """
+
+    def __init__(self, most=None):
+        self.most = most
+        self.lock = threading.Lock()
+        self.this_thread = threading.local()
+        self.n_running = 0
+        self.users_number = None
+        self.last_set = None
+
+    @contextmanager
+    def __call__(self, n_threads):
+        if self.most is not None:
+            n_threads = min(n_threads, self.most)
+        with self.lock:
+            before = self._number_to_restore()
+            self.n_running += 1
+            self.this_thread.n_running = getattr(self.this_thread, "n_running", 0) + 1
+            self._set(n_threads)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.n_running -= 1
+                self.this_thread.n_running -= 1
+                self._set(before)
+
+    def _number_to_restore(self):
+        now = torch.get_num_threads()
+        if self.n_running == 0:
+            self.users_number = now
+        elif not getattr(self.this_thread, "n_running", 0) and now == self.last_set:
+            return self.users_number
+        return now
+
+    def _set(self, n_threads):
+        if torch.get_num_threads() != n_threads:
+            torch.set_num_threads(n_threads)
+            self.last_set = n_threads
+
+
+_pins = {os.getpid(): _ThreadPin()}
+
+
+def _pinned_threads(n_threads):
+    """The pin of this process.
+
+    A forked child inherits the parent's pin, whose lock another thread may have held, and torch's
+    pool of threads, which did not survive the fork and would be waited for without end. So it makes
+    a pin of its own at its first computation, which allows one thread.
+    """
+    pin = _pins.setdefault(os.getpid(), _ThreadPin(most=1))
+    return pin(n_threads)
 
 
 def chunk_size(n_values_per_row):

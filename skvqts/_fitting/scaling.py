@@ -12,6 +12,8 @@ _BLOCK = 2**20  # values scaled at a time, so that large arrays need little memo
 class SeriesScaler:
     """Standardise series; statistics in float64, results in float32.
 
+    Fitted, it has `mean_` and `scale_`, float64 arrays of shape (1, c, 1).
+
     Parameters
     ----------
     per_series : bool
@@ -52,7 +54,10 @@ class SeriesScaler:
 
     def inverse(self, X):
         """Series in the units of the training set, float32."""
-        return (X * self.scale_ + self.mean_).astype(np.float32)
+        series = np.empty(X.shape, np.float32)
+        for rows in _blocks(X):
+            series[rows] = X[rows] * self.scale_ + self.mean_
+        return series
 
     def inverse_like(self, X, series, known):
         """Series in the units of others, float64.

@@ -1,26 +1,42 @@
-"""State of fitted estimators: pickled as NumPy arrays, untouched by a failed fit."""
+"""State of fitted estimators: what a fit sets, keeps and restores, pickles, nested estimators."""
 
 import warnings
-from contextlib import contextmanager
+from functools import wraps
 
+import numpy as np
 import torch
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
-from .._nn.initialise import allocate
+from .._nn.layers import allocate
 from .._version import __version__
 from ..exceptions import VersionWarning
 from .validation import resolve_device
 
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn older than 1.9
+
+    class CallbackSupportMixin:
+        """Stands in for scikit-learn's: no callbacks can be set."""
+
+    def with_callbacks(method):
+        """Stand in for scikit-learn's decorator: nothing to set up or tear down."""
+        return method
+
 
 class TorchStateMixin:
-    """Pickles the network of an estimator as NumPy arrays.
+    """Pickles the network of an estimator as NumPy arrays, and says that it takes panels.
 
-    A class that uses it has, once fitted, `module_`, `device_` and
-    ``_module_constructor()``, which builds an equal network from other fitted attributes.
+    A class that uses it has, once fitted, `module_`, `device_` and ``_network_constructor()``,
+    which gives a function that builds an equal network from other fitted attributes.
     A model fitted on a GPU opens on a machine without one.
     """
 
     def __getstate__(self):
         state = dict(super().__getstate__())
+        for name in ("X_fit_", "y_fit_"):  # training series stay in this process
+            state.pop(name, None)
         module = state.pop("module_", None)
         if module is not None:
             state["_module_arrays"] = {
@@ -41,17 +57,19 @@ class TorchStateMixin:
         arrays = state.pop("_module_arrays", None)
         super().__setstate__(state)
         if arrays is not None:
-            self.device_ = _available(self.device_, name)
-            self.module_ = _restored(self._module_constructor(), arrays).to(self.device_)
+            self.device_ = _device_here(self.device_, name)
+            network = allocate(self._network_constructor())
+            network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
+            self.module_ = network.eval().to(self.device_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
 
 
-def _restored(constructor, arrays):
-    module = allocate(constructor)
-    module.load_state_dict({name: torch.tensor(value) for name, value in arrays.items()})
-    return module.eval()
-
-
-def _available(device, name):
+def _device_here(device, name):
+    """The device that an estimator was fitted on, or the CPU where this machine has none such."""
     try:
         return str(resolve_device(device))
     except ValueError:
@@ -63,13 +81,86 @@ def _available(device, name):
         return "cpu"
 
 
-@contextmanager
-def unchanged_on_failure(estimator):
-    """Whatever is raised inside, `estimator` is left with the attributes it had before."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+def all_or_nothing(fit):
+    """Decorate a `fit`: whatever it raises, the estimator is left with the attributes it had.
+
+    Where Ctrl-C ended the training early, the estimator is fitted with what was learned until then,
+    and KeyboardInterrupt is raised, so that a search stops. Callbacks are torn down in any case.
+    """
+    fit = with_callbacks(fit)
+
+    @wraps(fit)
+    def fit_or_restore(estimator, *args, **kwargs):
+        before = dict(vars(estimator))
+        try:
+            fit(estimator, *args, **kwargs)
+        except BaseException:
+            vars(estimator).clear()
+            vars(estimator).update(before)
+            raise
+        if getattr(estimator, "interrupted_", False):
+            raise KeyboardInterrupt
+        return estimator
+
+    return fit_or_restore
+
+
+def set_trained(estimator, network, plan, record):
+    """Set the fitted attributes that every trained estimator has."""
+    estimator.module_ = network
+    estimator.device_ = str(plan.device)
+    estimator.n_threads_ = plan.n_threads
+    estimator.n_iter_ = record.n_epochs
+    estimator.interrupted_ = record.interrupted
+    estimator.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
+
+
+def seeded_clone(estimator, generator):
+    """An unfitted clone; without a `random_state` of its own it gets one from `generator`."""
+    estimator = clone(estimator)
+    if estimator.random_state is None:
+        seed = torch.randint(2**31 - 1, (1,), generator=generator, device="cpu")
+        estimator.set_params(random_state=int(seed))
+    return estimator
+
+
+def frozen_inside(owner, parameter, kinds):
+    """The fitted estimator in the FrozenEstimator that `owner` has as a parameter.
+
+    Parameters
+    ----------
+    owner : estimator
+        Whose shape of series is known.
+    parameter : str
+        Name of its parameter.
+    kinds : tuple of classes
+
+    Raises
+    ------
+    TypeError
+        If the estimator is not of one of the `kinds`.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If it was fitted to series of another shape, or with other feature names, than `owner`.
+    """
+    estimator = getattr(owner, parameter).estimator
+    name = type(estimator).__name__
+    if not isinstance(estimator, kinds):
+        wanted = " or ".join(f"a fitted {kind.__name__}" for kind in kinds)
+        raise TypeError(f"FrozenEstimator as `{parameter}` must hold {wanted}, got {name}.")
+    check_is_fitted(estimator)
+    ours, theirs = (getattr(e, "feature_names_in_", None) for e in (owner, estimator))
+    if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+        raise ValueError(
+            f"The feature names should match those that were passed to fit of the {name} "
+            f"in `{parameter}`."
+        )
+    for shape, unit in (("n_channels_in_", "channels"), ("n_timepoints_in_", "time points")):
+        ours, theirs = getattr(owner, shape), getattr(estimator, shape)
+        if ours != theirs:
+            raise ValueError(
+                f"X has {ours} {unit}, but the {name} in `{parameter}` is expecting {theirs} "
+                f"{unit} as input."
+            )
+    return estimator

@@ -1,14 +1,20 @@
-"""The one optimiser loop of the library. It knows no model and no estimator."""
+"""How networks are trained: the plan, the series held out, the one optimiser loop, its progress.
+
+Nothing here knows a model: a training step is a module that is called with a batch and returns the
+terms of its loss by name (see `train`).
+"""
 
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import nn
+from torch.optim.adamw import adamw
 
-from ..exceptions import DivergedError
+from ..exceptions import DivergedError, warn_user
+from .runtime import default_n_threads
+from .validation import resolve_device
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 _DIVERGED = 1e4  # times the loss of the first batch
@@ -16,13 +22,11 @@ _DIVERGED = 1e4  # times the loss of the first batch
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long and how fast to train.
+    """How long, how fast and where to train.
 
     Parameters
     ----------
     n_epochs, batch_size : int
-    least_batch : int
-        Batches are made larger than `batch_size` where they would have fewer samples than this.
     learning_rate : float
         Peak of a cosine schedule that is warmed up over the first 5 % of the
         steps and ends at 2 % of the peak.
@@ -34,8 +38,15 @@ class TrainingPlan:
         With a validation set: stop after so many epochs without an improvement
         of more than `tol` in the validation loss, and keep the best epoch's weights.
     tol : float
+    least_batch : int
+        Batches are made larger than `batch_size` where they would have fewer samples than this.
+    n_held_out : int
+        Number of series that the validation loss is measured on instead of being trained on.
     bfloat16 : bool
         Run the network's matrix products in bfloat16.
+    device : torch.device
+    n_threads : int
+        CPU threads.
     """
 
     n_epochs: int
@@ -46,177 +57,352 @@ class TrainingPlan:
     n_iter_no_change: int = 10
     tol: float = 1e-4
     least_batch: int = 1
+    n_held_out: int = 0
     bfloat16: bool = False
+    device: torch.device | str = "cpu"
+    n_threads: int = 1
 
     def n_batches(self, n_samples):
-        """Batches of almost equal size that an epoch is made of."""
+        """Number of batches, of almost equal size, that make an epoch of so many samples."""
         return max(1, min(math.ceil(n_samples / self.batch_size), n_samples // self.least_batch))
 
-    def with_least(self, n_steps, n_samples):
-        """The plan with as many epochs of `n_samples` as make so many steps, or its own if more."""
-        n_epochs = math.ceil(n_steps / self.n_batches(n_samples))
-        return replace(self, n_epochs=max(self.n_epochs, n_epochs))
+
+def training_plan(
+    estimator,
+    n_series,
+    *,
+    least_steps,
+    least_epochs=8,
+    least_batch=1,
+    least_held_out=1,
+    least_useful_held_out=1,
+    n_rows=lambda n_series: n_series,
+    points_per_row=None,
+):
+    """The plan that the training parameters of an estimator stand for.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the parameters from `batch_size` to `n_threads`, and the shape of its series.
+    n_series : int
+    least_steps, least_epochs : int
+        ``max_epochs="auto"`` makes at least so many of both.
+    least_batch : int
+        Number of series that a training step needs.
+    least_held_out : int
+        Number of series that early stopping holds out at least, where there are twice as many.
+    least_useful_held_out : int
+        Nothing is held out where fewer would be, as the loss on them would say too little.
+    n_rows : callable
+        Number of rows of an epoch for a number of training series.
+    points_per_row : float or None
+        Time points that cost a tokenizer as much time as a row does here, which decides the default
+        number of threads; None for series, which have that many.
+
+    Returns
+    -------
+    plan : TrainingPlan
+
+    Raises
+    ------
+    ValueError
+        If this machine has no such device.
+    """
+    n_held_out = 0
+    if estimator.early_stopping:
+        wanted = max(least_held_out, round(estimator.validation_fraction * n_series))
+        possible = min(max(least_batch, n_series // 2), n_series - least_batch)
+        n_held_out = min(wanted, possible)
+        if n_held_out < max(least_batch, least_useful_held_out):
+            n_held_out = 0
+            warn_user(
+                f"early_stopping=True, but {n_series} series are too few for validation_fraction="
+                f"{estimator.validation_fraction} to hold any out: all epochs are trained."
+            )
+    plan = TrainingPlan(
+        n_epochs=least_epochs,
+        batch_size=int(estimator.batch_size),
+        learning_rate=estimator.learning_rate,
+        weight_decay=estimator.weight_decay,
+        n_iter_no_change=estimator.n_iter_no_change,
+        tol=estimator.tol,
+        least_batch=least_batch,
+        n_held_out=n_held_out,
+        bfloat16=estimator.precision == "bfloat16",
+        device=resolve_device(estimator.device),
+    )
+    if estimator.max_epochs == "auto":
+        n_batches = plan.n_batches(n_rows(n_series - n_held_out))
+        n_epochs = max(least_epochs, math.ceil(least_steps / n_batches))
+    else:
+        n_epochs = int(estimator.max_epochs)
+    if points_per_row is None:
+        points_per_row = estimator.n_timepoints_in_
+    n_points = n_epochs * n_rows(n_series) * points_per_row
+    n_threads = estimator.n_threads or default_n_threads(n_points)
+    return replace(plan, n_epochs=n_epochs, n_threads=n_threads)
+
+
+def hold_out(tensors, plan, generator, classes=None):
+    """Split training data into what is trained on and what the validation loss is measured on.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensors sharing their first axis
+    plan : TrainingPlan
+    generator : torch.Generator
+        On the CPU; which rows are held out is drawn from it.
+    classes : int64 Tensor of shape (n,) or None
+        An equal share of every class is held out; None holds out any rows.
+
+    Returns
+    -------
+    training : list of Tensors
+    held_out : list of Tensors or None
+        None where the plan holds nothing out.
+    """
+    if plan.n_held_out == 0:
+        return list(tensors), None
+    n_rows = len(tensors[0])
+    if classes is None:
+        order = torch.randperm(n_rows, generator=generator, device="cpu")
+    else:
+        order = order_by_class(classes, generator)
+    order = order.to(tensors[0].device)
+    held_out, training = order[: plan.n_held_out], order[plan.n_held_out :]
+    return [tensor[training] for tensor in tensors], [tensor[held_out] for tensor in tensors]
+
+
+def order_by_class(classes, generator):
+    """A random order of rows in which any first part holds an equal share of every class.
+
+    Classes of a single row come last, so that they are not held out.
+
+    Parameters
+    ----------
+    classes : int64 Tensor of shape (n,)
+    generator : torch.Generator
+        On the CPU.
+    """
+    order = torch.randperm(len(classes), generator=generator, device="cpu")
+    classes = classes.cpu()[order]
+    # The i-th row of a class with n rows is due at (i + 0.5) / n of the way through the order.
+    due = torch.empty(len(classes), dtype=torch.float64, device="cpu")
+    for label in classes.unique():
+        rows = (classes == label).nonzero()[:, 0]
+        steps = torch.arange(len(rows), dtype=torch.float64, device="cpu")
+        due[rows] = (steps + 0.5) / len(rows) if len(rows) > 1 else 1.0
+    return order[due.argsort(stable=True)]
 
 
 @dataclass
 class TrainingRecord:
-    """What happened: one value per finished epoch and term; why it ended."""
+    """What happened: the mean of each term in each finished epoch, and whether Ctrl-C ended it."""
 
     losses: dict = field(default_factory=dict)
     n_epochs: int = 0
-    interrupt: KeyboardInterrupt | None = None
+    interrupted: bool = False
 
     def append(self, terms):
+        """Add the terms of a finished epoch."""
         for name, value in terms.items():
             self.losses.setdefault(name, []).append(value)
         self.n_epochs += 1
 
 
-def train(
-    module,
-    data,
-    step_losses,
-    weights,
-    plan,
-    generator,
-    *,
-    rates=(),
-    after_step=None,
-    validation=None,
-    on_epoch_end=None,
-):
+def train(step, data, plan, generator, validation=None, progress=None):
     """Minimise a weighted sum of loss terms by AdamW.
 
     Parameters
     ----------
-    module : nn.Module
-        Left in evaluation mode, with the weights of the last epoch or, with a
-        validation set, of the best.
-    data : tuple of Tensors sharing their first axis
-        The training set, on the device of `module`.
-    step_losses : callable
-        ``step_losses(*batch)`` returns a dict of unweighted scalar terms. Called
-        in training and, for the validation loss, in evaluation mode.
-    weights : dict
-        Weight of each term; 1 where a term is not named.
+    step : nn.Module
+        ``step(*batch)`` returns a dict of unweighted scalar terms. It is called in training mode
+        and, for the validation loss, in evaluation mode. It is left in evaluation mode, with
+        the weights of the last epoch or, with a validation set, of the best. It can have
+
+        - ``weights``, a dict: the weight of each term, 1 where a term is not named;
+        - ``learning_rates``, pairs of (nn.Module, float): parts of it that learn at another rate,
+          a factor of the plan's;
+        - ``follow()``, called after each step of the optimiser, for what is learned without
+          gradients.
+    data : sequence of Tensors sharing their first axis
+        The training set, on the device of `step`.
+    plan : TrainingPlan
     generator : torch.Generator
         On the CPU; the order of the samples is drawn from it.
-    rates : sequence of (nn.Module, float)
-        Parts of `module` that learn at another rate: a factor of the plan's.
-    after_step : callable or None
-        ``after_step()`` is called after each optimiser step, for what is learned
-        without gradients.
-    validation : tuple of Tensors or None
-    on_epoch_end : callable or None
-        ``on_epoch_end(epoch, terms)`` is called after each epoch; the training
+    validation : sequence of Tensors or None
+    progress : Progress or None
+        ``progress.epoch(epoch, terms)`` is called after each epoch; the training
         stops when it returns True.
 
     Returns
     -------
     record : TrainingRecord
-        A Ctrl-C after the first epoch ends the training with the weights of the
-        last finished epoch, or of the best; it is kept in `record.interrupt` to be raised again.
+        A Ctrl-C after the first epoch ends the training with the weights of the last finished
+        epoch, or of the best, and is noted in `record.interrupted`; an earlier one is raised.
 
     Raises
     ------
     DivergedError
         If the mean loss of an epoch is not finite or 10,000 times that of the first batch.
     """
-    record, best = TrainingRecord(), _Best(plan)
-    groups = _parameter_groups(module, plan.weight_decay, dict(rates))
-    step = _Step(module, groups, step_losses, weights, plan, len(data[0]), after_step)
-    finished = None
-    try:
-        for epoch in range(plan.n_epochs):
-            module.train()
-            terms = step.epoch(data, generator)
-            module.eval()
-            _check_divergence(epoch, terms["loss"], step.first_loss)
-            if validation is not None:
-                terms["validation"] = step.evaluate(validation)
-            record.append(terms)
-            finished = _snapshot(module)
-            stop = validation is not None and best.is_last(terms["validation"], finished)
-            if (on_epoch_end is not None and on_epoch_end(epoch, terms)) or stop:
-                break
-    except KeyboardInterrupt as interrupt:
-        if finished is None:
-            raise
-        record.interrupt = interrupt
-    module.load_state_dict(best.state or finished)
-    module.zero_grad(set_to_none=True)
-    module.eval()
+    loss_terms = _LossTerms(step, getattr(step, "weights", {}), plan.bfloat16)
+    n_batches = plan.n_batches(len(data[0]))
+    learning_rates = dict(getattr(step, "learning_rates", ()))
+    optimizer = _AdamW(step, plan, plan.n_epochs * n_batches, learning_rates)
+    follow = getattr(step, "follow", None)
+    record = TrainingRecord()
+    first_loss = finished = best = None
+    best_loss, n_waited = math.inf, 0
+    with progress or nullcontext():
+        try:
+            for epoch in range(plan.n_epochs):
+                step.train()
+                terms, of_first_batch = _run_epoch(
+                    loss_terms, optimizer, data, n_batches, generator, follow
+                )
+                step.eval()
+                if first_loss is None:
+                    first_loss = of_first_batch
+                _check_divergence(epoch, terms["loss"], first_loss)
+                if validation is not None:
+                    terms["validation"] = _mean_loss(loss_terms, validation, plan)
+                record.append(terms)
+                finished = {name: value.clone() for name, value in step.state_dict().items()}
+                if validation is not None:
+                    improved = terms["validation"] < best_loss - plan.tol
+                    n_waited = 0 if improved else n_waited + 1
+                    if terms["validation"] < best_loss:
+                        best, best_loss = finished, terms["validation"]
+                stop = progress is not None and progress.epoch(epoch, terms)
+                if stop or n_waited >= plan.n_iter_no_change:
+                    break
+        except KeyboardInterrupt:
+            if finished is None:
+                raise
+            record.interrupted = True
+    step.load_state_dict(best or finished)
+    step.zero_grad(set_to_none=True)
+    step.eval()
     return record
 
 
-class _Step:
-    """Optimiser, schedule and precision of one training."""
+def _run_epoch(loss_terms, optimizer, data, n_batches, generator, follow):
+    """One pass over the data in random order: the mean of each term, the first batch's loss."""
+    sums = {}
+    first_loss = None
+    order = torch.randperm(len(data[0]), generator=generator, device="cpu").to(data[0].device)
+    for rows in order.tensor_split(n_batches):
+        terms = loss_terms([tensor[rows] for tensor in data])
+        if first_loss is None:
+            first_loss = terms["loss"].item()
+        optimizer.descend(terms["loss"])
+        if follow is not None:
+            follow()
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value.detach()
+    return {name: float(value) / n_batches for name, value in sums.items()}, first_loss
 
-    def __init__(self, module, groups, step_losses, weights, plan, n_samples, after_step):
-        self.module, self.step_losses, self.weights = module, step_losses, weights
-        self.plan, self.after_step = plan, after_step or (lambda: None)
-        self.n_batches = plan.n_batches(n_samples)
-        self.n_steps, self.taken, self.first_loss = plan.n_epochs * self.n_batches, 0, None
-        self.device = next(module.parameters()).device
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
 
-    def epoch(self, data, generator):
-        """One pass over the data in random order; the mean of each term."""
-        sums = {}
-        order = torch.randperm(len(data[0]), generator=generator, device="cpu").to(self.device)
-        for picks in order.tensor_split(self.n_batches):
-            terms = self._losses([part[picks] for part in data])
-            if self.first_loss is None:
-                self.first_loss = terms["loss"].item()
-            self._descend(terms["loss"])
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.detach()
-        return {name: float(value) / self.n_batches for name, value in sums.items()}
+@torch.no_grad()
+def _mean_loss(loss_terms, data, plan):
+    """Mean loss over rows, in evaluation mode."""
+    total = 0.0
+    n_batches = plan.n_batches(len(data[0]))
+    for batch in zip(*(tensor.tensor_split(n_batches) for tensor in data), strict=True):
+        total += loss_terms(batch)["loss"].item() * len(batch[0])
+    return total / len(data[0])
 
-    @torch.no_grad()
-    def evaluate(self, data):
-        """Mean loss in evaluation mode."""
-        total, n_samples = 0.0, len(data[0])
-        n_batches = self.plan.n_batches(n_samples)
-        for batch in zip(*(part.tensor_split(n_batches) for part in data), strict=True):
-            total += self._losses(batch)["loss"].item() * len(batch[0])
-        return total / n_samples
 
-    def _losses(self, batch):
-        with self._precision():
-            terms = self.step_losses(*batch)
+class _LossTerms:
+    """The terms of a step's loss on a batch, and their weighted sum as "loss"."""
+
+    def __init__(self, step, weights, bfloat16):
+        self.step = step
+        self.weights = weights
+        self.bfloat16 = bfloat16
+
+    def __call__(self, batch):
+        precision = nullcontext()
+        if self.bfloat16:
+            # Inside another autocast context, cached weights would stay those of the first step.
+            precision = torch.autocast(
+                batch[0].device.type, dtype=torch.bfloat16, cache_enabled=False
+            )
+        with precision:
+            terms = self.step(*batch)
         total = sum(self.weights.get(name, 1.0) * value for name, value in terms.items())
         return {"loss": total} | terms
 
-    def _descend(self, loss):
-        rate = self.plan.learning_rate * learning_rate_factor(self.taken, self.n_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["factor"] * rate
-        self.optimizer.zero_grad(set_to_none=True)
+
+class _AdamW:
+    """AdamW (Loshchilov and Hutter 2019) with clipped gradients and a scheduled rate.
+
+    It calls torch's functional form. The class `torch.optim.AdamW` imports torch's compiler when
+    it is first used, which takes seconds and is left broken if a signal arrives meanwhile.
+    """
+
+    def __init__(self, module, plan, n_steps, factors):
+        self.module = module
+        self.plan = plan
+        self.n_steps = n_steps
+        self.n_taken = 0
+        self.groups = _parameter_groups(module, plan.weight_decay, factors)
+        self.state = {
+            parameter: (
+                torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                torch.zeros((), dtype=torch.float32, device=parameter.device),
+            )
+            for parameter in module.parameters()
+            if parameter.requires_grad
+        }
+
+    def descend(self, loss):
+        """One step against the gradient of a loss."""
+        self.module.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), self.plan.max_grad_norm)
-        self.optimizer.step()
-        self.after_step()
-        self.taken += 1
+        rate = self.plan.learning_rate * learning_rate_factor(self.n_taken, self.n_steps)
+        for (factor, weight_decay), parameters in self.groups.items():
+            self._update(parameters, factor * rate, weight_decay)
+        self.n_taken += 1
 
-    def _precision(self):
-        if self.plan.bfloat16:
-            # inside another autocast context, cached weights would stay those of the first step
-            return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
-        return nullcontext()
+    @torch.no_grad()
+    def _update(self, parameters, rate, weight_decay):
+        parameters = [parameter for parameter in parameters if parameter.grad is not None]
+        if not parameters:
+            return
+        means, squares, steps = map(list, zip(*map(self.state.get, parameters), strict=True))
+        gradients = [parameter.grad for parameter in parameters]
+        adamw(
+            parameters,
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.99,
+            lr=rate,
+            weight_decay=weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
-class _Best:
-    """The best validation loss so far, its weights, and when to stop waiting for a better."""
-
-    def __init__(self, plan):
-        self.plan, self.loss, self.state, self.waited = plan, np.inf, None, 0
-
-    def is_last(self, loss, state):
-        self.waited = 0 if loss < self.loss - self.plan.tol else self.waited + 1
-        if loss < self.loss:
-            self.loss, self.state = loss, state
-        return self.waited >= self.plan.n_iter_no_change
+def _parameter_groups(module, weight_decay, factors):
+    """Parameters by the factor of their learning rate and by their weight decay."""
+    decayed = {id(m.weight) for m in module.modules() if isinstance(m, _DECAYED)}
+    factor_of = {id(p): factor for part, factor in factors.items() for p in part.parameters()}
+    groups = {}
+    for parameter in module.parameters():
+        decay = weight_decay if id(parameter) in decayed else 0.0
+        groups.setdefault((factor_of.get(id(parameter), 1.0), decay), []).append(parameter)
+    return groups
 
 
 def learning_rate_factor(step, n_steps, warmup=0.05, floor=0.02):
@@ -224,26 +410,8 @@ def learning_rate_factor(step, n_steps, warmup=0.05, floor=0.02):
     n_warmup = max(1, math.ceil(warmup * n_steps))
     if step < n_warmup:
         return (step + 1) / n_warmup
-    progress = (step - n_warmup) / max(1, n_steps - n_warmup)
-    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def _parameter_groups(module, weight_decay, rates):
-    """Parameters by whether they decay and by the factor of their learning rate."""
-    decayed = {id(m.weight) for m in module.modules() if isinstance(m, _DECAYED)}
-    factors = {id(p): factor for part, factor in rates.items() for p in part.parameters()}
-    groups = {}
-    for parameter in module.parameters():
-        decay = weight_decay if id(parameter) in decayed else 0.0
-        groups.setdefault((factors.get(id(parameter), 1.0), decay), []).append(parameter)
-    return [
-        {"params": parameters, "weight_decay": decay, "factor": factor}
-        for (factor, decay), parameters in groups.items()
-    ]
-
-
-def _snapshot(module):
-    return {name: value.clone() for name, value in module.state_dict().items()}
+    share = (step - n_warmup) / max(1, n_steps - n_warmup)
+    return floor + (1 - floor) * (1 + math.cos(math.pi * share)) / 2
 
 
 def _check_divergence(epoch, loss, first_loss):
@@ -251,4 +419,50 @@ def _check_divergence(epoch, loss, first_loss):
         raise DivergedError(
             f"Training diverged: the mean loss of epoch {epoch + 1} is {loss:.4g}, "
             f"that of the first batch was {first_loss:.4g}. Try a smaller learning_rate."
+        )
+
+
+class Progress:
+    """Reports the epochs of one fit: to scikit-learn's callbacks, and in lines with `verbose`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With a parameter `verbose`.
+    plan : TrainingPlan
+    X, y : array-like
+        The training series and labels, which are handed on to callbacks.
+    """
+
+    def __init__(self, estimator, plan, X, y=None):
+        self.estimator = estimator
+        self.n_epochs = plan.n_epochs
+        self.data = {"X": X, "y": y}
+        self.epochs_per_line = 0
+        if estimator.verbose:
+            self.epochs_per_line = max(1, plan.n_epochs // (10 * estimator.verbose))
+        self.context = None
+        if hasattr(estimator, "_init_callback_context"):  # scikit-learn 1.9 or later
+            self.context = estimator._init_callback_context(max_subtasks=plan.n_epochs)
+
+    def __enter__(self):
+        if self.context is not None:
+            self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        return self
+
+    def __exit__(self, error, *_):
+        if self.context is not None and error is None:
+            self.context.call_on_fit_task_end(estimator=self.estimator, **self.data)
+
+    def epoch(self, epoch, terms):
+        """Report a finished epoch; True when a callback asks to stop."""
+        if self.epochs_per_line and (epoch + 1) % self.epochs_per_line == 0:
+            values = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
+            print(f"[{type(self.estimator).__name__}] epoch {epoch + 1}/{self.n_epochs}  {values}")
+        if self.context is None:
+            return False
+        task = self.context.subcontext(task_name="epoch")
+        task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        return task.call_on_fit_task_end(
+            estimator=self.estimator, metadata={"losses": terms}, **self.data
         )

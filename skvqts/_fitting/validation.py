@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_feature_names, validate_data
 
 # scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
 __all__ = [
+    "TRAINING_CONSTRAINTS",
     "IntegerInterval",
     "RealInterval",
     "StrOptions",
@@ -59,6 +60,23 @@ class _NumberInterval(Interval):
 
 IntegerInterval = partial(_NumberInterval, Integral)
 RealInterval = partial(_NumberInterval, Real)
+
+# of every estimator that trains a network
+TRAINING_CONSTRAINTS = {
+    "batch_size": [IntegerInterval(1)],
+    "max_epochs": [IntegerInterval(1), StrOptions({"auto"})],
+    "learning_rate": [RealInterval(0, closed="neither")],
+    "weight_decay": [RealInterval(0)],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [RealInterval(0, 1, closed="neither")],
+    "n_iter_no_change": [IntegerInterval(1)],
+    "tol": [RealInterval(0)],
+    "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+    "device": [str, torch.device],
+    "n_threads": [IntegerInterval(1), None],
+    "verbose": [IntegerInterval(0), "boolean"],
+    "random_state": ["random_state"],
+}
 
 
 def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
@@ -269,7 +287,7 @@ def _is_missing(label):
 
 
 def validate_n_samples(n_samples, n_values, name):
-    """IntegerInterval and positive, and rows of `n_values` float32 values each fit into memory."""
+    """Refuse what is no positive whole number, and more float32 rows than memory holds."""
     validate_parameter_constraints(
         {"n_samples": [IntegerInterval(1)]}, {"n_samples": n_samples}, name
     )

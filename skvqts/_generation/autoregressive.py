@@ -1,12 +1,47 @@
 """AutoregressivePriorGenerator: tokens one after the other, as in the original VQ-VAE."""
 
+from functools import partial
+
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
-from .decoding import Decoding
-from .generator import SeriesGenerator
+from .._fitting.runtime import computing
+from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing, set_trained
+from .._fitting.training import Progress, train
+from .._fitting.validation import (
+    _fit_context,
+    generator_from,
+    resolve_device,
+    validate_parameter_constraints,
+    validate_series,
+)
+from .._nn.layers import build
+from .._nn.prior import Prior
+from ..functional.decoding import Decoding
+from .sampling import (
+    TokenReader,
+    class_log_likelihoods,
+    marginal_log_likelihood,
+    reconstruction_log_density,
+    sample_series,
+    tokenizer_in_use,
+)
+from .stages import (
+    PRIOR_CONSTRAINTS,
+    PriorStep,
+    code_distances,
+    fitted_tokenizer,
+    keep_training_series,
+    learn_classes,
+    prior_architecture,
+    prior_data,
+    prior_plan,
+    reconstruction_scale,
+)
 
 
-class AutoregressivePriorGenerator(SeriesGenerator):
+class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator):
     """Generator of time series: autoregressive prior over the tokens of a VQ-VAE.
 
     The prior that VQ-VAEs started with [1]_, as a baseline: the transformer of
@@ -26,7 +61,10 @@ class AutoregressivePriorGenerator(SeriesGenerator):
         Dimension of the transformer.
 
     n_layers : int, default=4
+        Number of layers of the transformer.
+
     n_heads : int, default=4
+        Number of attention heads of a layer.
 
     head_dim : int or "auto", default="auto"
         Dimension of an attention head; "auto" shares the width among the heads.
@@ -35,8 +73,8 @@ class AutoregressivePriorGenerator(SeriesGenerator):
         Inner dimension of the feed-forward networks; "auto" is twice the width.
 
     dropout : float or "auto", default="auto"
-        Of embeddings and of what each layer adds. "auto": 0.4 for fewer than 32 series and 0.3 for
-        fewer than 400, which are soon learned by heart, and 0.1 for more.
+        Dropout of embeddings and of what each layer adds. "auto": 0.4 for fewer than 32 series and
+        0.3 for fewer than 400, which are soon memorised, and 0.1 for more.
 
     p_unconditional : float, default=0.2
         Probability that a training step does not see the class of a series, so that the prior
@@ -44,21 +82,20 @@ class AutoregressivePriorGenerator(SeriesGenerator):
 
     code_temperature : float, default=0.0
         Above 0, each training step draws the tokens of a series anew, with probabilities
-        ``exp(-d^2 / code_temperature)`` of the codes at distance d. Needs memory for n x N x K
-        distances.
+        proportional to ``exp(-d^2 / code_temperature)`` of the codes at distance d. It needs memory
+        for the distances of all tokens of an epoch to all codes: 4 bytes for each of
+        max(n, 1024) x N x K, or with `n_bands` 2 twice as many codes, and as much again while the
+        epoch is put together.
 
     ema_decay : float, default=0.99
         Decay of the running mean of the weights, which is what is kept.
 
     temperature : float, default=1.0
-        Of the tokens drawn; 0 takes the most probable one.
+        Temperature of the tokens drawn; 0 takes the most probable one.
 
     guidance_scale : float, default=1.0
         Above 1, samples are pushed towards what tells their class from others (classifier-free
         guidance, Ho and Salimans 2022); each step then takes two passes instead of one.
-
-    guidance_schedule : {"constant", "linear"}, default="constant"
-        "linear" starts without guidance, which grows with the share of steps taken.
 
     batch_size : int, default=64
         Series per training step.
@@ -66,7 +103,7 @@ class AutoregressivePriorGenerator(SeriesGenerator):
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated to 1,024 series if it has fewer. "auto": as
         many as make two steps for each series, but 800 steps at least and 2,000 at most, and 8
-        passes at least; few series are soon learned by heart.
+        passes at least; few series are soon memorised.
 
     learning_rate : float, default=0.001
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -80,12 +117,17 @@ class AutoregressivePriorGenerator(SeriesGenerator):
         best epoch.
 
     validation_fraction : float, default=0.1
+        Share of the series that early stopping holds out.
+
     n_iter_no_change : int, default=10
+        Number of epochs without improvement after which early stopping ends the training.
+
     tol : float, default=1e-4
+        Least improvement of the validation loss that counts.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the network's matrix products in training; inference is always float32. "auto" is
-        float32.
+        Precision of the network's matrix products in training; inference is always float32.
+        "auto" is float32.
 
     device : str or torch.device, default="auto"
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
@@ -112,8 +154,11 @@ class AutoregressivePriorGenerator(SeriesGenerator):
     class_counts_ : ndarray of shape (n_classes,)
         Training series of each class; only of a fit with labels.
     X_fit_, y_fit_ : ndarray
-        The training series, not copied without need, and their labels if there are any: what
-        scorers compare samples with, so do not write into them. Pickles hold them too.
+        Read-only copies of the training series and, if there are any, of their labels: what
+        scorers compare samples with. They are kept in this process only; pickles and copies of the
+        generator do not hold them.
+    architecture_ : dict
+        What the prior was built with; every parameter that was "auto" is resolved.
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean cross-entropy of the tokens per epoch, in nats; with early stopping "validation",
         the negative log-likelihood per token of held-out series.
@@ -154,7 +199,7 @@ class AutoregressivePriorGenerator(SeriesGenerator):
     (5, 40)
     """
 
-    _causal, _schedule = True, None
+    _parameter_constraints = PRIOR_CONSTRAINTS
 
     def __init__(
         self,
@@ -171,7 +216,6 @@ class AutoregressivePriorGenerator(SeriesGenerator):
         ema_decay=0.99,
         temperature=1.0,
         guidance_scale=1.0,
-        guidance_schedule="constant",
         batch_size=64,
         max_epochs="auto",
         learning_rate=1e-3,
@@ -198,7 +242,6 @@ class AutoregressivePriorGenerator(SeriesGenerator):
         self.ema_decay = ema_decay
         self.temperature = temperature
         self.guidance_scale = guidance_scale
-        self.guidance_schedule = guidance_schedule
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
@@ -213,15 +256,200 @@ class AutoregressivePriorGenerator(SeriesGenerator):
         self.verbose = verbose
         self.random_state = random_state
 
-    def _log_likelihoods(self, ids, classes):
-        """Exact: one pass predicts every token from those before it."""
-        masks = [torch.ones(1, n, dtype=torch.bool, device="cpu") for n in self._n_tokens]
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(self, X, y=None):
+        """Learn the tokenizer, then to predict each token from those before it, by AdamW.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : array-like of shape (n,) or None, default=None
+            Their classes, of any kind that can be sorted; the prior is then conditional on them.
+
+        Returns
+        -------
+        self : AutoregressivePriorGenerator
+
+        Raises
+        ------
+        ValueError
+            If `X`, `y` or a parameter is not valid, `device` is not present, or `tokenizer` holds
+            one that was fitted to series of another shape.
+        TypeError
+            If `X` is sparse or not numeric, or `tokenizer` holds something else.
+        NotFittedError
+            If `tokenizer` is a FrozenEstimator of a tokenizer that is not fitted.
+        DivergedError
+            If a loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch of the prior the estimator is fitted all the same.
+        """
+        X = validate_series(self, X, reset=True, min_samples=2)
+        classes = learn_classes(self, y, len(X))
+        generator = generator_from(self.random_state)
+        resolve_device(self.device)  # an absent one is refused before anything is trained
+
+        # Stage 1: series become tokens.
+        self.tokenizer_ = fitted_tokenizer(self, X, generator)
+        self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
+        tokens = self.tokenizer_.encode(X)
+        tensors = [torch.from_numpy(tokens), torch.from_numpy(classes)]
+        if self.code_temperature > 0:
+            tensors.append(torch.from_numpy(code_distances(self.tokenizer_, X)))
+
+        # Stage 2: each token is predicted from those before it, given the class.
+        plan = prior_plan(self, tokens)
+        self.architecture_ = prior_architecture(self, len(X), causal=True)
+        self._learned_unconditional = self.p_unconditional > 0
+        prior = build(self._network_constructor(), generator)
+        with computing(plan.device, plan.n_threads, training=True):
+            prior.to(plan.device)
+            data, held_out = prior_data(tensors, plan, prior.n_tokens, generator, causal=True)
+            self._codebook = self.tokenizer_.codebook_
+            prior.start_from(torch.from_numpy(self._codebook).to(plan.device), data[0])
+            step = PriorStep(
+                prior,
+                None,
+                self.p_unconditional,
+                self.ema_decay,
+                self.code_temperature,
+                generator,
+            )
+            record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            set_trained(self, step.average.requires_grad_(True), plan, record)
+        keep_training_series(self, X, classes)
+        return self
+
+    def sample(self, n_samples=None, *, y=None, random_state=None, return_y=False):
+        """Generate series.
+
+        Row i depends on `random_state`, i and its class only: the first rows of a larger sample
+        are those of a smaller one.
+
+        Parameters
+        ----------
+        n_samples : int or None, default=None
+            Number of series. None: as many as `y` has classes, or one.
+        y : label, array-like of shape (n_samples,) or None, default=None
+            Classes to generate: one for each series, or one for all. None: of a fit with labels,
+            classes drawn by their frequencies in the training set.
+        random_state : int, RandomState instance or None, default=None
+            None: the `random_state` of the generator.
+        return_y : bool, default=False
+            Return the classes too; needs a fit with labels.
+
+        Returns
+        -------
+        X : float32 ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
+            In the units of the training set.
+        y : ndarray of shape (n_samples,)
+            Only if `return_y`.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is no positive whole number, or `y` holds a class that `fit` did not see
+            or contradicts `n_samples`.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        return sample_series(self, self._decodings(), n_samples, y, random_state, return_y)
+
+    def score_samples(self, X, *, include_reconstruction=False):
+        """Log-likelihood of the tokens of series, in nats per series.
+
+        Of their tokens: the logarithm of a probability, at most 0. With `include_reconstruction`,
+        of the series themselves, scaled: plus the log-density of the series around its
+        reconstruction, normal with the variance of the training set's reconstruction error
+        (`residual_scale_`). That is a lower bound of the log-density, the evidence lower bound of
+        Kingma and Welling (2014, equation 3), and comparable between tokenizers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+        include_reconstruction : bool, default=False
+
+        Returns
+        -------
+        log_likelihood : float64 ndarray of shape (n,)
+        """
+        given = {"include_reconstruction": include_reconstruction}
+        validate_parameter_constraints(
+            {"include_reconstruction": ["boolean"]}, given, "score_samples"
+        )
+        X, ids = self._series_and_tokens(X)
+        scores = marginal_log_likelihood(self, ids, self._log_likelihood)
+        if include_reconstruction:
+            scores = scores + reconstruction_log_density(self, X)
+        return scores
+
+    def score(self, X, y=None):
+        """Mean log-density bound per series, see `score_samples(X, include_reconstruction=True)`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+        y : ignored
+
+        Returns
+        -------
+        score : float
+            Greater is better; comparable between tokenizers and priors, not between scalings.
+        """
+        return float(self.score_samples(X, include_reconstruction=True).mean())
+
+    def class_log_likelihoods(self, X):
+        """Log-likelihood of the tokens of each series, or a lower bound of it, given each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        log_likelihoods : float64 ndarray of shape (n, n_classes)
+            In nats, in the order of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If the generator was fitted without labels.
+        """
+        _, ids = self._series_and_tokens(X)
+        if self.architecture_["n_classes"] == 0:
+            raise ValueError(
+                f"class_log_likelihoods needs a {type(self).__name__} fitted with labels."
+            )
+        return class_log_likelihoods(self, ids, self._log_likelihood)
+
+    def _series_and_tokens(self, X):
+        """Valid series ``(n, c, t)`` and their tokens."""
+        check_is_fitted(self)
+        self._validate_params()
+        X = validate_series(self, X)
+        return X, tokenizer_in_use(self).encode(X)
+
+    def _log_likelihood(self, ids, classes):
+        """Exact log-likelihood ``(n,)`` of tokens: one pass predicts each from those before it."""
+        masks = [torch.ones(1, n, dtype=torch.bool, device="cpu") for n in self.module_.n_tokens]
         weights = [torch.ones(1, dtype=torch.float64, device="cpu")] * len(masks)
-        return self._prior_reader().bound(ids, classes, masks, weights)
+        return TokenReader(self).bound(ids, classes, masks, weights)
 
     def _decodings(self):
-        """Every token by itself, in the order of the rows of the grid."""
+        """Every token of a band by itself, in the order of the rows of the grid."""
         return [
-            Decoding(n, self.temperature, torch.arange(n, device="cpu"), 0.0, "linear")
-            for n in self._n_tokens
+            Decoding(
+                n_tokens, self.temperature, torch.arange(n_tokens, device="cpu"), 0.0, "linear"
+            )
+            for n_tokens in self.module_.n_tokens
         ]
+
+    def _network_constructor(self):
+        return partial(Prior, **self.architecture_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        return tags

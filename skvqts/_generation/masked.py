@@ -4,23 +4,55 @@ from functools import partial
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._fitting.runtime import computing
+from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing, set_trained
+from .._fitting.training import Progress, train
 from .._fitting.validation import (
     IntegerInterval,
     RealInterval,
     StrOptions,
+    _fit_context,
+    generator_from,
+    resolve_device,
     validate_parameter_constraints,
     validate_series,
 )
-from ..functional.decoding import ORDERS, low_discrepancy_order
+from .._nn.layers import build
+from .._nn.prior import Prior
+from ..functional.decoding import ORDERS, Decoding, low_discrepancy_order
 from ..functional.masking import SCHEDULES, stratified_masks
-from .decoding import Decoding
-from .gaps import interpolated, tokens_at, window_masks
-from .generator import SeriesGenerator
+from .anomalies import anomaly_scores
+from .imputation import impute_series
+from .sampling import (
+    TokenReader,
+    class_log_likelihoods,
+    known_classes,
+    marginal_log_likelihood,
+    mixture_log_likelihood,
+    reconstruction_log_density,
+    sample_series,
+    seed_of,
+    tokenizer_in_use,
+    unconditional_classes,
+)
+from .stages import (
+    PRIOR_CONSTRAINTS,
+    PriorStep,
+    code_distances,
+    fitted_tokenizer,
+    keep_training_series,
+    learn_classes,
+    prior_architecture,
+    prior_data,
+    prior_plan,
+    reconstruction_scale,
+)
 
 
-class MaskedPriorGenerator(SeriesGenerator):
+class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator):
     """Generator of time series: masked modelling of the tokens of a VQ-VAE.
 
     Stage 1 is a `VQTokenizer`. Stage 2 is a bidirectional transformer that learns to predict
@@ -41,7 +73,10 @@ class MaskedPriorGenerator(SeriesGenerator):
         Dimension of the transformer.
 
     n_layers : int, default=4
+        Number of layers of the transformer.
+
     n_heads : int, default=4
+        Number of attention heads of a layer.
 
     head_dim : int or "auto", default="auto"
         Dimension of an attention head; "auto" shares the width among the heads.
@@ -50,8 +85,8 @@ class MaskedPriorGenerator(SeriesGenerator):
         Inner dimension of the feed-forward networks; "auto" is twice the width.
 
     dropout : float or "auto", default="auto"
-        Of embeddings and of what each layer adds. "auto": 0.4 for fewer than 32 series and 0.3 for
-        fewer than 400, which are soon learned by heart, and 0.1 for more.
+        Dropout of embeddings and of what each layer adds. "auto": 0.4 for fewer than 32 series and
+        0.3 for fewer than 400, which are soon memorised, and 0.1 for more.
 
     p_unconditional : float, default=0.2
         Probability that a training step does not see the class of a series, so that the prior
@@ -66,8 +101,10 @@ class MaskedPriorGenerator(SeriesGenerator):
 
     code_temperature : float, default=0.0
         Above 0, each training step draws the tokens of a series anew, with probabilities
-        ``exp(-d^2 / code_temperature)`` of the codes at distance d. Needs memory for n x N x K
-        distances.
+        proportional to ``exp(-d^2 / code_temperature)`` of the codes at distance d. It needs memory
+        for the distances of all tokens of an epoch to all codes: 4 bytes for each of
+        max(n, 1024) x N x K, or with `n_bands` 2 twice as many codes, and as much again while the
+        epoch is put together.
 
     ema_decay : float, default=0.99
         Decay of the running mean of the weights, which is what is kept.
@@ -80,21 +117,15 @@ class MaskedPriorGenerator(SeriesGenerator):
     n_steps : int, default=16
         Steps in which all tokens of a band are revealed.
 
-    reveal_schedule : {"cosine", "linear", "square"}, default="cosine"
-        Share of masked tokens along the steps.
-
     temperature : float, default=1.0
-        Of the tokens drawn; 0 takes the most probable one.
+        Temperature of the tokens drawn; 0 takes the most probable one.
 
     choice_temperature : float, default=4.0
-        Noise in the order "confidence", as published.
+        Size of the noise in the order "confidence", as published [1]_.
 
     guidance_scale : float, default=1.0
         Above 1, samples are pushed towards what tells their class from others (classifier-free
         guidance, Ho and Salimans 2022); each step then takes two passes instead of one.
-
-    guidance_schedule : {"constant", "linear"}, default="constant"
-        "linear" starts without guidance, which grows with the share of steps taken.
 
     batch_size : int, default=64
         Series per training step.
@@ -102,7 +133,7 @@ class MaskedPriorGenerator(SeriesGenerator):
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated to 1,024 series if it has fewer. "auto": as
         many as make two steps for each series, but 800 steps at least and 2,000 at most, and 8
-        passes at least; few series are soon learned by heart.
+        passes at least; few series are soon memorised.
 
     learning_rate : float, default=0.001
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -116,12 +147,17 @@ class MaskedPriorGenerator(SeriesGenerator):
         best epoch.
 
     validation_fraction : float, default=0.1
+        Share of the series that early stopping holds out.
+
     n_iter_no_change : int, default=10
+        Number of epochs without improvement after which early stopping ends the training.
+
     tol : float, default=1e-4
+        Least improvement of the validation loss that counts.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the network's matrix products in training; inference is always float32. "auto" is
-        float32.
+        Precision of the network's matrix products in training; inference is always float32.
+        "auto" is float32.
 
     device : str or torch.device, default="auto"
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
@@ -148,8 +184,11 @@ class MaskedPriorGenerator(SeriesGenerator):
     class_counts_ : ndarray of shape (n_classes,)
         Training series of each class; only of a fit with labels.
     X_fit_, y_fit_ : ndarray
-        The training series, not copied without need, and their labels if there are any: what
-        scorers compare samples with, so do not write into them. Pickles hold them too.
+        Read-only copies of the training series and, if there are any, of their labels: what
+        scorers compare samples with. They are kept in this process only; pickles and copies of the
+        generator do not hold them.
+    architecture_ : dict
+        What the prior was built with; every parameter that was "auto" is resolved.
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean cross-entropy of hidden tokens per epoch, in nats; with early stopping "validation",
         the negative likelihood bound per token of held-out series.
@@ -178,7 +217,7 @@ class MaskedPriorGenerator(SeriesGenerator):
 
     Notes
     -----
-    The settings of sampling (`order` to `guidance_schedule`) may be changed after `fit`.
+    The settings of sampling (`order` to `guidance_scale`) may be changed after `fit`.
 
     References
     ----------
@@ -203,14 +242,11 @@ class MaskedPriorGenerator(SeriesGenerator):
     (2, 40)
     """
 
-    _causal = False
-
     _parameter_constraints = {
-        **SeriesGenerator._parameter_constraints,
+        **PRIOR_CONSTRAINTS,
         "mask_schedule": [StrOptions({*SCHEDULES, "likelihood"})],
         "order": [StrOptions(set(ORDERS))],
         "n_steps": [IntegerInterval(1)],
-        "reveal_schedule": [StrOptions(set(SCHEDULES))],
         "choice_temperature": [RealInterval(0)],
     }
 
@@ -230,11 +266,9 @@ class MaskedPriorGenerator(SeriesGenerator):
         ema_decay=0.99,
         order="low_discrepancy",
         n_steps=16,
-        reveal_schedule="cosine",
         temperature=1.0,
         choice_temperature=4.0,
         guidance_scale=1.0,
-        guidance_schedule="constant",
         batch_size=64,
         max_epochs="auto",
         learning_rate=1e-3,
@@ -262,11 +296,9 @@ class MaskedPriorGenerator(SeriesGenerator):
         self.ema_decay = ema_decay
         self.order = order
         self.n_steps = n_steps
-        self.reveal_schedule = reveal_schedule
         self.temperature = temperature
         self.choice_temperature = choice_temperature
         self.guidance_scale = guidance_scale
-        self.guidance_schedule = guidance_schedule
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
@@ -281,14 +313,115 @@ class MaskedPriorGenerator(SeriesGenerator):
         self.verbose = verbose
         self.random_state = random_state
 
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(self, X, y=None):
+        """Learn the tokenizer, then to predict hidden tokens from visible ones, by AdamW.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : array-like of shape (n,) or None, default=None
+            Their classes, of any kind that can be sorted; the prior is then conditional on them.
+
+        Returns
+        -------
+        self : MaskedPriorGenerator
+
+        Raises
+        ------
+        ValueError
+            If `X`, `y` or a parameter is not valid, `device` is not present, or `tokenizer` holds
+            one that was fitted to series of another shape.
+        TypeError
+            If `X` is sparse or not numeric, or `tokenizer` holds something else.
+        NotFittedError
+            If `tokenizer` is a FrozenEstimator of a tokenizer that is not fitted.
+        DivergedError
+            If a loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch of the prior the estimator is fitted all the same.
+        """
+        X = validate_series(self, X, reset=True, min_samples=2)
+        classes = learn_classes(self, y, len(X))
+        generator = generator_from(self.random_state)
+        resolve_device(self.device)  # an absent one is refused before anything is trained
+
+        # Stage 1: series become tokens.
+        self.tokenizer_ = fitted_tokenizer(self, X, generator)
+        self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
+        tokens = self.tokenizer_.encode(X)
+        tensors = [torch.from_numpy(tokens), torch.from_numpy(classes)]
+        if self.code_temperature > 0:
+            tensors.append(torch.from_numpy(code_distances(self.tokenizer_, X)))
+
+        # Stage 2: masked modelling of the tokens, given their class.
+        plan = prior_plan(self, tokens)
+        self.architecture_ = prior_architecture(self, len(X), causal=False)
+        self._learned_unconditional = self.p_unconditional > 0
+        prior = build(self._network_constructor(), generator)
+        with computing(plan.device, plan.n_threads, training=True):
+            prior.to(plan.device)
+            data, held_out = prior_data(tensors, plan, prior.n_tokens, generator, causal=False)
+            self._codebook = self.tokenizer_.codebook_
+            prior.start_from(torch.from_numpy(self._codebook).to(plan.device), data[0])
+            step = PriorStep(
+                prior,
+                self.mask_schedule,
+                self.p_unconditional,
+                self.ema_decay,
+                self.code_temperature,
+                generator,
+            )
+            record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            set_trained(self, step.average.requires_grad_(True), plan, record)
+        keep_training_series(self, X, classes)
+        return self
+
+    def sample(self, n_samples=None, *, y=None, random_state=None, return_y=False):
+        """Generate series.
+
+        Row i depends on `random_state`, i and its class only: the first rows of a larger sample
+        are those of a smaller one.
+
+        Parameters
+        ----------
+        n_samples : int or None, default=None
+            Number of series. None: as many as `y` has classes, or one.
+        y : label, array-like of shape (n_samples,) or None, default=None
+            Classes to generate: one for each series, or one for all. None: of a fit with labels,
+            classes drawn by their frequencies in the training set.
+        random_state : int, RandomState instance or None, default=None
+            None: the `random_state` of the generator.
+        return_y : bool, default=False
+            Return the classes too; needs a fit with labels.
+
+        Returns
+        -------
+        X : float32 ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
+            In the units of the training set.
+        y : ndarray of shape (n_samples,)
+            Only if `return_y`.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is no positive whole number, or `y` holds a class that `fit` did not see
+            or contradicts `n_samples`.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        return sample_series(self, self._decodings(), n_samples, y, random_state, return_y)
+
     def score_samples(self, X, *, include_reconstruction=False, method="bound", n_masks=32):
         """Log-likelihood of series, or a lower bound of it, in nats per series.
 
         Of their tokens: the logarithm of a probability, at most 0. With `include_reconstruction`,
         of the series themselves, scaled: plus the log-density of the series around its
         reconstruction, normal with the variance of the training set's reconstruction error
-        (`residual_scale_`); a lower bound of the log-density (eq. 16) and comparable between
-        tokenizers.
+        (`residual_scale_`). That is a lower bound of the log-density, the evidence lower bound of
+        Kingma and Welling (2014, equation 3), and comparable between tokenizers.
 
         Parameters
         ----------
@@ -323,10 +456,54 @@ class MaskedPriorGenerator(SeriesGenerator):
             },
             "score_samples",
         )
+        X, ids = self._series_and_tokens(X)
         if method == "exact":
-            return self._scores(X, include_reconstruction, self._of_mixture, self._exact)
-        bound = partial(self._bound, n_masks=n_masks)
-        return self._scores(X, include_reconstruction, self._marginal, bound)
+            scores = mixture_log_likelihood(self, ids, self._exact_log_likelihood)
+        else:
+            bound = partial(self._log_likelihood, n_masks=n_masks)
+            scores = marginal_log_likelihood(self, ids, bound)
+        if include_reconstruction:
+            scores = scores + reconstruction_log_density(self, X)
+        return scores
+
+    def score(self, X, y=None):
+        """Mean log-density bound per series, see `score_samples(X, include_reconstruction=True)`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+        y : ignored
+
+        Returns
+        -------
+        score : float
+            Greater is better; comparable between tokenizers and priors, not between scalings.
+        """
+        return float(self.score_samples(X, include_reconstruction=True).mean())
+
+    def class_log_likelihoods(self, X):
+        """Log-likelihood of the tokens of each series, or a lower bound of it, given each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+
+        Returns
+        -------
+        log_likelihoods : float64 ndarray of shape (n, n_classes)
+            In nats, in the order of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If the generator was fitted without labels.
+        """
+        _, ids = self._series_and_tokens(X)
+        if self.architecture_["n_classes"] == 0:
+            raise ValueError(
+                f"class_log_likelihoods needs a {type(self).__name__} fitted with labels."
+            )
+        return class_log_likelihoods(self, ids, self._log_likelihood)
 
     def impute(self, X, *, y=None, n_draws=None, random_state=None):
         """Fill missing values with draws from the prior, given what was observed.
@@ -363,10 +540,19 @@ class MaskedPriorGenerator(SeriesGenerator):
         self._validate_params()
         wanted = {"n_draws": [IntegerInterval(1), None]}
         validate_parameter_constraints(wanted, {"n_draws": n_draws}, "impute")
-        series = validate_series(self, X, missing=True).astype(np.float64)
-        known, seed = ~np.isnan(series), self._seed(random_state)
-        classes = self._given_classes(y, len(series))
-        draws = [self._imputed(series, known, classes, seed + i) for i in range(n_draws or 1)]
+        X = validate_series(self, X, missing=True).astype(np.float64)
+        if y is None:
+            classes = unconditional_classes(self, len(X))
+        else:
+            classes = known_classes(self, y, len(X))
+        known, seed = ~np.isnan(X), seed_of(self, random_state)
+        fill = partial(TokenReader(self).fill, decodings=self._decodings())
+        draws = [
+            impute_series(self, fill, X, known, classes, seed + draw).reshape(
+                len(X), *self._series_shape
+            )
+            for draw in range(n_draws or 1)
+        ]
         return draws[0] if n_draws is None else np.stack(draws)
 
     def anomaly_score(self, X, window=None):
@@ -394,72 +580,57 @@ class MaskedPriorGenerator(SeriesGenerator):
             If `X` is not valid, `window` not between 1 and the length of the series, or the fit had
             labels and `p_unconditional` 0.
         """
-        _, ids = self._encoded(X)
+        _, ids = self._series_and_tokens(X)
         n_timepoints = self.n_timepoints_in_
         window = max(1, n_timepoints // 8) if window is None else window
-        validate_parameter_constraints(
-            {"window": [IntegerInterval(1)]}, {"window": window}, "anomaly_score"
-        )
+        wanted = {"window": [IntegerInterval(1)]}
+        validate_parameter_constraints(wanted, {"window": window}, "anomaly_score")
         if window > n_timepoints:
             raise ValueError(f"window={window} is longer than the series, {n_timepoints} points.")
-        tokenizer = self._tokenizer()
-        places = tokenizer.token_shape_, tokenizer.module_.strides
-        masks, covered = window_masks(window, *places, n_timepoints)
-        nobody = self._given_classes(None, len(ids))
-        hidden = [torch.from_numpy(mask) for mask in masks]
-        losses = self._prior_reader().hidden_losses(ids, nobody, hidden)
-        n_hidden = sum(mask.sum(1) for mask in masks)
-        of_windows = sum(loss.sum(2, dtype=np.float64) for loss in losses) / n_hidden
-        # not a matrix product, whose rounding depends on the number of rows
-        pairs = zip(of_windows.T[:, :, None], covered, strict=True)
-        return sum(of_window * points for of_window, points in pairs) / covered.sum(0)
+        return anomaly_scores(self, ids, window)
 
-    def _imputed(self, series, known, classes, seed):
-        rough = interpolated(series, known)
-        tokenizer = self._tokenizer()
-        places = tokenizer.token_shape_, tokenizer.module_.strides
-        masks = tokens_at(~known.all(axis=1), *places)
-        ids = self._filled(tokenizer.encode(rough), masks, classes, seed)
-        codec = tokenizer._codec()
-        decoded = codec.scaler.inverse_like(codec.decode_scaled(ids), rough, known)
-        filled = np.where(known, series, decoded + interpolated(series - decoded, known))
-        return filled.reshape(len(filled), *self._series_shape)
+    def _series_and_tokens(self, X):
+        """Valid series ``(n, c, t)`` and their tokens."""
+        check_is_fitted(self)
+        self._validate_params()
+        X = validate_series(self, X)
+        return X, tokenizer_in_use(self).encode(X)
 
-    def _exact(self, ids, classes):
+    def _log_likelihood(self, ids, classes, n_masks=32):
+        """Lower bound ``(n,)`` of the log-likelihood of tokens, by masks that never change."""
+        drawn = [
+            stratified_masks(n_tokens, n_masks, torch.Generator("cpu").manual_seed(0))
+            for n_tokens in self.module_.n_tokens
+        ]
+        masks, weights = zip(*drawn, strict=True)
+        return TokenReader(self).bound(ids, classes, masks, weights)
+
+    def _exact_log_likelihood(self, ids, classes):
+        """Log-likelihood ``(n,)`` of what `sample` draws in the fixed order."""
         if self.order != "low_discrepancy" or self.temperature == 0:
             raise ValueError(
                 "method='exact' needs order='low_discrepancy', which is fixed, and a temperature "
                 f"above 0; got order={self.order!r}, temperature={self.temperature}."
             )
-        return self._prior_reader().exact(ids, classes, self._decodings(), self._guidance())
-
-    def _bound(self, ids, classes, n_masks=32):
-        drawn = [
-            stratified_masks(n, n_masks, torch.Generator("cpu").manual_seed(0))
-            for n in self._n_tokens
-        ]
-        masks, weights = zip(*drawn, strict=True)
-        return self._prior_reader().bound(ids, classes, masks, weights)
-
-    _log_likelihoods = _bound
+        return TokenReader(self).replay(ids, classes, self._decodings())
 
     def _decodings(self):
+        """How the tokens of each band are revealed."""
         return [
             Decoding(
                 self.n_steps,
                 self.temperature,
-                self._order(shape),
+                low_discrepancy_order(*shape) if self.order == "low_discrepancy" else self.order,
                 self.choice_temperature,
-                self.reveal_schedule,
+                "cosine",
             )
-            for shape in self._tokens["grid"]
+            for shape in self.architecture_["grid"]
         ]
 
-    def _order(self, shape):
-        if self.order == "low_discrepancy":
-            return low_discrepancy_order(*shape)
-        return self.order
+    def _network_constructor(self):
+        return partial(Prior, **self.architecture_)
 
-    @property
-    def _schedule(self):
-        return self.mask_schedule
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        return tags

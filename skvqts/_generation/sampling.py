@@ -1,15 +1,159 @@
-"""Inference with a trained prior, chunk by chunk: tokens drawn, and how likely tokens are."""
+"""What a fitted generator draws and how likely it finds series: the same for every prior."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.special import logsumexp
 
+from .._fitting.reading import read_rows
 from .._fitting.runtime import computing, in_chunks
+from .._fitting.validation import checked_labels, random_seed, validate_n_samples
+from ..functional.decoding import fill, replay
 from ..functional.masking import likelihood_bound
-from .decoding import fill, replay
+from .stages import reconstruction_residuals, token_alphabet
 
 _CHUNK_TOKENS = 2**10
 _MAX_ROWS = 32
+
+
+def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
+    """Series, and their classes if wanted, as `sample` of a generator returns them.
+
+    Parameters
+    ----------
+    estimator : fitted generator
+    decodings : list of Decoding
+        How the tokens of each band are revealed.
+    n_samples, y, random_state, return_y
+        The arguments of `sample`.
+    """
+    name, n_classes = type(estimator).__name__, estimator.architecture_["n_classes"]
+    if n_samples is None:
+        n_samples = max(1, len(y)) if np.ndim(y) else 1
+    elif np.ndim(y) and len(y) != n_samples:
+        raise ValueError(
+            f"n_samples={n_samples} contradicts y, which holds {len(y)} classes: leave n_samples "
+            "out, or give one class for all."
+        )
+    n_tokens = sum(estimator.module_.n_tokens)
+    n_values = estimator.n_channels_in_ * estimator.n_timepoints_in_ + 10 * n_tokens
+    validate_n_samples(n_samples, n_values, name)
+    classes = None if y is None else known_classes(estimator, y, n_samples)
+    if return_y and n_classes == 0:
+        raise ValueError(f"return_y=True needs a {name} fitted with labels.")
+    seed = seed_of(estimator, random_state)
+    if classes is None:
+        classes = draw_classes(estimator, n_samples, seed)
+    masks = np.ones((n_samples, n_tokens), dtype=bool)
+    ids = TokenReader(estimator).fill(
+        np.zeros(masks.shape, np.int64), masks, classes, seed, decodings
+    )
+    X = tokenizer_in_use(estimator).scaler_.inverse(decode_scaled(estimator, ids))
+    X = X.reshape(n_samples, *estimator._series_shape)
+    return (X, estimator.classes_[classes]) if return_y else X
+
+
+def tokenizer_in_use(estimator):
+    """The tokenizer of a generator, as long as it is the one whose tokens the prior has learned."""
+    tokenizer = estimator.tokenizer_
+    alphabet = token_alphabet(tokenizer)
+    same = all(estimator.architecture_[name] == value for name, value in alphabet.items())
+    if not (same and np.array_equal(tokenizer.codebook_, estimator._codebook)):
+        raise ValueError(
+            f"The tokenizer of this {type(estimator).__name__} has been fitted anew since, to "
+            "other tokens: fit the generator again."
+        )
+    return tokenizer
+
+
+def decode_scaled(estimator, ids):
+    """Series ``(n, c, t)`` of token ids, as scaled as what the tokenizer's network sees."""
+    tokenizer = tokenizer_in_use(estimator)
+    network = tokenizer.module_
+    return read_rows(tokenizer, lambda rows: network.decode(network.embed(rows)), ids)
+
+
+def seed_of(estimator, random_state):
+    """The seed of a call; a generator's own `random_state` stands in for None."""
+    return random_seed(estimator.random_state if random_state is None else random_state)
+
+
+def known_classes(estimator, y, n_series):
+    """Indices of classes that `fit` saw: a label for each series, or one for all."""
+    name = type(estimator).__name__
+    if estimator.architecture_["n_classes"] == 0:
+        raise ValueError(f"y is for a {name} fitted with labels; this one was fitted without.")
+    y = np.asarray([y] * n_series) if np.ndim(y) == 0 else y
+    y = checked_labels(y, n_series, "y", name)
+    unseen = sorted(set(y.tolist()) - set(estimator.classes_.tolist()))
+    if unseen:
+        raise ValueError(
+            f"y contains unseen label: {unseen[0]!r}; this {name} has learned "
+            f"{estimator.classes_.tolist()}."
+        )
+    return np.searchsorted(estimator.classes_, y)
+
+
+def draw_classes(estimator, n_samples, seed):
+    """Class indices by their training frequency, each from its row's own stream; 0 without labels.
+
+    So a row has the same class in samples of any size.
+    """
+    if estimator.architecture_["n_classes"] == 0:
+        return np.zeros(n_samples, dtype=np.int64)
+    heights = np.array([row_stream(seed, row, 0).random() for row in range(n_samples)])
+    ends = np.cumsum(estimator.class_counts_) / estimator.class_counts_.sum()
+    return np.searchsorted(ends, heights, side="right").clip(max=len(ends) - 1)
+
+
+def unconditional_classes(estimator, n_series):
+    """The class index that stands for no class in particular, for every series."""
+    n_classes = estimator.architecture_["n_classes"]
+    if n_classes and not estimator._learned_unconditional:
+        raise ValueError(
+            f"A {type(estimator).__name__} fitted with labels and p_unconditional=0 has not "
+            "learned series of unknown class: give y to impute, or fit with p_unconditional above "
+            "0."
+        )
+    return np.full(n_series, n_classes)
+
+
+def marginal_log_likelihood(estimator, ids, log_likelihood):
+    """Log-likelihood ``(n,)`` of tokens whatever their class.
+
+    ``log_likelihood(ids, classes)`` is that of tokens given their classes. A prior that has learned
+    series of unknown class says it at once, another one as the mixture of its classes.
+    """
+    if estimator._learned_unconditional:
+        n_classes = estimator.architecture_["n_classes"]
+        return log_likelihood(ids, np.full(len(ids), n_classes))
+    return mixture_log_likelihood(estimator, ids, log_likelihood)
+
+
+def mixture_log_likelihood(estimator, ids, log_likelihood):
+    """Log-likelihood ``(n,)`` of tokens with classes as frequent as in the training set."""
+    if estimator.architecture_["n_classes"] == 0:
+        return log_likelihood(ids, np.zeros(len(ids), np.int64))
+    shares = estimator.class_counts_ / estimator.class_counts_.sum()
+    given_class = class_log_likelihoods(estimator, ids, log_likelihood)
+    return logsumexp(given_class + np.log(shares), axis=1)
+
+
+def class_log_likelihoods(estimator, ids, log_likelihood):
+    """Log-likelihood ``(n, n_classes)`` of tokens given each class."""
+    n_classes = estimator.architecture_["n_classes"]
+    columns = [log_likelihood(ids, np.full(len(ids), index)) for index in range(n_classes)]
+    return np.stack(columns, axis=1)
+
+
+def reconstruction_log_density(estimator, X):
+    """Log-density ``(n,)`` of scaled series around their reconstructions, normal and independent.
+
+    The second term of the evidence lower bound (Kingma and Welling 2014, eq. 3).
+    """
+    residuals = reconstruction_residuals(tokenizer_in_use(estimator), X).astype(np.float64)
+    scale = estimator.residual_scale_[:, None]
+    return -(np.square(residuals / scale) / 2 + np.log(scale * np.sqrt(2 * np.pi))).sum((1, 2))
 
 
 def row_stream(seed, row, stream):
@@ -17,88 +161,93 @@ def row_stream(seed, row, stream):
     return np.random.Generator(np.random.Philox(key=seed + (row << 40) + (stream << 100)))
 
 
-class PriorReader:
-    """Draws and judges tokens ``(n, N)``, in the joint ids of all bands.
+class TokenReader:
+    """Draws tokens ``(n, N)`` by a trained prior, chunk by chunk, and says how likely they are.
+
+    Ids are joint ids of all bands; classes are indices ``(n,)``.
 
     Parameters
     ----------
-    prior : Prior
-        In evaluation mode.
-    device : str
-    n_threads : int
+    estimator : fitted generator
     """
 
-    def __init__(self, prior, device, n_threads):
-        self.prior, self.n_threads = prior, n_threads
-        self.device = torch.device(device)
-        self.own = torch.device("cpu") if device == "mps" else self.device  # that has float64
-        n_tokens = sum(prior.n_tokens)
-        self.rows = min(_MAX_ROWS, 2 ** (max(1, _CHUNK_TOKENS // n_tokens).bit_length() - 1))
+    def __init__(self, estimator):
+        self.estimator = estimator
+        self.prior = estimator.module_
+        self.device = torch.device(estimator.device_)
+        # Probabilities are float64, which an "mps" device does not have.
+        self.exact_device = torch.device("cpu") if self.device.type == "mps" else self.device
+        fitting = max(1, _CHUNK_TOKENS // sum(self.prior.n_tokens))
+        self.rows = min(_MAX_ROWS, 2 ** (fitting.bit_length() - 1))
 
-    def fill(self, ids, masks, classes, seed, decodings, guidance):
-        """Draw masked tokens, band by band.
+    def fill(self, ids, masks, classes, seed, decodings):
+        """Draw masked tokens, band by band, and leave the others as they are.
 
         Parameters
         ----------
         ids : int64 ndarray of shape (n, N)
         masks : bool ndarray of shape (n, N)
-            What is drawn; the other tokens are as they were.
         classes : int64 ndarray of shape (n,)
         seed : int
         decodings : list of Decoding
             One per band.
-        guidance : callable or None
-            Scale of the guidance at a share of steps taken, or None for 1.
 
         Returns
         -------
         ids : int64 ndarray of shape (n, N)
         """
+        scale = self._guidance_scale()
 
-        def fill_chunk(chunk):
-            rows, chunk = chunk[:, 0].tolist(), torch.from_numpy(chunk).to(self.own)
-            masks, ids = chunk[:, 2:].tensor_split(2, dim=1)
-            bands = zip(masks.bool().split(self.prior.n_tokens, dim=1), decodings, strict=True)
-            for band, (mask, decoding) in enumerate(bands):
-                mine, predict = self._predictor(band, ids, chunk[:, 1], guidance)
+        def fill_chunk(table):
+            rows, classes = table[:, 0].tolist(), table[:, 1]
+            masks, ids = table[:, 2:].tensor_split(2, dim=1)
+            masks_of_bands = masks.bool().split(self.prior.n_tokens, dim=1)
+            for band, (mask, decoding) in enumerate(zip(masks_of_bands, decodings, strict=True)):
                 shape = (decoding.n_steps, 2, mask.shape[1])
-                noise = np.stack([row_stream(seed, row, 1 + band).random(shape) for row in rows], 2)
-                drawn = fill(predict, mine, mask, decoding, torch.from_numpy(noise).to(ids.device))
-                ids = self._with_band(ids, band, drawn)
-            return [ids.cpu().numpy()]
+                streams = [row_stream(seed, row, 1 + band).random(shape) for row in rows]
+                uniforms = torch.from_numpy(np.stack(streams, 2)).to(ids.device)
+                of_band, predict = self._predictor(band, ids, classes, scale)
+                drawn = fill(predict, of_band, mask, decoding, uniforms)
+                start, stop = self.prior.span(band)
+                drawn = drawn + self.prior.bands[band].first_code
+                ids = torch.cat([ids[:, :start], drawn, ids[:, stop:]], dim=1)
+            return [ids]
 
-        return self._chunked(fill_chunk, np.arange(len(ids)), classes, masks, ids)[0]
+        return self._in_chunks(fill_chunk, np.arange(len(ids)), classes, masks, ids)[0]
 
-    def exact(self, ids, classes, decodings, guidance):
+    def replay(self, ids, classes, decodings):
         """Log-likelihood ``(n,)`` with which :meth:`fill` draws all of `ids` in fixed orders."""
+        scale = self._guidance_scale()
 
-        def replay_chunk(chunk):
-            chunk, total = torch.from_numpy(chunk).to(self.own), 0.0
+        def replay_chunk(table):
+            total = 0.0
             for band, decoding in enumerate(decodings):
-                mine, predict = self._predictor(band, chunk[:, 1:], chunk[:, 0], guidance)
-                total = total + replay(predict, mine, decoding)
-            return [total.cpu().numpy()]
+                of_band, predict = self._predictor(band, table[:, 1:], table[:, 0], scale)
+                total = total + replay(predict, of_band, decoding)
+            return [total]
 
-        return self._chunked(replay_chunk, classes, ids)[0]
+        return self._in_chunks(replay_chunk, classes, ids)[0]
 
     def bound(self, ids, classes, masks, weights):
         """Lower bound ``(n,)`` of the log-likelihood by masks ``(M, N_b)`` and weights of bands."""
 
-        def bound_chunk(chunk):
-            chunk, total = torch.from_numpy(chunk).to(self.own), 0.0
+        def bound_chunk(table):
+            total = 0.0
             for band, (hidden, weight) in enumerate(zip(masks, weights, strict=True)):
-                hidden, weight = hidden.to(self.own), weight.to(self.own)
-                log_p = self._log_probabilities(band, chunk[:, 1:], chunk[:, 0], hidden)
-                total = total + likelihood_bound(log_p, hidden, weight)
-            return [total.cpu().numpy()]
+                hidden = hidden.to(self.exact_device)
+                log_p = self._log_probabilities(band, table[:, 1:], table[:, 0], hidden)
+                total = total + likelihood_bound(log_p, hidden, weight.to(self.exact_device))
+            return [total]
 
-        return self._chunked(bound_chunk, classes, ids)[0]
+        return self._in_chunks(bound_chunk, classes, ids)[0]
 
     def hidden_losses(self, ids, classes, masks):
         """Negative log-probability of each token, the hidden ones given the others only.
 
         Parameters
         ----------
+        ids : int64 ndarray of shape (n, N)
+        classes : int64 ndarray of shape (n,)
         masks : list of bool Tensor of shape (M, N_b), one per band
             Tokens of earlier bands are always seen.
 
@@ -108,49 +257,63 @@ class PriorReader:
             0 for tokens that are not hidden.
         """
 
-        def judge_chunk(chunk):
-            chunk = torch.from_numpy(chunk).to(self.own)
+        def judge_chunk(table):
             losses = []
-            for band, hidden in enumerate(hidden.to(self.own) for hidden in masks):
-                log_p = self._log_probabilities(band, chunk[:, 1:], chunk[:, 0], hidden)
-                losses.append((-log_p * hidden[:, None]).transpose(0, 1).cpu().numpy())
+            for band, hidden in enumerate(masks):
+                hidden = hidden.to(self.exact_device)
+                log_p = self._log_probabilities(band, table[:, 1:], table[:, 0], hidden)
+                losses.append((-log_p * hidden[:, None]).transpose(0, 1))
             return losses
 
-        return self._chunked(judge_chunk, classes, ids)
+        return self._in_chunks(judge_chunk, classes, ids)
 
     def _log_probabilities(self, band, ids, classes, masks):
         """``(M, B, N_b)``: of the tokens of a band, given those that each mask leaves visible."""
-        mine, predict = self._predictor(band, ids, classes)
-        logits = (predict(mine, mask.expand(mine.shape)) for mask in masks)
+        of_band, predict = self._predictor(band, ids, classes)
+        logits = (predict(of_band, mask.expand(of_band.shape)) for mask in masks)
         log_p = [F.log_softmax(of_mask, dim=-1) for of_mask in logits]
-        return torch.stack([p.gather(-1, mine[..., None])[..., 0] for p in log_p])
+        return torch.stack([p.gather(-1, of_band[..., None])[..., 0] for p in log_p])
 
-    def _predictor(self, band, ids, classes, guidance=None):
-        """Own ids of a band's tokens, and the function that predicts them given earlier bands."""
-        prior, (start, stop) = self.prior.bands[band], self.prior.span(band)
-        nobody = torch.full_like(classes, self.prior.nobody)
+    def _predictor(self, band, ids, classes, guidance_scale=1.0):
+        """Ids of a band's tokens within it, and the function that predicts them given others.
 
-        def logits(mine, mask, classes):
-            joint = torch.cat([ids[:, :start], mine + prior.first_code], dim=1)
+        With a guidance scale above 1, logits are pushed away from those of no class in particular
+        (Ho and Salimans 2022).
+        """
+        prior = self.prior.bands[band]
+        start, stop = self.prior.span(band)
+        unconditional = torch.full_like(classes, self.prior.unconditional)
+
+        def logits(of_band, mask, classes):
+            joint = torch.cat([ids[:, :start], of_band + prior.first_code], dim=1)
             given = (part.to(self.device) for part in (joint, mask, classes))
-            return self.prior.logits(band, *given).float().to(self.own)
+            return self.prior.logits(band, *given).float().to(self.exact_device)
 
-        def predict(mine, mask, progress=0.0):
-            scale = 1.0 if guidance is None else guidance(progress)
-            if scale == 1:
-                return logits(mine, mask, classes)
-            free = logits(mine, mask, nobody)
-            return free + scale * (logits(mine, mask, classes) - free)
+        def predict(of_band, mask, progress=0.0):
+            if guidance_scale == 1:
+                return logits(of_band, mask, classes)
+            free = logits(of_band, mask, unconditional)
+            return free + guidance_scale * (logits(of_band, mask, classes) - free)
 
         return (ids[:, start:stop] - prior.first_code).clamp(min=0), predict
 
-    def _with_band(self, ids, band, mine):
-        parts = list(ids.split(self.prior.n_tokens, dim=1))
-        parts[band] = mine + self.prior.bands[band].first_code
-        return torch.cat(parts, dim=1)
+    def _guidance_scale(self):
+        scale = self.estimator.guidance_scale
+        conditional = self.estimator.architecture_["n_classes"] > 0
+        if scale != 1 and not (conditional and self.estimator._learned_unconditional):
+            raise ValueError(
+                f"guidance_scale={scale} needs a {type(self.estimator).__name__} fitted with "
+                "labels and p_unconditional above 0."
+            )
+        return scale
 
-    def _chunked(self, function, *columns):
-        """Apply to chunks of one integer table; a list of arrays."""
+    def _in_chunks(self, function, *columns):
+        """Apply a function of Tensors to chunks of one integer table; a list of arrays."""
         table = np.column_stack(columns).astype(np.int64, copy=False)
-        with computing(self.device, self.n_threads):
-            return in_chunks(function, table, self.rows)
+
+        def on_device(chunk):
+            results = function(torch.from_numpy(chunk).to(self.exact_device))
+            return [result.cpu().numpy() for result in results]
+
+        with computing(self.device, self.estimator.n_threads_):
+            return in_chunks(on_device, table, self.rows)

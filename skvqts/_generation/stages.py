@@ -1,217 +1,294 @@
 """The two stages of a generator's fit: a tokenizer, then a prior over its tokens."""
 
-from functools import partial
+from copy import deepcopy
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.frozen import FrozenEstimator
+from torch import nn
 
-from .._base import SeriesEstimator, held_out_by_class
-from .._fitting.nested import fitted_inside, seeded_clone
+from .._fitting.reading import read_series
+from .._fitting.state import frozen_inside, seeded_clone
+from .._fitting.training import order_by_class, training_plan
 from .._fitting.validation import (
+    TRAINING_CONSTRAINTS,
     IntegerInterval,
     RealInterval,
     StrOptions,
-    _fit_context,
     validate_labels,
 )
-from .._nn.initialise import build
-from .._nn.prior import Prior
 from .._tokenizer import VQTokenizer
-from .prior_training import PriorTask, judged, repeated
+from ..functional.masking import (
+    draw_counts,
+    draw_masks,
+    masked_cross_entropy,
+    stratified_masks,
+)
 
+PRIOR_CONSTRAINTS = {
+    **TRAINING_CONSTRAINTS,
+    "tokenizer": [VQTokenizer, FrozenEstimator, None],
+    "width": [IntegerInterval(1)],
+    "n_layers": [IntegerInterval(0)],
+    "n_heads": [IntegerInterval(1)],
+    "head_dim": [IntegerInterval(1), StrOptions({"auto"})],
+    "feedforward": [IntegerInterval(1), StrOptions({"auto"})],
+    "dropout": [RealInterval(0, 0.99), StrOptions({"auto"})],
+    "p_unconditional": [RealInterval(0, 1)],
+    "ema_decay": [RealInterval(0, 1)],
+    "code_temperature": [RealInterval(0)],
+    "temperature": [RealInterval(0)],
+    "guidance_scale": [RealInterval(0)],
+}
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
-_LEAST_STEPS = 800  # of a prior with max_epochs="auto"
+_EPOCH_ROWS = 1024  # token sequences of an epoch, at least
+_VALIDATION_ROWS = 512  # held-out token sequences with masks, at least
 
 
-def _two_a_series(n_series):
-    """Steps: few series are learned by heart sooner than they are understood."""
-    return min(2 * n_series, 2000)
+def default_tokenizer(n_series):
+    """The tokenizer of a generator that is given none, for a number of training series.
+
+    A prior learns few tokens sooner, and few codes of few series. Both stages make two steps for
+    each series, within limits: few series are memorised before they are understood.
+    """
+    tokenizer = VQTokenizer(
+        codebook_size=128 if n_series >= 200 else 32,
+        downsampled_width=16,
+    )
+    n_steps = max(600, min(2 * n_series, 2000))
+    plan = training_plan(tokenizer, n_series, least_steps=n_steps, points_per_row=1)
+    return tokenizer.set_params(max_epochs=plan.n_epochs)
 
 
-def _dropout(n_series):
-    """Enough of it to keep samples about as far from the training series as other real series."""
-    return 0.4 if n_series < 32 else 0.3 if n_series < 400 else 0.1
+def fitted_tokenizer(estimator, X, generator):
+    """Stage 1: the tokenizer of a generator, frozen, or a clone that is fitted here.
+
+    Parameters
+    ----------
+    estimator : generator
+    X : ndarray of shape (n, c, t)
+    generator : torch.Generator
+        Seeds a tokenizer that has no `random_state`.
+    """
+    tokenizer = estimator.tokenizer
+    if isinstance(tokenizer, FrozenEstimator):
+        return frozen_inside(estimator, "tokenizer", (VQTokenizer,))
+    if tokenizer is None:
+        shared = {name: getattr(estimator, name) for name in _SHARED}
+        tokenizer = default_tokenizer(len(X)).set_params(**shared)
+    in_users_form = X.reshape(len(X), *estimator._series_shape)
+    return seeded_clone(tokenizer, generator).fit(in_users_form)
 
 
-def few_tokens(n_series):
-    """Of the default tokenizer: a prior learns few tokens sooner, and few codes of few series."""
-    plan = VQTokenizer()._plan(n_series).with_least(_two_a_series(n_series), n_series)
+def reconstruction_residuals(tokenizer, X):
+    """Reconstruction minus series ``(n, c, t)``, both scaled."""
+    return read_series(tokenizer, lambda x: tokenizer.module_(x) - x, X)
+
+
+def reconstruction_scale(tokenizer, X):
+    """Standard deviation of each channel's reconstruction error, scaled, above 0."""
+    residuals = reconstruction_residuals(tokenizer, X)
+    scale = residuals.std(axis=(0, 2), dtype=np.float64)
+    return np.maximum(scale, np.finfo(np.float32).eps)
+
+
+def code_distances(tokenizer, X):
+    """Squared distances ``(n, N, K)`` of latents to codes, infinite to those of other bands."""
+    network = tokenizer.module_
+    return read_series(tokenizer, lambda x: network.distances(network.encode(x)), X)
+
+
+def learn_classes(estimator, y, n_series):
+    """The index of each series' class, int64; sets `classes_` and `class_counts_` with labels."""
+    for name in ("classes_", "class_counts_"):  # of a previous fit
+        vars(estimator).pop(name, None)
+    if y is None:
+        return np.zeros(n_series, dtype=np.int64)
+    estimator.classes_, classes = validate_labels(estimator, y, n_series)
+    estimator.class_counts_ = np.bincount(classes)
+    return classes
+
+
+def keep_training_series(estimator, X, classes):
+    """Keep read-only copies of series and labels for scorers, in this process: `X_fit_`, `y_fit_`.
+
+    Pickles do not hold them, as people generate series so as not to share the real ones.
+    """
+    estimator.X_fit_ = X.reshape(len(X), *estimator._series_shape).copy()
+    estimator.X_fit_.setflags(write=False)
+    vars(estimator).pop("y_fit_", None)  # of a previous fit
+    if hasattr(estimator, "classes_"):
+        estimator.y_fit_ = estimator.classes_[classes]
+        estimator.y_fit_.setflags(write=False)
+
+
+def prior_architecture(estimator, n_series, *, causal):
+    """What the prior of a generator is built with, every "auto" resolved; arguments of `Prior`."""
+    head_dim = estimator.head_dim
+    if head_dim == "auto":
+        head_dim = max(1, estimator.width // estimator.n_heads)
+    feedforward = estimator.feedforward
+    if feedforward == "auto":
+        feedforward = 2 * estimator.width
+    dropout = estimator.dropout
+    if dropout == "auto":
+        # Enough to keep samples about as far from the training series as other real series are.
+        dropout = 0.4 if n_series < 32 else 0.3 if n_series < 400 else 0.1
     return {
-        "downsampled_width": 16,
-        "codebook_size": 128 if n_series >= 200 else 32,
-        "max_epochs": plan.n_epochs,
+        **token_alphabet(estimator.tokenizer_),
+        "n_classes": len(getattr(estimator, "classes_", ())),
+        "width": estimator.width,
+        "n_layers": estimator.n_layers,
+        "n_heads": estimator.n_heads,
+        "head_dim": head_dim,
+        "feedforward": feedforward,
+        "dropout": dropout,
+        "causal": causal,
     }
 
 
-class TokenPrior(SeriesEstimator):
-    """Base of estimators that own a `VQTokenizer` (stage 1) and a prior over its tokens (stage 2).
+def token_alphabet(tokenizer):
+    """Shape of the tokens, and number and dimension of the codes, of a fitted tokenizer."""
+    grid = tokenizer.token_shape_
+    n_codes = len(tokenizer.codebook_) // len(grid)
+    return {"grid": grid, "n_codes": n_codes, "code_dim": tokenizer.codebook_.shape[1]}
 
-    A subclass says whether the prior is `_causal` and by which `_schedule` it masks.
+
+def prior_plan(estimator, tokens):
+    """How the prior of a generator is trained on tokens ``(n, N)``."""
+    n_series, n_tokens = tokens.shape
+    return training_plan(
+        estimator,
+        n_series,
+        least_steps=max(800, min(2 * n_series, 2000)),
+        n_rows=lambda n: len(repeated_rows(n)),
+        # By default a token costs as much as 16 time points.
+        points_per_row=n_tokens * estimator.n_layers * estimator.width**2 / 2**12,
+    )
+
+
+def repeated_rows(n_rows):
+    """Rows of an epoch, as indices: small training sets are gone through several times."""
+    return torch.arange(max(1, -(-_EPOCH_ROWS // n_rows)) * n_rows, device="cpu") % n_rows
+
+
+def prior_data(tensors, plan, n_tokens, generator, *, causal):
+    """Token sequences to train on and those that are held out, with the masks they are judged by.
+
+    Parameters
+    ----------
+    tensors : list of Tensors
+        Tokens ``(n, N)``, classes ``(n,)`` and, if tokens are drawn anew, distances to the codes.
+    plan : TrainingPlan
+    n_tokens : sequence of int
+        Number of tokens of each band.
+    generator : torch.Generator
+    causal : bool
+        Nothing is masked then: all tokens are judged at once.
+
+    Returns
+    -------
+    training : list of Tensors
+    held_out : list of three Tensors or None
+        Tokens, classes and masks.
+    """
+    ids, classes = tensors[:2]
+    order = order_by_class(classes, generator)
+    held_out, training = order[: plan.n_held_out], order[plan.n_held_out :]
+    training = training[repeated_rows(len(training))]
+    data = [tensor[training].to(plan.device) for tensor in tensors]
+    if plan.n_held_out == 0:
+        return data, None
+    if causal:
+        masks = torch.ones(len(held_out), sum(n_tokens), dtype=torch.bool, device="cpu")
+    else:  # several masks for each sequence where there are few, their counts spread evenly
+        n_masks = max(4, -(-_VALIDATION_ROWS // len(held_out)))
+        masks = torch.cat(
+            [
+                torch.cat([stratified_masks(n, n_masks, generator)[0] for n in n_tokens], dim=1)
+                for _ in range(len(held_out))
+            ]
+        )
+        held_out = held_out.repeat_interleave(n_masks)
+    return data, [part.to(plan.device) for part in (ids[held_out], classes[held_out], masks)]
+
+
+class PriorStep(nn.Module):
+    """Prediction of hidden tokens of each band, given those of the bands before.
+
+    Masked modelling (Chang et al. 2022, MaskGIT, section 3.1), or of a causal prior the prediction
+    of each token from those before it. A running mean of the weights is kept; it is what held-out
+    likelihood is measured with.
+
+    Parameters
+    ----------
+    prior : Prior
+    schedule : str or None
+        Schedule of the masks; None for a causal prior, which needs none.
+    p_unconditional : float
+        Probability that a training step does not see the class of a series.
+    ema_decay : float
+    code_temperature : float
+        Above 0, the tokens of a step are drawn: softmax of minus squared distances over it.
+    generator : torch.Generator
+        On the CPU.
     """
 
-    _parameter_constraints = {
-        **SeriesEstimator._parameter_constraints,
-        "tokenizer": [VQTokenizer, FrozenEstimator, None],
-        "width": [IntegerInterval(1)],
-        "n_layers": [IntegerInterval(0)],
-        "n_heads": [IntegerInterval(1)],
-        "head_dim": [IntegerInterval(1), StrOptions({"auto"})],
-        "feedforward": [IntegerInterval(1), StrOptions({"auto"})],
-        "dropout": [RealInterval(0, 0.99), StrOptions({"auto"})],
-        "p_unconditional": [RealInterval(0, 1)],
-        "ema_decay": [RealInterval(0, 1)],
-        "code_temperature": [RealInterval(0)],
-    }
+    def __init__(self, prior, schedule, p_unconditional, ema_decay, code_temperature, generator):
+        super().__init__()
+        self.prior = prior
+        self.average = deepcopy(prior).requires_grad_(False)
+        self.schedule = schedule
+        self.p_unconditional = p_unconditional
+        self.ema_decay = ema_decay
+        self.code_temperature = code_temperature
+        self.generator = generator
+        self.n_taken = 0
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
-        """Learn the tokenizer, then the prior over its tokens.
+    def forward(self, ids, classes, *rest):
+        """Loss per token of sequences ``(B, N)``: `rest` are distances, or in validation masks."""
+        if not self.training:
+            return {"prior": self._validation_loss(ids, classes, *rest)}
+        if rest:
+            ids = self._drawn_tokens(ids, *rest)
+        u = torch.rand(len(ids), generator=self.generator, device="cpu", dtype=torch.float32)
+        unknown = (u < self.p_unconditional).to(classes.device)
+        classes = classes.masked_fill(unknown, self.prior.unconditional)
+        total = 0.0
+        for band, n_tokens in enumerate(self.prior.n_tokens):
+            masks = self._masks(len(ids), n_tokens).to(ids.device)
+            losses = self.prior.cross_entropy(band, ids, masks, classes, self.generator)
+            total = total + n_tokens * masked_cross_entropy(losses, masks, self.schedule)
+        return {"prior": total / ids.shape[1]}
 
-        Parameters
-        ----------
-        X : array-like of shape (n, t) or (n, c, t)
-            Training series, finite; at least two.
-        y : array-like of shape (n,) or None, default=None
-            Their classes, of any kind that can be sorted; the prior is then conditional on them.
+    @torch.no_grad()
+    def follow(self):
+        """Let the running mean follow the weights, faster in the first steps."""
+        self.n_taken += 1
+        decay = min(self.ema_decay, self.n_taken / (self.n_taken + 9))
+        averages, weights = list(self.average.parameters()), list(self.prior.parameters())
+        torch._foreach_lerp_(averages, weights, 1 - decay)
 
-        Returns
-        -------
-        self : object
+    def _validation_loss(self, ids, classes, masks):
+        """Negative likelihood bound per token of held-out sequences, by masks that stay."""
+        total = 0.0
+        for band, of_band in enumerate(masks.split(self.prior.n_tokens, dim=1)):
+            losses = self.average.cross_entropy(band, ids, of_band, classes)
+            total = total + of_band.shape[1] * masked_cross_entropy(losses, of_band, "likelihood")
+        return total / ids.shape[1]
 
-        Raises
-        ------
-        ValueError
-            If `X`, `y` or a parameter is not valid, `device` is not present, or `tokenizer` holds
-            one that was fitted to series of another shape.
-        TypeError
-            If `X` is sparse or not numeric, or `tokenizer` holds something else.
-        NotFittedError
-            If `tokenizer` is a FrozenEstimator of a tokenizer that is not fitted.
-        DivergedError
-            If a loss is not finite or explodes.
-        KeyboardInterrupt
-            On Ctrl-C; after the first epoch of the prior the estimator is fitted all the same.
-        """
-        return super().fit(X, y)
+    def _masks(self, n_rows, n_tokens):
+        if self.schedule is None:
+            return torch.ones(n_rows, n_tokens, dtype=torch.bool, device="cpu")
+        counts = draw_counts(n_rows, n_tokens, self.schedule, self.generator)
+        return draw_masks(counts, n_tokens, self.generator)
 
-    def _prepare(self, series, warm, generator):
-        tokenizer, self.X_fit_ = self.tokenizer, series.reshape(len(series), *self._series_shape)
-        if isinstance(tokenizer, FrozenEstimator):
-            self.tokenizer_ = fitted_inside(self, "tokenizer", (VQTokenizer,))
-        else:
-            if tokenizer is None:
-                shared = {name: getattr(self, name) for name in _SHARED}
-                tokenizer = VQTokenizer(**few_tokens(len(series)), **shared)
-            self.tokenizer_ = seeded_clone(tokenizer, generator).fit(self.X_fit_)
-        self._scaler = self.tokenizer_._scaler
-        self._tokens = self._tokens_of(self.tokenizer_)
-        self._codebook = self.tokenizer_.codebook_
-        self._learned_unconditional = self.p_unconditional > 0
-        self._architecture = self._network_arguments()
-        residuals = self.tokenizer_._codec().residuals(series)
-        scale = residuals.std(axis=(0, 2), dtype=np.float64)
-        self.residual_scale_ = np.maximum(scale, np.finfo(np.float32).eps)
-
-    def _network_arguments(self):
-        head_dim, feedforward, dropout = self.head_dim, self.feedforward, self.dropout
-        return {
-            **self._tokens,
-            "n_classes": len(self.classes_) if hasattr(self, "classes_") else 0,
-            "transformer": {
-                "width": self.width,
-                "n_layers": self.n_layers,
-                "n_heads": self.n_heads,
-                "head_dim": max(1, self.width // self.n_heads) if head_dim == "auto" else head_dim,
-                "feedforward": 2 * self.width if feedforward == "auto" else feedforward,
-                "dropout": _dropout(len(self.X_fit_)) if dropout == "auto" else dropout,
-                "causal": self._causal,
-            },
-        }
-
-    def _targets(self, y, series, warm):
-        for name in ("classes_", "class_counts_", "y_fit_"):
-            vars(self).pop(name, None)
-        if y is None:
-            return (np.zeros(len(series), dtype=np.int64),)
-        self.classes_, indices = validate_labels(self, y, len(series))
-        self.class_counts_, self.y_fit_ = np.bincount(indices), self.classes_[indices]
-        return (indices,)
-
-    def _module_constructor(self):
-        return partial(Prior, **self._architecture)
-
-    def _network(self, origin, generator):
-        return build(self._module_constructor(), generator)
-
-    def _work(self, plan, series):
-        """In time points that cost a tokenizer as much: by default 16 a token."""
-        rows = plan.n_epochs * self._n_rows(len(series))
-        return rows * sum(self._n_tokens) * self.n_layers * self.width**2 // 2**12
-
-    def _least_steps(self, n_series):
-        return max(_two_a_series(n_series), _LEAST_STEPS)
-
-    def _n_rows(self, n_series):
-        return len(repeated(n_series))
-
-    def _split(self, series, targets, device, generator):
-        """Tokens and classes on the device; those held out with the masks they are judged by."""
-        ids = torch.from_numpy(self.tokenizer_.encode(series))
-        parts, n_held_out = [ids, *map(torch.from_numpy, targets)], self._n_held_out(len(series))
-        if self.code_temperature > 0:
-            parts.append(torch.from_numpy(self.tokenizer_._codec().distances(series)))
-        order = held_out_by_class(targets[0], generator)
-        train = order[n_held_out:][repeated(len(series) - n_held_out)]
-        data = [part[train].to(device) for part in parts]
-        if not n_held_out:
-            return data, None
-        rows, masks = judged(n_held_out, self._n_tokens, self._causal, generator)
-        rows = order[:n_held_out][rows]
-        return data, [part.to(device) for part in (ids[rows], parts[1][rows], masks)]
-
-    def _task(self, network, data, plan, generator, warm):
-        codebook = torch.from_numpy(self.tokenizer_.codebook_)
-        network.start_from(codebook.to(data[0].device), data[0])
-        return PriorTask(
-            network,
-            self._schedule,
-            self.p_unconditional,
-            self.ema_decay,
-            self.code_temperature,
-            generator,
+    def _drawn_tokens(self, ids, distances):
+        """Tokens drawn by their distances; those of other bands are infinitely far."""
+        nearest = distances.amin(-1, keepdim=True)  # at 0, or small temperatures underflow
+        shares = F.softmax((nearest - distances) / self.code_temperature, dim=-1)
+        noise = torch.empty(shares.shape, device="cpu", dtype=shares.dtype).exponential_(
+            generator=self.generator
         )
-
-    def _describe(self, series):
-        """Nothing to add: the network is all there is."""
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = False
-        return tags
-
-    def _tokenizer(self):
-        """The fitted tokenizer, as long as it is the one that the prior has learned."""
-        tokenizer = self.tokenizer_
-        same = self._tokens_of(tokenizer) == self._tokens
-        if not (same and np.array_equal(tokenizer.codebook_, self._codebook)):
-            raise ValueError(
-                f"The tokenizer of this {type(self).__name__} has been fitted anew since, to other "
-                "tokens: fit the generator again."
-            )
-        return tokenizer
-
-    @staticmethod
-    def _tokens_of(tokenizer):
-        grid = tokenizer.token_shape_
-        n_codes = len(tokenizer.codebook_) // len(grid)
-        return {"grid": grid, "n_codes": n_codes, "code_dim": tokenizer.codebook_.shape[1]}
-
-    @property
-    def _n_tokens(self):
-        """Of each band."""
-        return [rows * columns for rows, columns in self._tokens["grid"]]
-
-    @property
-    def _n_classes(self):
-        return self._architecture["n_classes"]
+        return (shares / noise.to(shares.device)).argmax(-1)

@@ -1,1 +1,1 @@
-"""Networks: a constructor and a forward each; no seeding, no I/O, no training."""
+"""Networks: constructors and forward passes, without seeding, files or an optimiser."""

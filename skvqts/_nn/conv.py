@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import BatchNorm2d
+from .layers import BatchNorm2d, Readable, run_layers
 
 _STEM_STRIDE = 8
 _DILATIONS = (1, 4, 2, 8)  # of the residual blocks, in turn
@@ -41,21 +41,21 @@ def _stem(n_channels, width, stride):
     return along_time(n_channels, width, kernel, stride=stride, padding=padding)
 
 
-class Residual(nn.Module):
+class Residual(Readable, nn.Module):
     """``x + f(x)`` with a dilated and a pointwise convolution, pre-activation (He et al. 2016)."""
 
-    def __init__(self, width, dilation=1, recorded=True):
+    def __init__(self, width, dilation=1):
         super().__init__()
         self.f = nn.Sequential(
-            BatchNorm2d(width, recorded=recorded),
+            BatchNorm2d(width),
             nn.SiLU(),
             along_time(width, width, 3, padding=dilation, dilation=dilation),
             nn.SiLU(),
             along_time(width, width, 1),
         )
 
-    def forward(self, x):
-        return x + self.f(x)
+    def forward(self, x, activations=None):
+        return x + run_layers(self.f, x, activations)
 
 
 class _Interleave(nn.Module):
@@ -81,6 +81,7 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
         super().__init__()
+        self.latent_dim = latent_dim
         self.stride = stride = total_stride(n_timepoints, downsampled_width)
         self.padding = -n_timepoints % stride
         self.grid = (1, (n_timepoints + self.padding) // stride)
@@ -94,11 +95,11 @@ class ConvEncoder(nn.Module):
         layers += [BatchNorm2d(latent_dim, affine=False)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
-    def forward(self, x):
+    def forward(self, x, activations=None):
         if self.padding:
             x = F.pad(x, (0, self.padding), mode="replicate")
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        return self.layers(x).squeeze(2).transpose(1, 2)
+        return run_layers(self.layers, x, activations).squeeze(2).transpose(1, 2)
 
 
 class ConvDecoder(nn.Module):
@@ -137,5 +138,5 @@ class ConvDecoder(nn.Module):
         return self.layers(x).squeeze(2)[..., : self.n_timepoints]
 
     def losses(self, x, z):
-        """Squared error in time (eq. 17)."""
+        """Squared error in time, the first term of van den Oord et al. (2017), eq. 3."""
         return {"reconstruction": F.mse_loss(self(z).float(), x)}

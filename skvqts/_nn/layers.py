@@ -1,57 +1,42 @@
-"""Layers that several networks share."""
+"""Layers that several networks share, and how networks are built without global random state."""
 
+import math
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-_records = ContextVar("records", default=None)
+_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
-@contextmanager
-def recorded_activations():
-    """Gather what enters the batch normalisations run inside, in this thread.
+def build(constructor, generator):
+    """Call `constructor` and draw all weights from `generator`, in float32 on the CPU.
 
-    Yields
-    ------
-    activations : list of Tensor (B, C, H, W)
-        One per recorded layer, in the order of their use, standardised per channel
-        by the running statistics: how far each value lies from the training set's mean.
+    Layer constructors draw from the global generator, so they run on the meta
+    device, where nothing is drawn; then each layer is initialised as torch does it.
+    Modules that start otherwise or have parameters of their own have ``initialise(generator)``.
     """
-    activations = []
-    token = _records.set(activations)
-    try:
-        yield activations
-    finally:
-        _records.reset(token)
+    module = allocate(constructor)
+    for layer in module.modules():
+        if hasattr(layer, "initialise"):
+            layer.initialise(generator)
+        elif isinstance(layer, _WEIGHTED):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            if layer.bias is not None:
+                fan_in = layer.weight[0].numel()
+                bound = 1 / math.sqrt(fan_in)
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.reset_parameters()
+    return module
 
 
-def recorded(encode, x):
-    """What ``encode(x)`` gives, and the standardised activations inside it, each ``(B, M, C)``."""
-    with recorded_activations() as activations:
-        encoded = encode(x)
-    return encoded, [a.flatten(2).transpose(1, 2) for a in activations]
-
-
-def kept_statistics(module):
-    """Batch normalisations inside `module` leave their running statistics as they are."""
-    return _momentum(module, 0.0)
-
-
-@contextmanager
-def _momentum(module, momentum):
-    """Of the batch normalisations inside `module`, which it yields; restored afterwards."""
-    layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = momentum
-    try:
-        yield layers
-    finally:
-        for layer, momentum in zip(layers, before, strict=True):
-            layer.momentum = momentum
+def allocate(constructor):
+    """The network of `constructor` in float32 on the CPU, values undefined."""
+    with torch.device("meta"):
+        module = constructor()
+    return module.to(torch.float32).to_empty(device="cpu")
 
 
 @torch.no_grad()
@@ -65,9 +50,28 @@ def estimate_statistics(module, x, n_batches, generator):
     with _momentum(module, None) as layers:  # None: the mean over all batches
         for layer in layers:
             layer.reset_running_stats()
-        for picks in order.tensor_split(n_batches):
-            module(x[picks])
+        for rows in order.tensor_split(n_batches):
+            module(x[rows])
     module.eval()
+
+
+def kept_statistics(module):
+    """A context in which batch normalisations leave their running statistics as they are."""
+    return _momentum(module, 0.0)
+
+
+@contextmanager
+def _momentum(module, momentum):
+    """Set the momentum of the batch normalisations inside `module`, yield them, restore it."""
+    layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = momentum
+    try:
+        yield layers
+    finally:
+        for layer, old in zip(layers, before, strict=True):
+            layer.momentum = old
 
 
 class _SingleValue:
@@ -89,20 +93,40 @@ class BatchNorm1d(_SingleValue, nn.BatchNorm1d):
     """For ``(B, C)`` or ``(B, C, T)``; accepts a single value per channel in training."""
 
 
-class BatchNorm2d(_SingleValue, nn.BatchNorm2d):
-    """For images ``(B, C, H, W)``; accepts a single value per channel, and can be recorded.
+class Readable:
+    """Marks layers whose ``forward(x, activations=None)`` adds to a list of activations."""
 
-    Recorded are, unless told otherwise, layers with a scale of their own.
+
+class BatchNorm2d(Readable, _SingleValue, nn.BatchNorm2d):
+    """For images ``(B, C, H, W)``; accepts a single value per channel, and can be read from.
+
+    Its input, standardised per channel by the running statistics, says how far each value lies from
+    the training set's mean. That is what features are read from.
     """
 
-    def __init__(self, n_features, *, affine=True, recorded=True):
+    def __init__(self, n_features, *, affine=True):
         super().__init__(n_features, affine=affine)
-        self.recorded = recorded and affine
 
-    def forward(self, x):
-        records = _records.get()
-        if records is not None and self.recorded:
-            records.append(
-                F.batch_norm(x, self.running_mean, self.running_var, training=False, eps=self.eps)
+    def forward(self, x, activations=None):
+        """Normalise; with a scale of its own, add ``(B, H W, C)`` to the list of activations."""
+        if activations is not None and self.affine:
+            standardised = F.batch_norm(
+                x, self.running_mean, self.running_var, training=False, eps=self.eps
             )
+            activations.append(standardised.flatten(2).transpose(1, 2))
         return super().forward(x)
+
+
+def run_layers(layers, x, activations=None):
+    """Apply layers in turn, and let those that can be read from add to a list of activations.
+
+    Parameters
+    ----------
+    layers : iterable of nn.Module
+    x : Tensor
+    activations : list or None
+        None reads nothing.
+    """
+    for layer in layers:
+        x = layer(x, activations) if isinstance(layer, Readable) else layer(x)
+    return x

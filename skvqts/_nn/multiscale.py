@@ -48,8 +48,8 @@ class Bank(nn.ModuleList):
 
     def __init__(self, n_channels, n_timepoints, n_kernels, step):
         scales = dilations(n_timepoints)
-        few, more = divmod(n_kernels, len(scales))
-        counts = [few + (i < more) for i in range(len(scales))]
+        each, left_over = divmod(n_kernels, len(scales))
+        counts = [each + (i < left_over) for i in range(len(scales))]
         super().__init__(
             _Kernels(n_channels, count, dilation, step)
             for count, dilation in zip(counts, scales, strict=True)
@@ -60,7 +60,7 @@ class Bank(nn.ModuleList):
         return torch.cat(list(self.activations(x)), dim=1)
 
     def activations(self, x):
-        """Of the kernels of each dilation in turn, ``(B, n, 1, T / step)``."""
+        """The activations ``(B, n, 1, T / step)`` of the kernels of each dilation, in turn."""
         return (kernels(x) for kernels in self)
 
 
@@ -74,11 +74,12 @@ class MultiScaleEncoder(nn.Module):
     """Series ``(B, C, T)`` to latents ``(B, N, D)`` of unit variance per dimension.
 
     Half of ``4 * width`` kernels see the series, half its differences. Only their activations are
-    recorded.
+    read.
     """
 
     def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
         super().__init__()
+        self.latent_dim = latent_dim
         self.stride = stride = total_stride(n_timepoints, downsampled_width)
         step = min(stride, _LARGEST_STEP, total_stride(n_timepoints, _POSITIONS))
         self.pooled = stride // step
@@ -89,18 +90,18 @@ class MultiScaleEncoder(nn.Module):
         self.norm = BatchNorm2d(_KERNELS * width)
         self.layers = nn.Sequential(
             along_time(_KERNELS * width, width, 1),
-            *(Residual(width, dilation=2**i, recorded=False) for i in range(n_blocks)),
-            BatchNorm2d(width, recorded=False),
+            *(Residual(width, dilation=2**i) for i in range(n_blocks)),
+            BatchNorm2d(width),
             nn.SiLU(),
             along_time(width, latent_dim, 1),
             BatchNorm2d(latent_dim, affine=False),
         )
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x):
+    def forward(self, x, activations=None):
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         differences = F.pad(x.diff(dim=3), (1, 0))
         a = torch.cat([self.of_series(x), self.of_differences(differences)], dim=1)
-        a = F.silu(self.norm(a))
+        a = F.silu(self.norm(a, activations))
         a = F.avg_pool2d(a, (1, self.pooled), ceil_mode=True) if self.pooled > 1 else a
         return self.layers(a).squeeze(2).transpose(1, 2)

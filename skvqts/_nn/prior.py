@@ -4,29 +4,15 @@ Each band has a transformer of its own, which sees the tokens of all bands befor
 band, those that are not masked (or, causally, those that come before). One band is the plain model.
 """
 
-from contextlib import contextmanager
-from contextvars import ContextVar
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 _EMBEDDED = 0.5  # standard deviation of new embeddings; those of codes have about 0.6
-_dropping = ContextVar("dropping")  # the generator that dropout draws from
-
-
-@contextmanager
-def dropping(generator):
-    """Inside, layers of dropout in training mode draw from `generator`."""
-    token = _dropping.set(generator)
-    try:
-        yield
-    finally:
-        _dropping.reset(token)
 
 
 class Dropout(nn.Module):
-    """Dropout that draws from the generator of `dropping`, never from torch's global one.
+    """Dropout that draws from a generator it is handed; torch's can only draw from the global one.
 
     Eight values share one random number, a byte each: `p` is rounded to a 256th.
     """
@@ -35,11 +21,12 @@ class Dropout(nn.Module):
         super().__init__()
         self.threshold = round(256 * p)
 
-    def forward(self, x):
+    def forward(self, x, generator=None):
+        """Drop values in training mode; without a generator, by torch's global one."""
         if not self.training or self.threshold == 0:
             return x
         bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device="cpu")
-        bits.random_(-(2**63), None, generator=_dropping.get())
+        bits.random_(-(2**63), None, generator=generator)
         kept = bits.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
         return x * kept.to(x.device, x.dtype).mul_(256 / (256 - self.threshold))
 
@@ -69,13 +56,12 @@ def rotary_angles(times, head_dim):
     """
     half = head_dim // 2
     slowest = max(100.0, float(times.max()))
-    places = torch.arange(half, device=times.device, dtype=times.dtype)
-    rates = slowest ** -(places / max(1, half))
-    return times[:, None] * rates
+    exponents = torch.arange(half, device=times.device, dtype=times.dtype) / max(1, half)
+    return times[:, None] * slowest**-exponents
 
 
-def turned(x, cos, sin):
-    """Pairs of dimensions of ``(..., n, d)`` turned by angles; a last odd one stays."""
+def rotated(x, cos, sin):
+    """Turn pairs of dimensions of ``(..., n, d)`` by angles; a last odd one stays."""
     a, b, rest = x.tensor_split((cos.shape[1], 2 * cos.shape[1]), dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], dim=-1)
 
@@ -92,7 +78,7 @@ class Attention(nn.Module):
     def forward(self, x, cos, sin):
         heads = self.project(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         heads = heads.to(cos.dtype)
-        queries, keys = turned(heads[:2], cos, sin)
+        queries, keys = rotated(heads[:2], cos, sin)
         with torch.autocast("cpu", enabled=False):  # where its backward pass is slow in bfloat16
             mixed = F.scaled_dot_product_attention(queries, keys, heads[2], is_causal=self.causal)
         return self.join(mixed.transpose(1, 2).flatten(2))
@@ -111,12 +97,11 @@ class Block(nn.Module):
             nn.Linear(width, feedforward),
             nn.GELU(),
             nn.Linear(feedforward, width),
-            Dropout(dropout),
         )
 
-    def forward(self, x, cos, sin):
-        x = x + self.dropout(self.attention(self.norm(x), cos, sin))
-        return x + self.feed(x)
+    def forward(self, x, cos, sin, generator=None):
+        x = x + self.dropout(self.attention(self.norm(x), cos, sin), generator)
+        return x + self.dropout(self.feed(x), generator)
 
 
 class BandPrior(nn.Module):
@@ -133,10 +118,10 @@ class BandPrior(nn.Module):
         Ids of this band's codes: K from the first on. Smaller ids are those of earlier bands;
         the one after the last is the mask.
     n_classes : int
-        The id `n_classes` stands for no class in particular.
+        The class id `n_classes` stands for no class in particular.
     code_dim : int
     width, n_layers, n_heads, head_dim, feedforward, dropout
-        Of the transformer.
+        Sizes and dropout of the transformer.
     causal : bool
         Predict each token from those before it.
     """
@@ -175,25 +160,24 @@ class BandPrior(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_tokens, n_codes))
 
     def initialise(self, generator):
-        """Random embeddings, as large as those of the codes, or hidden tokens look all alike."""
+        """Random embeddings, as large as those of the codes, or masked tokens all look the same."""
         nn.init.normal_(self.codes, generator=generator)
         for embedding in (self.positions, self.classes):
             nn.init.normal_(embedding, std=_EMBEDDED, generator=generator)
         nn.init.zeros_(self.bias)
-        times = torch.tensor(
-            [0.0, *self.times], device="cpu", dtype=torch.float32
-        )  # the class comes first
+        # The class comes before the first token.
+        times = torch.tensor([0.0, *self.times], device="cpu", dtype=torch.float32)
         self.angles.copy_(rotary_angles(times, 2 * self.angles.shape[1]))
 
     @torch.no_grad()
     def start_from(self, codebook, ids):
-        """Embed tokens as their codes, and predict the frequencies of ``ids`` at each place.
+        """Embed tokens as their codes, and predict the frequencies of ``ids`` at each position.
 
         Parameters
         ----------
         codebook : Tensor of shape (first_code + K, code_dim)
         ids : int64 Tensor of shape (n, N)
-            This band's training tokens.
+            The training tokens of this band.
         """
         centred = codebook - codebook.mean(0)
         self.codes[:-1] = centred / centred.square().mean().sqrt().clamp(min=1e-12)
@@ -202,14 +186,14 @@ class BandPrior(nn.Module):
         self.bias.copy_(((counts + 2 * overall + 0.01) / (len(ids) + 2)).log())
         nn.init.zeros_(self.head.weight)
 
-    def forward(self, ids, classes):
+    def forward(self, ids, classes, generator=None):
         """Logits given token ids ``(B, len(times))`` and classes ``(B,)``."""
         x = self.embed(F.embedding(ids, self.codes)) + self.positions
         x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
-        x = self.dropout(x[:, :-1] if self.causal else x)
+        x = self.dropout(x[:, :-1] if self.causal else x, generator)
         cos, sin = self.angles[: x.shape[1]].cos(), self.angles[: x.shape[1]].sin()
         for block in self.blocks:
-            x = block(x, cos, sin)
+            x = block(x, cos, sin, generator)
         return self.head(self.norm(x[:, -self.n_tokens :])) + self.bias
 
 
@@ -221,53 +205,70 @@ class Prior(nn.Module):
     grid : sequence of (int, int)
         Rows and columns of the tokens of each band.
     n_codes : int
-        Of each band.
+        Number of codes of each band.
     n_classes, code_dim : int
-    transformer : dict
-        Its width, depth and so on.
+    **transformer
+        Sizes, dropout and direction of each band's transformer, as of `BandPrior`.
     """
 
-    def __init__(self, grid, n_codes, n_classes, code_dim, *, transformer):
+    def __init__(self, grid, n_codes, n_classes, code_dim, **transformer):
         super().__init__()
         self.n_tokens = tuple(rows * columns for rows, columns in grid)
-        self.bands, times = nn.ModuleList(), []
+        self.unconditional = n_classes  # the class id that stands for no class in particular
+        self.bands = nn.ModuleList()
+        times = []
         for index, shape in enumerate(grid):
             times = [*times, *_times(shape, max(columns for _, columns in grid))]
-            arguments = times, self.n_tokens[index], index * n_codes, n_codes, n_classes, code_dim
-            self.bands.append(BandPrior(*arguments, **transformer))
+            self.bands.append(
+                BandPrior(
+                    times,
+                    self.n_tokens[index],
+                    index * n_codes,
+                    n_codes,
+                    n_classes,
+                    code_dim,
+                    **transformer,
+                )
+            )
 
     def start_from(self, codebook, ids):
         """Embeddings from the codes and biases from the training tokens ``(n, N)``."""
-        for band, mine in zip(self.bands, ids.split(self.n_tokens, dim=1), strict=True):
-            band.start_from(codebook[: band.mask_id], mine)
-
-    @property
-    def nobody(self):
-        """The id of no class in particular."""
-        return len(self.bands[0].classes) - 1
+        for band, of_band in zip(self.bands, ids.split(self.n_tokens, dim=1), strict=True):
+            band.start_from(codebook[: band.mask_id], of_band)
 
     def span(self, band):
         """First token of a band and the one after its last."""
         stop = sum(self.n_tokens[: band + 1])
         return stop - self.n_tokens[band], stop
 
-    def logits(self, band, ids, masks, classes):
+    def logits(self, band, ids, masks, classes, generator=None):
         """Logits ``(B, N_b, K_b)`` of band number `band`.
 
         Parameters
         ----------
+        band : int
         ids : int64 Tensor of shape (B, N)
             Joint ids of the tokens of all bands, of which those of later bands are not used.
         masks : bool Tensor of shape (B, N_b)
             Tokens of the band that are hidden; a causal prior sees all that come before, hidden or
             not.
         classes : int64 Tensor of shape (B,)
+        generator : torch.Generator or None
+            What dropout draws from in training mode.
         """
-        prior, (start, stop) = self.bands[band], self.span(band)
-        mine = ids[:, start:stop]
+        prior = self.bands[band]
+        start, stop = self.span(band)
+        of_band = ids[:, start:stop]
         if not prior.causal:
-            mine = mine.masked_fill(masks, prior.mask_id)
-        return prior(torch.cat([ids[:, :start], mine], dim=1), classes)
+            of_band = of_band.masked_fill(masks, prior.mask_id)
+        return prior(torch.cat([ids[:, :start], of_band], dim=1), classes, generator)
+
+    def cross_entropy(self, band, ids, masks, classes, generator=None):
+        """Cross-entropy ``(B, N_b)`` of the tokens of a band; arguments are those of `logits`."""
+        start, stop = self.span(band)
+        targets = ids[:, start:stop] - self.bands[band].first_code
+        logits = self.logits(band, ids, masks, classes, generator).float()
+        return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
 
 
 def _times(shape, finest):

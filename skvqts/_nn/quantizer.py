@@ -19,7 +19,7 @@ class Quantized(NamedTuple):
     codes: Tensor  # (B, N, d), the nearest codes
 
 
-class Quantizer(nn.Module):
+class VectorQuantizer(nn.Module):
     """Nearest-code quantisation in float32 (van den Oord et al. 2017).
 
     Parameters
@@ -35,14 +35,11 @@ class Quantizer(nn.Module):
         L2-normalise latents and codes, so that the nearest code is that of
         highest cosine.
     update : {"ema", "gradient"}
-        Codes as running means of their vectors, or by the gradient of the second term of eq. 21.
+        Codes as running means of their vectors, or by the gradient of the codebook term of
+        van den Oord et al. (2017), eq. 3.
     ema_decay : float
     revival_threshold : float
         Codes used less than this share of the average are revived; 0 for never.
-    orthogonal_weight : float
-        Weight of the orthogonal regularisation. A term of the loss where codes follow
-        the gradient; where they are running means, a gradient step on the running
-        means themselves, of the size ``1 - ema_decay`` that the means take.
     """
 
     def __init__(
@@ -55,14 +52,12 @@ class Quantizer(nn.Module):
         update="ema",
         ema_decay=0.95,
         revival_threshold=0.05,
-        orthogonal_weight=0.0,
     ):
         super().__init__()
         self.normalize_codes = normalize_codes
         self.update_rule = update
         self.ema_decay = ema_decay
         self.revival_threshold = revival_threshold
-        self.orthogonal_weight = orthogonal_weight
         self.project = nn.Identity() if code_dim is None else nn.Linear(dim, code_dim)
         self.expand = nn.Identity() if code_dim is None else nn.Linear(code_dim, dim)
         codes = torch.empty(codebook_size, code_dim or dim)
@@ -79,8 +74,11 @@ class Quantizer(nn.Module):
             self.cluster_size.fill_(1.0)
 
     @torch.no_grad()
-    def initialise_from(self, z, tokens_per_batch, generator):
-        """Codes at the k-means centres of latents ``(..., D)``."""
+    def start_at_centres(self, z, tokens_per_batch, generator):
+        """Move the codes to the k-means centres of latents ``(..., D)``.
+
+        Each begins with the number of vectors that it can expect of a training batch.
+        """
         vectors = self.vectors(z).reshape(-1, self.codebook.shape[1])
         codes, counts = cb.kmeans(vectors, len(self.codebook), generator)
         self.codebook.copy_(codes)
@@ -109,29 +107,20 @@ class Quantizer(nn.Module):
         return self.expand(F.embedding(ids, self.codes()))
 
     def losses(self, quantized):
-        """Unweighted terms of eq. 21 that concern the codes."""
+        """The unweighted terms of van den Oord et al. (2017), eq. 3, that concern the codes."""
         terms = {"commitment": cb.commitment_loss(quantized.vectors, quantized.codes)}
         if self.update_rule == "gradient":
             terms["codebook"] = cb.codebook_loss(quantized.vectors, quantized.codes)
-            if self.orthogonal_weight:
-                terms["orthogonal"] = cb.orthogonal_penalty(self.codebook)
         return terms
 
     @torch.no_grad()
     def update(self, quantized, generator):
-        """Update the codes (if running means) and revive dead ones, after a training batch."""
-        vectors, ids = quantized.vectors.flatten(0, -2).detach(), quantized.ids.flatten()
+        """Let running means follow a training batch, and revive dead codes."""
+        vectors = quantized.vectors.flatten(0, -2).detach()
+        ids = quantized.ids.flatten()
         codes, size = cb.ema_update(self.codebook, self.cluster_size, vectors, ids, self.ema_decay)
-        if self.update_rule == "gradient":
+        if self.update_rule == "gradient":  # the optimiser moves the codes; only their use is kept
             codes = self.codebook
-        elif self.orthogonal_weight:
-            codes = self._less_correlated(codes)
         codes, size = cb.revive_dead_codes(codes, size, vectors, self.revival_threshold, generator)
         self.codebook.copy_(F.normalize(codes, dim=1) if self.normalize_codes else codes)
         self.cluster_size.copy_(size)
-
-    def _less_correlated(self, codes):
-        with torch.enable_grad():
-            codes = codes.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(cb.orthogonal_penalty(codes), codes)
-        return codes.detach() - (1 - self.ema_decay) * self.orthogonal_weight * gradient

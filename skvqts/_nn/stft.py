@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..functional.spectral import hop_length, istft, n_frames, stft
-from .layers import BatchNorm2d
+from .layers import BatchNorm2d, Readable, run_layers
 
 N_FFT = 8
 MIN_TIMEPOINTS = N_FFT // 2 + 1  # what the window needs to be reflected at the edges
@@ -25,7 +25,7 @@ def n_halvings(n_timepoints, downsampled_width):
     return min(max(1, int(math.log2(max(rate, 1)))), longest)
 
 
-class _Down(nn.Sequential):
+class _Down(Readable, nn.Sequential):
     """``(B, C, H, W) -> (B, D, H, W // 2)``."""
 
     def __init__(self, in_channels, out_channels):
@@ -42,6 +42,9 @@ class _Down(nn.Sequential):
             nn.LeakyReLU(),
         )
 
+    def forward(self, x, activations=None):
+        return run_layers(self, x, activations)
+
 
 class _Up(nn.ConvTranspose2d):
     """``(B, C, H, W) -> (B, D, H, 2 W)``."""
@@ -52,7 +55,7 @@ class _Up(nn.ConvTranspose2d):
         )
 
 
-class _Residual(nn.Module):
+class _Residual(Readable, nn.Module):
     """``x + f(x)``, then batch normalisation; the encoder's `f` has one of its own."""
 
     def __init__(self, dim, inner_norm):
@@ -66,8 +69,8 @@ class _Residual(nn.Module):
         )
         self.norm = BatchNorm2d(dim)
 
-    def forward(self, x):
-        return self.norm(x + self.f(x))
+    def forward(self, x, activations=None):
+        return self.norm(x + run_layers(self.f, x, activations), activations)
 
 
 def _project(in_channels, out_channels):
@@ -86,6 +89,7 @@ class STFTEncoder(nn.Module):
 
     def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
         super().__init__()
+        self.latent_dim = latent_dim
         self.padding = max(0, MIN_TIMEPOINTS - n_timepoints)
         halvings = n_halvings(n_timepoints, downsampled_width)
         columns = n_frames(n_timepoints + self.padding, N_FFT) // 2**halvings
@@ -99,12 +103,13 @@ class STFTEncoder(nn.Module):
             _project(width, latent_dim),
         )
 
-    def forward(self, x):
-        return self.encode_spectrum(spectrum(x, self.padding))
+    def forward(self, x, activations=None):
+        return self.encode_spectrum(spectrum(x, self.padding), activations)
 
-    def encode_spectrum(self, u):
+    def encode_spectrum(self, u, activations=None):
         """Latents of an STFT ``(B, 2 C, 5, W)``."""
-        return self.blocks(self.down(u)).flatten(2).transpose(1, 2)
+        u = run_layers(self.down, u, activations)
+        return run_layers(self.blocks, u, activations).flatten(2).transpose(1, 2)
 
 
 class STFTDecoder(nn.Module):

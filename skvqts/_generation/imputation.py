@@ -1,0 +1,73 @@
+"""Missing values in series: which tokens lie where in time, and gaps filled with drawn tokens."""
+
+import numpy as np
+
+from .sampling import decode_scaled, tokenizer_in_use
+
+
+def impute_series(estimator, fill, X, known, classes, seed):
+    """Series ``(n, c, t)``, float64, whose gaps are filled with what drawn tokens decode to.
+
+    What the decoded series miss of the observed values beside a gap is spread over it linearly, so
+    that no jump is left at its ends.
+
+    Parameters
+    ----------
+    estimator : fitted generator
+    fill : callable
+        ``fill(ids, masks, classes, seed)`` draws masked tokens.
+    X : float64 ndarray of shape (n, c, t)
+    known : bool ndarray of shape (n, c, t)
+        Where `X` was observed.
+    classes : int64 ndarray of shape (n,)
+    seed : int
+    """
+    tokenizer = tokenizer_in_use(estimator)
+    straight = interpolated(X, known)
+    gaps = ~known.all(axis=1)
+    masks = tokens_at(gaps, tokenizer.token_shape_, tokenizer.module_.strides)
+    ids = fill(tokenizer.encode(straight), masks, classes, seed)
+    scaled = decode_scaled(estimator, ids)
+    decoded = tokenizer.scaler_.inverse_like(scaled, straight, known)
+    return np.where(known, X, decoded + interpolated(X - decoded, known))
+
+
+def interpolated(series, known):
+    """Series ``(n, c, t)`` with unknown values on straight lines between their neighbours.
+
+    Beyond the first and the last known value of a channel those are repeated; a channel without any
+    becomes 0. Known values stay as they are.
+    """
+    filled = np.where(known, series, 0.0)
+    times = np.arange(series.shape[2])
+    for row, channel in np.argwhere(~known.all(axis=2)):
+        seen = known[row, channel]
+        if seen.any():
+            values = np.interp(times[~seen], times[seen], series[row, channel, seen])
+            filled[row, channel, ~seen] = values
+    return filled
+
+
+def tokens_at(points, grid, strides):
+    """Tokens ``(n, N)`` whose share of time holds any of the points ``(n, t)``.
+
+    Parameters
+    ----------
+    points : bool ndarray of shape (n, t)
+    grid : sequence of (int, int)
+        Rows and columns of the tokens of each band.
+    strides : sequence of int
+        Time points from one column to the next, of each band.
+    """
+    parts = []
+    for (rows, columns), stride in zip(grid, strides, strict=True):
+        hit = np.zeros((len(points), columns), dtype=bool)
+        series, times = points.nonzero()
+        hit[series, column_of(times, columns, stride)] = True
+        parts.append(np.tile(hit, (1, rows)))
+    return np.concatenate(parts, axis=1)
+
+
+def column_of(times, n_columns, stride):
+    """The column of tokens that time points belong to; the last one has what is left over."""
+    return np.minimum(times // stride, n_columns - 1)

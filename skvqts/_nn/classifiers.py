@@ -1,0 +1,94 @@
+"""Networks of the classifiers: the fully convolutional one, and a linear layer on an encoder."""
+
+import torch.nn.functional as F
+from torch import nn
+
+from .encoders import make_encoder
+from .layers import BatchNorm1d
+from .self_supervision import mean_and_maximum
+
+
+class _ConvBlock(nn.Module):
+    """A convolution that keeps the length, batch normalisation, ReLU.
+
+    An even kernel has no middle: it is padded by one point less on the left, as Keras does it.
+    """
+
+    def __init__(self, in_channels, out_channels, kernel):
+        super().__init__()
+        self.padding = ((kernel - 1) // 2, kernel // 2)
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel)
+        self.norm = BatchNorm1d(out_channels)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.conv(F.pad(x, self.padding))))
+
+
+class FCN(nn.Module):
+    """Series ``(B, C, T)`` to logits ``(B, n_classes)`` (Wang, Yan and Oates 2017).
+
+    Parameters
+    ----------
+    n_channels, n_classes : int
+    width : int
+        Filters of the first and the last block, and of features; the second has twice as many.
+        128 as published.
+    """
+
+    def __init__(self, n_channels, n_classes, width):
+        super().__init__()
+        self.blocks = nn.Sequential(
+            _ConvBlock(n_channels, width, 8),
+            _ConvBlock(width, 2 * width, 5),
+            _ConvBlock(2 * width, width, 3),
+        )
+        self.head = nn.Linear(width, n_classes)
+
+    def forward(self, x):
+        return self.head(self.represent(x))
+
+    def represent(self, x):
+        """Means over time of the last block ``(B, width)``."""
+        return self.blocks(x).mean(2)
+
+
+class EncoderClassifier(nn.Module):
+    """Series ``(B, C, T)`` to logits ``(B, n_classes)``: a linear layer on pooled latents.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Its call gives latents ``(B, N, D)`` of series; it has `latent_dim`.
+    n_classes : int
+    """
+
+    def __init__(self, encoder, n_classes):
+        super().__init__()
+        self.encoder = encoder
+        n_features = 2 * encoder.latent_dim
+        self.head = nn.Sequential(
+            BatchNorm1d(n_features, affine=False), nn.Linear(n_features, n_classes)
+        )
+
+    def forward(self, x):
+        return self.head(self.represent(x))
+
+    def represent(self, x):
+        """Pooled latents ``(B, 2 D)``."""
+        return mean_and_maximum(self.encoder(x))
+
+
+def make_encoder_classifier(n_classes, **architecture):
+    """A classifier on a new encoder, whose sizes are those of `make_encoder`."""
+    return EncoderClassifier(make_encoder(**architecture), n_classes)
+
+
+class ClassificationStep(nn.Module):
+    """Mean negative log-probability of the classes: the cross-entropy of a network's logits."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x, classes):
+        return {"cross_entropy": F.cross_entropy(self.network(x).float(), classes)}

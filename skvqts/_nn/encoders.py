@@ -1,0 +1,92 @@
+"""The front ends: encoders of series, their decoders, and the sizes that each has by default."""
+
+import torch
+from torch import nn
+
+from ..functional.spectral import split_bands
+from .conv import ConvDecoder, ConvEncoder
+from .multiscale import MultiScaleEncoder
+from .stft import N_FFT, STFTDecoder, STFTEncoder
+
+FRONT_ENDS = {
+    "conv": (ConvEncoder, ConvDecoder),
+    "multiscale": (MultiScaleEncoder, ConvDecoder),
+    "stft": (STFTEncoder, STFTDecoder),
+}
+_DEFAULT_SIZES = {
+    "conv": {"latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
+    "multiscale": {"latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
+    "stft": {"latent_dim": 64, "n_blocks": 4, "downsampled_width": 8},
+}
+_FEWER_LOW_TOKENS = 4  # times as many tokens along time has the high band (TimeVQVAE: 8 and 32)
+
+
+def resolved_sizes(frontend, **sizes):
+    """Sizes of an encoder, where each that is "auto" becomes the front end's default."""
+    return {
+        name: _DEFAULT_SIZES[frontend][name] if value == "auto" else value
+        for name, value in sizes.items()
+    }
+
+
+class BandEncoders(nn.Module):
+    """Continuous latents ``(B, N, D)`` of series ``(B, C, T)``: the encoders of all bands.
+
+    Parameters
+    ----------
+    bands : iterable of nn.Module
+        The encoder of each band, all with latents of the same dimension D.
+    """
+
+    def __init__(self, bands):
+        super().__init__()
+        self.bands = nn.ModuleList(bands)
+
+    @property
+    def latent_dim(self):
+        """The dimension D of the latents."""
+        return self.bands[0].latent_dim
+
+    def forward(self, x, activations=None):
+        parts = zip(self.bands, split_series(x, len(self.bands)), strict=True)
+        return torch.cat([band(part, activations) for band, part in parts], dim=1)
+
+
+def split_series(x, n_bands):
+    """Series ``(B, C, T)`` as one series per band, which add up to them."""
+    return [x] if n_bands == 1 else split_bands(x, N_FFT)
+
+
+def make_encoder(n_channels, n_timepoints, *, frontend, n_bands=None, downsampled_width, **sizes):
+    """An encoder of series ``(B, C, T)``, with latents ``(B, N, D)``.
+
+    Parameters
+    ----------
+    n_channels, n_timepoints : int
+    frontend : {"conv", "multiscale", "stft"}
+    n_bands : {1, 2} or None
+        None makes the encoder of the front end itself, a number the `BandEncoders` of a VQ-VAE.
+    downsampled_width : int
+        About how many tokens there are along time; the low of two bands has a quarter of them.
+    **sizes : int
+        `width`, `latent_dim` and `n_blocks` of the encoders.
+    """
+    encoder_class = FRONT_ENDS[frontend][0]
+    if n_bands is None:
+        return encoder_class(n_channels, n_timepoints, downsampled_width=downsampled_width, **sizes)
+    return BandEncoders(
+        encoder_class(n_channels, n_timepoints, downsampled_width=width, **sizes)
+        for width in widths_of_bands(downsampled_width, n_bands)
+    )
+
+
+def make_decoder(n_channels, n_timepoints, grid, *, frontend, **sizes):
+    """The decoder of a front end, for tokens of shape `grid`; sizes are as of `make_encoder`."""
+    return FRONT_ENDS[frontend][1](n_channels, n_timepoints, grid, **sizes)
+
+
+def widths_of_bands(downsampled_width, n_bands):
+    """About how many tokens each band has along time."""
+    if n_bands == 1:
+        return [downsampled_width]
+    return [max(1, downsampled_width // _FEWER_LOW_TOKENS), downsampled_width]

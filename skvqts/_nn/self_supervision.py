@@ -1,0 +1,220 @@
+"""Self-supervised branches: what becomes of two views of a batch, up to the loss.
+
+A branch is called with two views. Before training it is shown the encoder in
+``start(encoder, decode)``; after each step of the optimiser slow copies follow the encoder in
+``follow(encoder)``. Projectors lead from pooled latents to where losses compare them.
+"""
+
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import objectives as ob
+from ..functional.objectives import whitening_matrix
+from ..functional.readout import pool
+from .layers import BatchNorm1d
+
+_GROUP = 64  # features whitened together
+
+
+class View(NamedTuple):
+    """A view of a batch of series and its latents."""
+
+    series: Tensor  # (B, C, T)
+    latents: Tensor | None  # (B, N, D)
+    hidden: Tensor | None = None  # (B, 1, T) booleans, for masked modelling
+
+
+def mean_and_maximum(latents):
+    """Pool latents by mean and maximum over the tokens, ``(B, 2 D)`` float32 (NC-VQVAE)."""
+    return pool(latents.float(), ("mean", "max"), (1,))
+
+
+class Branch(nn.Module):
+    """A branch that needs nothing but the latents of two views."""
+
+    def start(self, encoder, decode):
+        """Take what the branch needs of the model, once, before training."""
+
+    def follow(self, encoder):
+        """Follow the encoder after each step of the optimiser."""
+
+
+class Joint(Branch):
+    """Both views through one projector; `loss` compares the projections."""
+
+    def __init__(self, projector, loss):
+        super().__init__()
+        self.projector, self.loss = projector, loss
+
+    def forward(self, first, second):
+        return self.loss(
+            *(self.projector(mean_and_maximum(view.latents)) for view in (first, second))
+        )
+
+
+class _WithSlowCopy(Branch):
+    """A branch with a slow copy of encoder and projector, a moving average of their weights.
+
+    Running statistics of batch normalisation are copied.
+    """
+
+    def __init__(self, projector, momentum):
+        super().__init__()
+        self.projector, self.momentum = projector, momentum
+
+    def start(self, encoder, decode):
+        self.slow_encoder = deepcopy(encoder).requires_grad_(False)
+        self.slow_projector = deepcopy(self.projector).requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, encoder):
+        pairs = [(self.slow_encoder, encoder), (self.slow_projector, self.projector)]
+        for slow, fast in pairs:
+            for average, value in zip(slow.parameters(), fast.parameters(), strict=True):
+                average.lerp_(value, 1 - self.momentum)
+            for kept, value in zip(slow.buffers(), fast.buffers(), strict=True):
+                kept.copy_(value)
+
+    @torch.no_grad()
+    def slow(self, view):
+        """Projection of a view by the slow copies."""
+        return self.slow_projector(mean_and_maximum(self.slow_encoder(view.series)))
+
+
+class BYOL(_WithSlowCopy):
+    """Each view predicts the slow projection of the other (Grill et al. 2020)."""
+
+    def __init__(self, projector, predictor, momentum):
+        super().__init__(projector, momentum)
+        self.predictor = predictor
+
+    def forward(self, first, second):
+        predictions = [
+            self.predictor(self.projector(mean_and_maximum(view.latents)))
+            for view in (first, second)
+        ]
+        return ob.byol(predictions[0], self.slow(second), predictions[1], self.slow(first))
+
+
+class MoCo(_WithSlowCopy):
+    """Each view finds the slow projection of the other among those of a queue (He et al. 2020).
+
+    Parameters
+    ----------
+    width : int
+        Width of the projection.
+    queue_size : int
+        Number of earlier projections kept; at first directions drawn at random.
+    """
+
+    def __init__(self, projector, width, momentum, temperature, queue_size):
+        super().__init__(projector, momentum)
+        self.temperature = temperature
+        self.register_buffer("queue", torch.empty(queue_size, width))
+
+    def initialise(self, generator):
+        """Random directions in the queue."""
+        self.queue.normal_(generator=generator)
+        self.queue.copy_(nn.functional.normalize(self.queue, dim=1))
+
+    def forward(self, first, second):
+        keys = self.slow(first), self.slow(second)
+        queries = [self.projector(mean_and_maximum(view.latents)) for view in (first, second)]
+        queue = self.queue.clone()
+        losses = [
+            ob.info_nce(query, key, queue, self.temperature)
+            for query, key in zip(queries, reversed(keys), strict=True)
+        ]
+        if self.training:
+            self._enqueue(torch.cat(keys))
+        return sum(losses) / 2
+
+    def _enqueue(self, keys):
+        keys = nn.functional.normalize(keys, dim=1)
+        self.queue.copy_(torch.cat([keys, self.queue])[: len(self.queue)])
+
+
+class Masked(Branch):
+    """The hidden values of a series are decoded from the latents of the rest (He et al. 2022)."""
+
+    def start(self, encoder, decode):
+        self.decode = decode
+
+    def forward(self, first, second):
+        return ob.masked_error(self.decode(second.latents).float(), first.series, second.hidden)
+
+
+class IterNorm(nn.Module):
+    """Iterative normalisation (Huang et al. 2019): groups of features whitened over the batch.
+
+    Parameters
+    ----------
+    width : int
+        Number of features; groups have the largest size up to 64 that divides it.
+    n_iterations : int
+        Steps of Newton's iteration.
+    momentum : float
+        Share of a batch in the running means and whitening matrices that inference uses.
+    """
+
+    def __init__(self, width, *, n_iterations=5, eps=1e-5, momentum=0.1):
+        super().__init__()
+        group = max(size for size in range(1, min(_GROUP, width) + 1) if width % size == 0)
+        self.shape = width // group, group
+        self.n_iterations, self.eps, self.momentum = n_iterations, eps, momentum
+        self.weight = nn.Parameter(torch.empty(width))
+        self.bias = nn.Parameter(torch.empty(width))
+        self.register_buffer("running_mean", torch.empty(self.shape))
+        self.register_buffer("running_whitening", torch.empty(self.shape[0], group, group))
+
+    def initialise(self, generator):
+        """No shift, no scale, running statistics of white features."""
+        with torch.no_grad():
+            self.weight.fill_(1.0)
+            self.bias.zero_()
+            self.running_mean.zero_()
+            self.running_whitening.copy_(torch.eye(self.shape[1]))
+
+    def forward(self, x):
+        """White features ``(B, width)``."""
+        groups = x.unflatten(1, self.shape)
+        mean, whitening = self._statistics(groups)
+        white = torch.einsum("bgd,gde->bge", groups - mean, whitening)
+        return white.flatten(1) * self.weight + self.bias
+
+    def _statistics(self, groups):
+        if not self.training or len(groups) == 1:
+            return self.running_mean, self.running_whitening
+        mean = groups.mean(0)
+        whitening = whitening_matrix(groups - mean, self.n_iterations, self.eps)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_whitening.lerp_(whitening, self.momentum)
+        return mean, whitening
+
+
+class Projector(nn.Sequential):
+    """Linear layers with batch normalisation and ReLU between them.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension of the representation.
+    width : int
+        Width of the hidden layers and of the projection.
+    n_hidden : int
+        Number of hidden layers; 2 in Barlow Twins, VICReg and NC-VQVAE, 1 in SimCLR and BYOL.
+    whiten : bool
+        End in iterative normalisation, as VIbCReg does.
+    """
+
+    def __init__(self, dim, width, *, n_hidden=2, whiten=False):
+        sizes = [dim, *(width for _ in range(n_hidden))]
+        layers = []
+        for fan_in in sizes[:-1]:
+            layers += [nn.Linear(fan_in, width), BatchNorm1d(width), nn.ReLU()]
+        layers.append(nn.Linear(sizes[-1], width))
+        super().__init__(*layers, *([IterNorm(width)] if whiten else []))
