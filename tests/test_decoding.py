@@ -11,8 +11,14 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skvqts._generation.decoding import Decoding, fill, replay
-from skvqts.functional.decoding import confidence, draw_tokens, low_discrepancy_order
+from skvqts.functional.decoding import (
+    Decoding,
+    confidence,
+    draw_tokens,
+    fill,
+    low_discrepancy_order,
+    replay,
+)
 from skvqts.functional.masking import SCHEDULES, masked_counts
 
 from .test_masking import Table

@@ -2,7 +2,7 @@
 
 import torch
 
-from .decoding import Decoding
+from ..functional.decoding import Decoding
 from .generator import SeriesGenerator
 
 

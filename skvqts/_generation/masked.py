@@ -13,9 +13,8 @@ from .._fitting.validation import (
     validate_parameter_constraints,
     validate_series,
 )
-from ..functional.decoding import ORDERS, low_discrepancy_order
+from ..functional.decoding import ORDERS, Decoding, low_discrepancy_order
 from ..functional.masking import SCHEDULES, stratified_masks
-from .decoding import Decoding
 from .gaps import interpolated, tokens_at, window_masks
 from .generator import SeriesGenerator
 

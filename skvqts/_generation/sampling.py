@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from .._fitting.runtime import computing, in_chunks
+from ..functional.decoding import fill, replay
 from ..functional.masking import likelihood_bound
-from .decoding import fill, replay
 
 _CHUNK_TOKENS = 2**10
 _MAX_ROWS = 32

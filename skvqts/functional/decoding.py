@@ -1,9 +1,125 @@
-"""Iterative decoding of token sequences: drawing tokens, and the order they are revealed in."""
+"""Iterative decoding of token sequences: how tokens are drawn, and in which order they are kept.
+
+All masked tokens are drawn in parallel, some of them are kept, and the others stay masked for the
+next step (Chang et al. 2022, MaskGIT). Whatever predicts the tokens is passed as a callable.
+"""
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from .masking import masked_counts, ranks
+
 ORDERS = ("confidence", "low_discrepancy", "random")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are revealed.
+
+    Parameters
+    ----------
+    n_steps : int
+    temperature : float
+        Temperature of the softmax that tokens are drawn from; 0 takes the most probable one.
+    order : {"confidence", "random"} or int64 Tensor of shape (N,)
+        A tensor is a fixed order of the tokens, beginning with the one to reveal first.
+    choice_temperature : float
+        Size of the noise in the order "confidence".
+    schedule : {"cosine", "linear", "square"}
+        Share of tokens that is masked along the steps.
+    """
+
+    n_steps: int
+    temperature: float
+    order: str | torch.Tensor
+    choice_temperature: float
+    schedule: str
+
+
+def fill(predict, ids, mask, decoding, uniforms):
+    """Draw the masked tokens, revealing some in each step.
+
+    Parameters
+    ----------
+    predict : callable
+        ``predict(ids, mask, progress)`` gives logits ``(B, N, K)`` of all tokens; `ids` are
+        undefined where `mask` is True, `progress` is the share of steps taken before.
+    ids : int64 Tensor of shape (B, N)
+    mask : bool Tensor of shape (B, N)
+        True where a token is to be drawn; the other tokens never change.
+    decoding : Decoding
+    uniforms : float64 Tensor of shape (n_steps, 2, B, N)
+        Numbers in [0, 1), the only source of randomness.
+
+    Returns
+    -------
+    ids : int64 Tensor of shape (B, N)
+    """
+    n_masked = mask.sum(1)
+    rank = None if decoding.order == "confidence" else _reveal_ranks(mask, decoding, uniforms)
+    left_before = n_masked
+    for step, left in enumerate(masked_counts(n_masked, decoding.n_steps, decoding.schedule)):
+        if torch.equal(left, left_before):
+            continue  # nothing is revealed, so there is nothing to predict
+        logits = predict(ids, mask, step / decoding.n_steps)
+        drawn, log_p = draw_tokens(logits, uniforms[step, 0], decoding.temperature)
+        ids = torch.where(mask, drawn, ids)
+        if decoding.order == "confidence":
+            progress = (step + 1) / decoding.n_steps
+            sure = confidence(log_p, uniforms[step, 1], decoding.choice_temperature, progress)
+            # Known tokens rank first, so that ranks continue behind those revealed so far; the
+            # tokens that were never masked do not count.
+            known_first = ranks(-sure.masked_fill(~mask, torch.inf))
+            rank = known_first - (ids.shape[1] - n_masked)[:, None]
+        mask = mask & (rank >= (n_masked - left)[:, None])
+        left_before = left
+    return ids
+
+
+def replay(predict, ids, decoding):
+    """Log-probability, in nats, that :func:`fill` draws `ids` when all tokens are masked.
+
+    Tokens revealed in one step are drawn independently of each other given those before, so the
+    product over steps is exact for an order that does not depend on the tokens drawn, such as
+    that of Besnier et al. 2025.
+
+    Parameters
+    ----------
+    predict : callable
+        The function that :func:`fill` is given.
+    ids : int64 Tensor of shape (B, N)
+    decoding : Decoding
+        Its order must be a tensor and its temperature above 0.
+
+    Returns
+    -------
+    log_likelihood : float64 Tensor of shape (B,)
+    """
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    n_masked = mask.sum(1)
+    rank = _reveal_ranks(mask, decoding, None)
+    log_likelihood = torch.zeros(len(ids), dtype=torch.float64, device=ids.device)
+    for step, left in enumerate(masked_counts(n_masked, decoding.n_steps, decoding.schedule)):
+        still_masked = mask & (rank >= (n_masked - left)[:, None])
+        revealed = mask & ~still_masked
+        if not revealed.any():
+            continue
+        logits = predict(ids, mask, step / decoding.n_steps).double() / decoding.temperature
+        log_p = F.log_softmax(logits, dim=-1).gather(-1, ids[..., None])[..., 0]
+        log_likelihood += (log_p * revealed).sum(1)
+        mask = still_masked
+    return log_likelihood
+
+
+def _reveal_ranks(mask, decoding, uniforms):
+    """Rank of each masked token in the order that its row is revealed in, 0 for the first."""
+    if decoding.order == "random":
+        keys = uniforms[0, 1]
+    else:
+        keys = decoding.order.argsort().to(mask.device).expand(mask.shape).double()
+    return ranks(keys.masked_fill(~mask, torch.inf))
 
 
 def draw_tokens(logits, uniforms, temperature=1.0):
@@ -13,7 +129,7 @@ def draw_tokens(logits, uniforms, temperature=1.0):
     ----------
     logits : Tensor of shape (..., K)
     uniforms : float64 Tensor of shape (...)
-        In [0, 1).
+        Numbers in [0, 1).
     temperature : float
         0 takes the most probable token.
 
@@ -21,7 +137,7 @@ def draw_tokens(logits, uniforms, temperature=1.0):
     -------
     ids : int64 Tensor of shape (...)
     log_probabilities : float32 Tensor of shape (...)
-        Of the drawn tokens, at temperature 1.
+        Log-probabilities of the drawn tokens at temperature 1.
     """
     log_p = F.log_softmax(logits.float(), dim=-1)
     if temperature == 0:
@@ -35,16 +151,17 @@ def draw_tokens(logits, uniforms, temperature=1.0):
 
 
 def confidence(log_probabilities, uniforms, choice_temperature, progress):
-    """How sure each drawn token is, with noise that vanishes towards the end (MaskGIT).
+    """How sure each drawn token is, with noise that vanishes towards the end.
 
-    ``log(p + 1e-5) + choice_temperature (1 - progress) Gumbel``, as published.
+    ``log(p + 1e-5) + choice_temperature (1 - progress) Gumbel``, as in the code of MaskGIT.
 
     Parameters
     ----------
     log_probabilities : Tensor of shape (B, N)
     uniforms : float64 Tensor of shape (B, N)
-        In [0, 1).
+        Numbers in [0, 1).
     choice_temperature : float
+        Size of the noise at the beginning.
     progress : float
         Share of steps taken, the present one included.
     """
@@ -56,28 +173,33 @@ def confidence(log_probabilities, uniforms, choice_temperature, progress):
 def low_discrepancy_order(rows, columns):
     """The cells of a grid in the order of a Halton sequence: early cells lie far apart.
 
-    Van der Corput's sequence in base 2 along the columns, in base 3 along the rows; cells that it
-    has visited are skipped (Besnier et al. 2025, Halton scheduler).
+    The sequence is van der Corput's in base 2 along the columns and in base 3 along the rows;
+    cells that it has visited before are skipped (Besnier et al. 2025, Halton scheduler).
 
     Returns
     -------
     order : int64 Tensor of shape (rows * columns,)
-        Cells in row-major numbering, the first to be revealed first.
+        Cells in row-major numbering, beginning with the one to reveal first.
     """
-    seen, order, index = set(), [], 0
+    order, seen = [], set()
+    index = 0
     while len(order) < rows * columns:
-        row, column = _place(index, 3, rows), _place(index, 2, columns)
-        cell, index = row * columns + column, index + 1
+        cell = _halton_cell(index, 3, rows) * columns + _halton_cell(index, 2, columns)
         if cell not in seen:
             seen.add(cell)
             order.append(cell)
+        index += 1
     return torch.tensor(order, device="cpu")
 
 
-def _place(index, base, n):
-    """Which of n cells the radical inverse of `index` lies in: its digits behind the point."""
-    mirrored, scale = 0, 1
+def _halton_cell(index, base, n_cells):
+    """Which of `n_cells` equal parts of [0, 1) holds the radical inverse of `index`.
+
+    The radical inverse mirrors the digits of a number at the point: 0.011 of 110 in base 2.
+    """
+    mirrored, scale = 0, 1  # integers, as fractions in base 3 are no exact floats
     while index:
         index, digit = divmod(index, base)
-        mirrored, scale = mirrored * base + digit, scale * base
-    return mirrored * n // scale
+        mirrored = mirrored * base + digit
+        scale *= base
+    return mirrored * n_cells // scale
