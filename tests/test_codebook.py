@@ -91,12 +91,6 @@ def test_losses_have_their_gradient_on_one_side():
     torch.testing.assert_close(z_q.grad, (2 * (z_q - z) / z.numel()).detach())
 
 
-def test_orthogonal_penalty_by_hand():
-    assert cb.orthogonal_penalty(2 * torch.eye(4)).item() == pytest.approx(0.0)
-    # two equal codes: the Gram matrix is all ones, two off-diagonal ones of four cells
-    assert cb.orthogonal_penalty(torch.ones(2, 3)).item() == pytest.approx(0.5)
-
-
 @given(seed=st.integers(0, 10_000), decay=st.floats(0, 1), k=st.integers(1, 8))
 def test_ema_update_matches_reference(seed, decay, k):
     rng = np.random.default_rng(seed)

@@ -113,8 +113,6 @@ class Quantizer(nn.Module):
         terms = {"commitment": cb.commitment_loss(quantized.vectors, quantized.codes)}
         if self.update_rule == "gradient":
             terms["codebook"] = cb.codebook_loss(quantized.vectors, quantized.codes)
-            if self.orthogonal_weight:
-                terms["orthogonal"] = cb.orthogonal_penalty(self.codebook)
         return terms
 
     @torch.no_grad()
@@ -124,14 +122,6 @@ class Quantizer(nn.Module):
         codes, size = cb.ema_update(self.codebook, self.cluster_size, vectors, ids, self.ema_decay)
         if self.update_rule == "gradient":
             codes = self.codebook
-        elif self.orthogonal_weight:
-            codes = self._less_correlated(codes)
         codes, size = cb.revive_dead_codes(codes, size, vectors, self.revival_threshold, generator)
         self.codebook.copy_(F.normalize(codes, dim=1) if self.normalize_codes else codes)
         self.cluster_size.copy_(size)
-
-    def _less_correlated(self, codes):
-        with torch.enable_grad():
-            codes = codes.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(cb.orthogonal_penalty(codes), codes)
-        return codes.detach() - (1 - self.ema_decay) * self.orthogonal_weight * gradient

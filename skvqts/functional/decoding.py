@@ -153,7 +153,8 @@ def draw_tokens(logits, uniforms, temperature=1.0):
 def confidence(log_probabilities, uniforms, choice_temperature, progress):
     """How sure each drawn token is, with noise that vanishes towards the end.
 
-    ``log(p + 1e-5) + choice_temperature (1 - progress) Gumbel``, as in the code of MaskGIT.
+    ``log(p + 1e-5) + choice_temperature (1 - progress) Gumbel``, as in the code of TimeVQVAE (Lee
+    et al. 2023), after MaskGIT.
 
     Parameters
     ----------
