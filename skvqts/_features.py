@@ -258,7 +258,7 @@ class SSLFeatureExtractor(SeriesTransformer):
         (x,) = data
         ssl = SelfSupervision(self.objective, self.augmentation, generator)
         model = network
-        if ssl.hides:
+        if ssl.masks_input:
             constructor = partial(make_decoder, grid=network.grid, **self._architecture)
             model = _Autoencoder(network, build(constructor, generator).to(x.device))
         ssl.start(model, self._latent_dim, x)
@@ -309,7 +309,7 @@ class _SSLTask(Task):
         self.encoder, self.model, self.ssl, self.plan = encoder, model, ssl, plan
 
     def losses(self, x):
-        first = View(x, None) if self.ssl.hides else self.ssl.view(x, self.model)
+        first = View(x, None) if self.ssl.masks_input else self.ssl.view(x, self.model)
         return {"ssl": self.ssl.loss(first, self.ssl.view(x, self.model, which=1))}
 
     def after_step(self):

@@ -26,9 +26,9 @@ class SelfSupervision:
         self.generator, self.branch = generator, None
 
     @property
-    def hides(self):
+    def masks_input(self):
         """Whether the second view is the series itself with parts hidden."""
-        return self.objective.hides
+        return self.objective.masks_input
 
     def start(self, model, dim, data):
         """Make the branch of a `model` whose call gives latents ``(B, N, dim)`` of series.
@@ -45,7 +45,7 @@ class SelfSupervision:
         `which` of two views of a batch it is: validation draws the same ones after every epoch.
         """
         hidden, generator = None, self._generator_of(model, which)
-        if self.hides:
+        if self.masks_input:
             ratio, block = self.objective.ratio, self.objective.block
             hidden = block_mask(len(x), x.shape[2], generator, ratio, block)[:, None]
             hidden = hidden.to(x.device)

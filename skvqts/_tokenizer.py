@@ -562,14 +562,14 @@ class _SelfSupervisedTask(Task):
         terms = self.task.losses(x)
         with kept_statistics(self.network):
             view = self.ssl.view(x, self.network)
-            if self.weights["augmented"] and not self.ssl.hides:
+            if self.weights["augmented"] and not self.ssl.masks_input:
                 decoded = self.network.reconstruction(*view[:2])
                 terms["augmented"] = sum(decoded.values())
             terms["ssl"] = self.ssl.loss(self._first(x), view)
         return terms
 
     def _first(self, x):
-        if self.first_view == "augmented" and not self.ssl.hides:
+        if self.first_view == "augmented" and not self.ssl.masks_input:
             return self.ssl.view(x, self.network, which=1)
         quantized = self.task.quantized
         if self.first_view == "quantized":
