@@ -3,7 +3,6 @@
 Two views of a batch of B series are projected to ``(B, P)`` matrices. Sums over the P x P
 entries of a correlation or covariance matrix are taken through the B x B Gram matrix where
 that is smaller: ``|Z'Z|^2 = |ZZ'|^2``, and ``|Z1'Z2|^2 = <Z1 Z1', Z2 Z2'>``.
-Equation numbers are those of the papers named beside them.
 """
 
 import torch
