@@ -22,9 +22,9 @@ from skvqts._generation.generator.sampling import PriorReader
 
 from benchmarks.cells import table
 from benchmarks.speed import medians
-from skvqts._generation.decoding import Decoding
 from skvqts._nn.initialise import build
 from skvqts._nn.prior import Prior
+from skvqts.functional.decoding import Decoding
 
 GRID, CODES, WIDTH, LAYERS, HEADS, HEAD_DIM, BATCH = ((1, 8), (1, 32)), 1024, 256, 4, 2, 64, 256
 SAMPLED, STEPS = 256, 10

@@ -4,6 +4,9 @@ Each is an estimator without `fit`: `get_params`, `set_params`, `clone` and a gr
 ``tok__augmentation__scale`` work. Magnitudes refer to scaled series, of standard deviation 1.
 """
 
+# `__call__` is documented once, in Augmentation.
+# ruff: noqa: D102
+
 import math
 
 import numpy as np
@@ -20,6 +23,22 @@ from ._fitting.validation import (
 )
 from .functional import augmentations as views
 
+__all__ = [
+    "AmplitudeResize",
+    "Augmentation",
+    "BandDropout",
+    "Compose",
+    "Crop",
+    "Flip",
+    "GaussianNoise",
+    "MagnitudeWarp",
+    "PhaseShift",
+    "SliceAndShuffle",
+    "Slope",
+    "TimeMask",
+    "WindowWarp",
+]
+
 _SHARE = [RealInterval(0, 1, closed="both")]
 _SIZE = [RealInterval(0)]
 
@@ -27,8 +46,29 @@ _SIZE = [RealInterval(0)]
 class Augmentation(BaseEstimator):
     """A random change of a batch of series."""
 
+    def __call__(self, x, generator):
+        """Change each series at random.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, C, T)
+            Scaled series.
+        generator : torch.Generator
+            A CPU generator; the draw is the same on every device.
+
+        Returns
+        -------
+        view : Tensor of shape (B, C, T)
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid.
+        """
+        raise NotImplementedError
+
     def view(self, X, random_state=None):
-        """One random view of each series.
+        """Change each series of an array at random.
 
         Parameters
         ----------
@@ -38,7 +78,7 @@ class Augmentation(BaseEstimator):
 
         Returns
         -------
-        float32 ndarray of the shape of `X`
+        view : float32 ndarray of the shape of `X`
 
         Raises
         ------
@@ -55,105 +95,106 @@ class Augmentation(BaseEstimator):
         return self(x, generator_from(random_state)).numpy().reshape(X.shape)
 
 
-class _Function(Augmentation):
-    """An augmentation that is one function of its parameters."""
-
-    def __call__(self, x, generator):
-        """New series of scaled series ``(B, C, T)``, drawn with a CPU generator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is not valid.
-        """
-        self._validate_params()
-        return type(self)._function(x, generator, **self.get_params())
-
-
-class GaussianNoise(_Function):
-    """Independent normal noise on each value; "gauss" of NC-VQVAE.
+class GaussianNoise(Augmentation):
+    """Add independent normal noise to each value ("gauss" in NC-VQVAE, Mathisen 2024).
 
     Parameters
     ----------
     scale : float, default=0.05
-        Standard deviation.
+        Standard deviation of the noise.
     """
 
     _parameter_constraints = {"scale": _SIZE}
-    _function = staticmethod(views.gaussian_noise)
 
     def __init__(self, scale=0.05):
         self.scale = scale
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.gaussian_noise(x, generator, scale=self.scale)
 
-class AmplitudeResize(_Function):
-    """Each series times ``1 + N(0, scale^2)``.
+
+class AmplitudeResize(Augmentation):
+    """Multiply each series by ``1 + N(0, scale^2)``.
 
     Parameters
     ----------
     scale : float, default=0.2
+        Standard deviation of the factor.
     """
 
     _parameter_constraints = {"scale": _SIZE}
-    _function = staticmethod(views.amplitude_resize)
 
     def __init__(self, scale=0.2):
         self.scale = scale
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.amplitude_resize(x, generator, scale=self.scale)
 
-class MagnitudeWarp(_Function):
-    """Each series times a smooth curve around 1: a cubic spline (Um et al. 2017).
+
+class MagnitudeWarp(Augmentation):
+    """Multiply each series by a smooth curve around 1, a cubic spline (Um et al. 2017).
 
     Parameters
     ----------
     n_knots : int, default=4
-        Knots of the spline between the two at the ends.
+        Number of knots of the spline between the two at the ends.
     scale : float, default=0.2
         Standard deviation of the curve at its knots.
     """
 
     _parameter_constraints = {"n_knots": [IntegerInterval(0)], "scale": _SIZE}
-    _function = staticmethod(views.magnitude_warp)
 
     def __init__(self, n_knots=4, scale=0.2):
         self.n_knots = n_knots
         self.scale = scale
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.magnitude_warp(x, generator, n_knots=self.n_knots, scale=self.scale)
 
-class Slope(_Function):
-    """A straight line added to each series.
+
+class Slope(Augmentation):
+    """Add a straight line to each series.
 
     Parameters
     ----------
     scale : float, default=0.005
-        Largest slope, per time point.
+        Largest slope per time point.
     """
 
     _parameter_constraints = {"scale": _SIZE}
-    _function = staticmethod(views.slope)
 
     def __init__(self, scale=0.005):
         self.scale = scale
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.slope(x, generator, scale=self.scale)
 
-class Flip(_Function):
-    """Series reversed in time.
+
+class Flip(Augmentation):
+    """Reverse series in time.
 
     Parameters
     ----------
     probability : float, default=0.5
-        Share of the series that is reversed.
+        Probability that a series is reversed.
     """
 
     _parameter_constraints = {"probability": _SHARE}
-    _function = staticmethod(views.flip)
 
     def __init__(self, probability=0.5):
         self.probability = probability
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.flip(x, generator, probability=self.probability)
 
-class TimeMask(_Function):
-    """Blocks of time points set to 0, the mean of scaled series.
+
+class TimeMask(Augmentation):
+    """Set blocks of time points to 0, the mean of scaled series.
 
     Parameters
     ----------
@@ -164,15 +205,20 @@ class TimeMask(_Function):
     """
 
     _parameter_constraints = {"ratio": _SHARE, "block": [IntegerInterval(1)]}
-    _function = staticmethod(views.time_mask)
 
     def __init__(self, ratio=0.2, block=8):
         self.ratio = ratio
         self.block = block
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.time_mask(x, generator, ratio=self.ratio, block=self.block)
 
-class SliceAndShuffle(_Function):
-    """Series cut at random points, the parts joined in random order; "slice" of NC-VQVAE.
+
+class SliceAndShuffle(Augmentation):
+    """Cut series at random points and join the parts in random order.
+
+    It is "slice" in NC-VQVAE (Mathisen 2024).
 
     Parameters
     ----------
@@ -181,14 +227,17 @@ class SliceAndShuffle(_Function):
     """
 
     _parameter_constraints = {"n_segments": [IntegerInterval(1)]}
-    _function = staticmethod(views.slice_and_shuffle)
 
     def __init__(self, n_segments=4):
         self.n_segments = n_segments
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.slice_and_shuffle(x, generator, n_segments=self.n_segments)
 
-class Crop(_Function):
-    """A random window of each series, stretched to the whole length.
+
+class Crop(Augmentation):
+    """Stretch a random window of each series to the whole length.
 
     Parameters
     ----------
@@ -197,34 +246,40 @@ class Crop(_Function):
     """
 
     _parameter_constraints = {"ratio": _SHARE}
-    _function = staticmethod(views.crop)
 
     def __init__(self, ratio=0.6):
         self.ratio = ratio
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.crop(x, generator, ratio=self.ratio)
 
-class WindowWarp(_Function):
-    """A random window stretched or squeezed in time, the whole brought back to its length.
+
+class WindowWarp(Augmentation):
+    """Stretch or squeeze a random window in time, and bring the whole back to its length.
 
     Parameters
     ----------
     ratio : float, default=0.4
         Length of the window as a share of the series.
     low, high : float, default=0.9, 2.0
-        Least and largest factor by which the window is stretched.
+        Smallest and largest factor by which the window is stretched.
     """
 
     _parameter_constraints = {"ratio": _SHARE, "low": _SIZE, "high": _SIZE}
-    _function = staticmethod(views.window_warp)
 
     def __init__(self, ratio=0.4, low=0.9, high=2.0):
         self.ratio = ratio
         self.low = low
         self.high = high
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.window_warp(x, generator, ratio=self.ratio, low=self.low, high=self.high)
 
-class PhaseShift(_Function):
-    """Each frequency band of the STFT turned by a random angle.
+
+class PhaseShift(Augmentation):
+    """Turn each frequency of the STFT by a random angle.
 
     Parameters
     ----------
@@ -235,34 +290,40 @@ class PhaseShift(_Function):
     """
 
     _parameter_constraints = {"n_fft": [IntegerInterval(4)], "limit": _SIZE}
-    _function = staticmethod(views.phase_shift)
 
     def __init__(self, n_fft=32, limit=math.pi / 4):
         self.n_fft = n_fft
         self.limit = limit
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.phase_shift(x, generator, n_fft=self.n_fft, limit=self.limit)
 
-class BandDropout(_Function):
-    """Frequency bands of the STFT removed at random.
+
+class BandDropout(Augmentation):
+    """Remove frequencies of the STFT at random.
 
     Parameters
     ----------
     n_fft : int, default=32
         Window of the STFT in time points.
     probability : float, default=0.1
-        Of each band.
+        Probability that a frequency is removed.
     """
 
     _parameter_constraints = {"n_fft": [IntegerInterval(4)], "probability": _SHARE}
-    _function = staticmethod(views.band_dropout)
 
     def __init__(self, n_fft=32, probability=0.1):
         self.n_fft = n_fft
         self.probability = probability
 
+    def __call__(self, x, generator):
+        self._validate_params()
+        return views.band_dropout(x, generator, n_fft=self.n_fft, probability=self.probability)
+
 
 class Compose(_BaseComposition, Augmentation):
-    """Augmentations one after the other.
+    """Apply augmentations one after the other.
 
     Parameters
     ----------
@@ -275,7 +336,18 @@ class Compose(_BaseComposition, Augmentation):
         self.steps = steps
 
     def __call__(self, x, generator):
-        """New series of scaled series ``(B, C, T)``, drawn with a CPU generator.
+        """Change each series by all steps in turn.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, C, T)
+            Scaled series.
+        generator : torch.Generator
+            A CPU generator; the draw is the same on every device.
+
+        Returns
+        -------
+        view : Tensor of shape (B, C, T)
 
         Raises
         ------
@@ -316,5 +388,5 @@ PRESETS = {
 
 
 def make_augmentation(augmentation):
-    """An augmentation of its own from the name of a published set or an object."""
+    """A new augmentation of the given name, or a clone of the given augmentation."""
     return clone(PRESETS[augmentation]) if isinstance(augmentation, str) else clone(augmentation)

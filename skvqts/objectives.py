@@ -1,10 +1,13 @@
 """Self-supervised objectives as parameter objects: what is learned without labels.
 
 Each is an estimator without `fit`: `get_params`, `set_params`, `clone` and a grid over
-``tok__ssl__weight`` work. `weight` is that of the loss beside others, in `VQTokenizer`;
-`SSLFeatureExtractor` has no others and does not use it.
-Losses compare projections of pooled latents (mean and maximum over the tokens).
+``tok__ssl__weight`` work. In `VQTokenizer`, `weight` is the weight of the loss beside the others;
+`SSLFeatureExtractor` has no other losses and does not use it. Losses compare projections of
+pooled latents (their means and maxima over the tokens).
 """
+
+# `make_branch` is documented once, in Objective.
+# ruff: noqa: D102
 
 from functools import partial
 
@@ -15,6 +18,18 @@ from ._nn import self_supervision as branches
 from ._nn.self_supervision import Projector
 from .functional import objectives as losses
 
+__all__ = [
+    "BYOL",
+    "BarlowTwins",
+    "MaskedModelling",
+    "MoCo",
+    "Objective",
+    "SimCLR",
+    "VCReg",
+    "VICReg",
+    "VIbCReg",
+]
+
 _WEIGHT = [RealInterval(0)]
 _POSITIVE = [RealInterval(0, closed="neither")]
 _SHARE = [RealInterval(0, 1, closed="both")]
@@ -22,30 +37,40 @@ _PROJECTOR = {"projector_width": [IntegerInterval(1)], "weight": _WEIGHT}
 
 
 class Objective(BaseEstimator):
-    """A self-supervised objective and its parameters."""
+    """A self-supervised objective and its parameters.
 
-    masks_input = False  # whether the second view is the series with parts hidden
+    Attributes
+    ----------
+    masks_input : bool
+        Whether the second view is the series with parts hidden, in place of an augmentation.
+    """
+
+    masks_input = False
 
     def make_branch(self, dim, n_series):
-        """The modules and the loss, for pooled latents of `n_series` training series.
+        """Build the modules that the objective adds to an encoder, and their loss.
 
         Parameters
         ----------
         dim : int
-            Of the pooled latents.
+            Dimension of the pooled latents.
         n_series : int
+            Number of training series.
+
+        Returns
+        -------
+        branch : torch.nn.Module
 
         Raises
         ------
         ValueError
             If a parameter is not valid.
         """
-        self._validate_params()
-        return self._branch(dim, n_series)
+        raise NotImplementedError
 
 
 class BarlowTwins(Objective):
-    """The cross-correlation of two views becomes the identity (Zbontar et al. 2021).
+    """Bring the cross-correlation of two views to the identity (Zbontar et al. 2021).
 
     Parameters
     ----------
@@ -54,6 +79,7 @@ class BarlowTwins(Objective):
     projector_width : int, default=512
         Width of the projector's three layers; 4096 as published.
     weight : float, default=1.0
+        Weight of the loss beside others.
     """
 
     _parameter_constraints = {"off_diagonal_weight": _WEIGHT} | _PROJECTOR
@@ -63,21 +89,25 @@ class BarlowTwins(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim, n_series):
+    def make_branch(self, dim, n_series):
+        self._validate_params()
         loss = partial(losses.barlow_twins, off_diagonal_weight=self.off_diagonal_weight)
         return branches.Joint(Projector(dim, self.projector_width), loss)
 
 
 class VICReg(Objective):
-    """Views agree, columns vary and are uncorrelated (Bardes et al. 2022).
+    """Make views agree, and projections vary without correlation (Bardes et al. 2022).
 
     Parameters
     ----------
     invariance_weight, variance_weight : float, default=25.0
+        Weights of the difference of views and of the variance term.
     covariance_weight : float, default=1.0
+        Weight of the covariances.
     projector_width : int, default=512
         Width of the projector's three layers; 4096 in NC-VQVAE.
     weight : float, default=0.01
+        Weight of the loss beside others.
     """
 
     _parameter_constraints = {
@@ -100,7 +130,8 @@ class VICReg(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim, n_series):
+    def make_branch(self, dim, n_series):
+        self._validate_params()
         loss = partial(
             losses.vicreg,
             invariance_weight=self.invariance_weight,
@@ -116,10 +147,13 @@ class VIbCReg(Objective):
     Parameters
     ----------
     invariance_weight, variance_weight : float, default=25.0
+        Weights of the difference of views and of the variance term.
     correlation_weight : float, default=100.0
+        Weight of the correlations.
     projector_width : int, default=512
         Width of the projector's three layers; 4096 in NC-VQVAE.
     weight : float, default=0.01
+        Weight of the loss beside others.
     """
 
     _parameter_constraints = {
@@ -142,7 +176,8 @@ class VIbCReg(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim, n_series):
+    def make_branch(self, dim, n_series):
+        self._validate_params()
         loss = partial(
             losses.vibcreg,
             invariance_weight=self.invariance_weight,
@@ -153,17 +188,20 @@ class VIbCReg(Objective):
 
 
 class VCReg(Objective):
-    """Columns vary and are uncorrelated; views need not agree (Mialon et al. 2024).
+    """Make projections vary without correlation; views need not agree (Mialon et al. 2024).
 
-    Alone it only spreads representations out; it is meant beside another loss.
+    Alone it only spreads representations out; it is meant to stand beside another loss.
 
     Parameters
     ----------
     variance_weight : float, default=25.0
+        Weight of the variance term.
     covariance_weight : float, default=1.0
+        Weight of the covariances.
     projector_width : int, default=512
         Width of the projector's three layers.
     weight : float, default=0.01
+        Weight of the loss beside others.
     """
 
     _parameter_constraints = {
@@ -179,23 +217,29 @@ class VCReg(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim, n_series):
-        weights = self.variance_weight, self.covariance_weight
+    def make_branch(self, dim, n_series):
+        self._validate_params()
+        loss = partial(
+            losses.vcreg,
+            variance_weight=self.variance_weight,
+            covariance_weight=self.covariance_weight,
+        )
         return branches.Joint(
-            Projector(dim, self.projector_width),
-            lambda z1, z2: losses.vcreg(z1, *weights) + losses.vcreg(z2, *weights),
+            Projector(dim, self.projector_width), lambda z1, z2: loss(z1) + loss(z2)
         )
 
 
 class SimCLR(Objective):
-    """Each view finds its partner among all others of the batch (NT-Xent, Chen et al. 2020).
+    """Find the partner of each view among all views of the batch (NT-Xent, Chen et al. 2020).
 
     Parameters
     ----------
     temperature : float, default=0.5
+        Divisor of the cosine similarities.
     projector_width : int, default=512
         Width of the projector's two layers.
     weight : float, default=0.1
+        Weight of the loss beside others.
     """
 
     _parameter_constraints = {"temperature": _POSITIVE} | _PROJECTOR
@@ -205,25 +249,28 @@ class SimCLR(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim, n_series):
+    def make_branch(self, dim, n_series):
+        self._validate_params()
         loss = partial(losses.nt_xent, temperature=self.temperature)
         return branches.Joint(Projector(dim, self.projector_width, n_hidden=1), loss)
 
 
 class MoCo(Objective):
-    """Each view finds the slow projection of the other in a queue (He et al. 2020).
+    """Find the slow projection of the other view among those of a queue (He et al. 2020).
 
     Parameters
     ----------
     temperature : float, default=0.2
+        Divisor of the cosine similarities.
     queue_size : int, default=512
-        Number of earlier projections that serve as negatives; no more than training series, of
-        which few then meet an earlier view of themselves.
+        Number of earlier projections that serve as negatives. No more are kept than there are
+        training series, so that few of them meet an earlier view of themselves.
     momentum : float, default=0.99
-        Of the moving average that makes the slow encoder.
+        Momentum of the moving average that makes the slow encoder.
     projector_width : int, default=512
         Width of the projector's two layers.
     weight : float, default=0.1
+        Weight of the loss beside others.
     """
 
     _parameter_constraints = {
@@ -241,22 +288,26 @@ class MoCo(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim, n_series):
+    def make_branch(self, dim, n_series):
+        self._validate_params()
         projector = Projector(dim, self.projector_width, n_hidden=1)
-        size = min(self.queue_size, n_series)
-        return branches.MoCo(projector, self.projector_width, self.momentum, self.temperature, size)
+        queue_size = min(self.queue_size, n_series)
+        return branches.MoCo(
+            projector, self.projector_width, self.momentum, self.temperature, queue_size
+        )
 
 
 class BYOL(Objective):
-    """Each view predicts the slow projection of the other (Grill et al. 2020).
+    """Predict the slow projection of the other view (Grill et al. 2020).
 
     Parameters
     ----------
     momentum : float, default=0.99
-        Of the moving average that makes the slow encoder.
+        Momentum of the moving average that makes the slow encoder.
     projector_width : int, default=512
         Width of the two layers of projector and predictor.
     weight : float, default=0.1
+        Weight of the loss beside others.
     """
 
     _parameter_constraints = {"momentum": _SHARE} | _PROJECTOR
@@ -266,14 +317,15 @@ class BYOL(Objective):
         self.projector_width = projector_width
         self.weight = weight
 
-    def _branch(self, dim, n_series):
-        width = self.projector_width
-        projector, predictor = (Projector(d, width, n_hidden=1) for d in (dim, width))
+    def make_branch(self, dim, n_series):
+        self._validate_params()
+        projector = Projector(dim, self.projector_width, n_hidden=1)
+        predictor = Projector(self.projector_width, self.projector_width, n_hidden=1)
         return branches.BYOL(projector, predictor, self.momentum)
 
 
 class MaskedModelling(Objective):
-    """Hidden blocks of a series are reconstructed from the rest, in the original domain.
+    """Reconstruct hidden blocks of a series from the rest, in the original domain.
 
     Hidden values are 0, the mean of scaled series (after He et al. 2022). No augmentation is used.
 
@@ -284,6 +336,7 @@ class MaskedModelling(Objective):
     block : int, default=8
         Time points of a block.
     weight : float, default=1.0
+        Weight of the loss beside others.
     """
 
     masks_input = True
@@ -298,7 +351,8 @@ class MaskedModelling(Objective):
         self.block = block
         self.weight = weight
 
-    def _branch(self, dim, n_series):
+    def make_branch(self, dim, n_series):
+        self._validate_params()
         return branches.Masked()
 
 
@@ -315,5 +369,5 @@ OBJECTIVES = {
 
 
 def make_objective(objective):
-    """An objective of its own from a name or an object."""
+    """A new objective of the given name, or a clone of the given objective."""
     return OBJECTIVES[objective]() if isinstance(objective, str) else clone(objective)

@@ -4,20 +4,22 @@ import numpy as np
 
 
 def nearest_code(z, codebook):
-    """Index and all squared distances, directly in float64."""
+    """Index of the nearest code and the squared distances to all codes, in float64."""
     z, codebook = np.asarray(z, np.float64), np.asarray(codebook, np.float64)
     distances = ((z[:, None, :] - codebook[None, :, :]) ** 2).sum(-1)
     return distances.argmin(1), distances
 
 
 def ema_update(codebook, sizes, z, ids, decay):
-    """One code at a time."""
+    """Moving averages of one code at a time."""
     codebook, sizes = codebook.copy(), sizes.copy()
     for k in range(len(codebook)):
-        mine = z[ids == k]
-        size = decay * sizes[k] + (1 - decay) * len(mine)
-        total = decay * sizes[k] * codebook[k] + (1 - decay) * mine.sum(0)
-        codebook[k], sizes[k] = (total / size if size > 0 else codebook[k]), size
+        members = z[ids == k]
+        size = decay * sizes[k] + (1 - decay) * len(members)
+        total = decay * sizes[k] * codebook[k] + (1 - decay) * members.sum(0)
+        if size > 0:
+            codebook[k] = total / size
+        sizes[k] = size
     return codebook, sizes
 
 

@@ -14,37 +14,58 @@ from skvqts.functional import augmentations as views
 
 from .conftest import two_shapes
 
-CLASSES = [
-    cls
-    for _, cls in inspect.getmembers(ag, inspect.isclass)
-    if issubclass(cls, ag._Function) and cls is not ag._Function
-]
+FUNCTIONS = {
+    ag.AmplitudeResize: views.amplitude_resize,
+    ag.BandDropout: views.band_dropout,
+    ag.Crop: views.crop,
+    ag.Flip: views.flip,
+    ag.GaussianNoise: views.gaussian_noise,
+    ag.MagnitudeWarp: views.magnitude_warp,
+    ag.PhaseShift: views.phase_shift,
+    ag.SliceAndShuffle: views.slice_and_shuffle,
+    ag.Slope: views.slope,
+    ag.TimeMask: views.time_mask,
+    ag.WindowWarp: views.window_warp,
+}
 
 
 def generator():
     return torch.Generator().manual_seed(0)
 
 
-def test_every_function_has_its_class():
-    functions = {cls._function for cls in CLASSES}
+def test_a_star_import_gives_the_public_classes_and_nothing_else():
+    names = {}
+    exec("from skvqts.augmentation import *", names)
+    del names["__builtins__"]
+    public = {
+        name
+        for name, cls in inspect.getmembers(ag, inspect.isclass)
+        if cls.__module__ == ag.__name__ and not name.startswith("_")
+    }
+    assert set(names) == public
+    assert public == {cls.__name__ for cls in (*FUNCTIONS, ag.Augmentation, ag.Compose)}
+
+
+def test_every_augmenting_function_has_its_class():
     public = {
         function
         for name, function in inspect.getmembers(views, inspect.isfunction)
         if function.__module__ == views.__name__ and not name.startswith("_")
     }
-    assert public - functions == {views.block_mask}
+    assert public - set(FUNCTIONS.values()) == {views.block_mask}
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-def test_parameters_reach_the_function_and_survive_copies(cls):
-    augmentation, x = cls(), torch.randn(4, 2, 40, generator=generator())
-    expected = cls._function(x, generator(), **augmentation.get_params())
+@pytest.mark.parametrize("cls", FUNCTIONS)
+def test_an_augmentation_and_its_copies_call_the_function_with_their_parameters(cls):
+    augmentation = cls()
+    x = torch.randn(4, 2, 40, generator=generator())
+    expected = FUNCTIONS[cls](x, generator(), **augmentation.get_params())
     for copy in (augmentation, clone(augmentation), pickle.loads(pickle.dumps(augmentation))):
         assert torch.equal(copy(x, generator()), expected)
     assert set(cls._parameter_constraints) == set(augmentation.get_params())
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", FUNCTIONS)
 def test_parameters_outside_their_range_are_refused(cls):
     for name in cls().get_params():
         for bad in (-1, "a", None, float("nan")):
@@ -54,8 +75,8 @@ def test_parameters_outside_their_range_are_refused(cls):
                 cls(**{name: bad})(torch.zeros(2, 1, 8), generator())
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-def test_views_of_arrays_have_their_shape_and_follow_the_seed(cls):
+@pytest.mark.parametrize("cls", FUNCTIONS)
+def test_a_view_of_an_array_has_its_shape_and_depends_on_the_seed_only(cls):
     X = two_shapes(6)[0]
     for series in (X, X[:, None], np.stack([X, X], axis=1)):
         view = cls().view(series, random_state=0)
@@ -67,8 +88,13 @@ def test_views_of_arrays_have_their_shape_and_follow_the_seed(cls):
 
 def test_a_composition_applies_its_steps_in_turn():
     compose = ag.Compose([("noise", ag.GaussianNoise()), ("flip", ag.Flip())])
-    x, g = torch.randn(4, 2, 40, generator=generator()), generator()
+    x = torch.randn(4, 2, 40, generator=generator())
+    g = generator()
     assert torch.equal(ag.Flip()(ag.GaussianNoise()(x, g), g), compose(x, generator()))
+
+
+def test_parameters_of_steps_are_those_of_the_composition_under_their_names():
+    compose = ag.Compose([("noise", ag.GaussianNoise()), ("flip", ag.Flip())])
     assert compose.get_params()["noise__scale"] == 0.05
     changed = clone(compose).set_params(noise__scale=0.5, flip=ag.Slope())
     assert changed.get_params()["flip__scale"] == 0.005
@@ -87,23 +113,34 @@ def test_a_composition_applies_its_steps_in_turn():
         (np.zeros((2, 1, 1, 16)), "dim <= 3"),
         ([[1.0, 2.0], [1.0]], "unequal length"),
     ],
-    ids=("one series", "none", "no channel", "no point", "missing", "four dimensions", "lengths"),
+    ids=(
+        "one series",
+        "no series",
+        "no channel",
+        "no time point",
+        "missing values",
+        "four dimensions",
+        "unequal lengths",
+    ),
 )
-def test_views_of_what_are_no_series(X, message):
+def test_view_refuses_what_is_no_batch_of_finite_series(X, message):
     with pytest.raises(ValueError, match=message):
         ag.Crop().view(X)
 
 
-def test_the_published_sets():
+def test_names_stand_for_the_published_augmentations():
     assert ag.make_augmentation("gauss").get_params() == {"scale": 0.05}
     assert ag.make_augmentation("slice").get_params() == {"n_segments": 4}
     warp = ag.make_augmentation("warp").get_params()
     wanted = {"warp__ratio": 0.4, "warp__low": 0.9, "warp__high": 2.0, "amplitude__scale": 0.2}
     assert wanted.items() <= warp.items()
     assert ag.make_augmentation("gauss") is not ag.make_augmentation("gauss")
-    mine = ag.Crop(ratio=0.3)
-    assert ag.make_augmentation(mine) is not mine
-    assert ag.make_augmentation(mine).ratio == 0.3
+
+
+def test_an_augmentation_that_is_passed_is_cloned():
+    crop = ag.Crop(ratio=0.3)
+    assert ag.make_augmentation(crop) is not crop
+    assert ag.make_augmentation(crop).ratio == 0.3
 
 
 @pytest.mark.parametrize(
@@ -111,12 +148,12 @@ def test_the_published_sets():
     [[("a", "warp")], [ag.GaussianNoise()], ag.GaussianNoise(), [("a", ag.GaussianNoise)]],
     ids=str,
 )
-def test_compose_says_what_its_steps_are(steps):
+def test_compose_refuses_steps_that_are_no_pairs_of_a_name_and_an_augmentation(steps):
     with pytest.raises(ValueError, match="pairs of a name and an augmentation"):
         ag.Compose(steps).view(np.zeros((2, 9)))
 
 
-def test_names_of_steps_are_unique():
+def test_compose_refuses_two_steps_of_one_name():
     twice = ag.Compose([("noise", ag.GaussianNoise()), ("noise", ag.Flip())])
     with pytest.raises(ValueError, match="Names provided are not unique"):
         twice.view(np.zeros((2, 9)))

@@ -34,7 +34,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("name", VIEWS)
 @given(n=st.integers(1, 6), c=st.integers(1, 3), t=st.integers(1, 50), seed=st.integers(0, 2**31))
-def test_views_have_the_shape_of_the_series_and_follow_the_seed(name, n, c, t, seed):
+def test_views_have_the_shape_of_the_series_and_depend_on_the_seed_only(name, n, c, t, seed):
     x = series(n, c, t, seed)
     before = x.clone()
     view = VIEWS[name](x, generator(seed))
@@ -46,7 +46,7 @@ def test_views_have_the_shape_of_the_series_and_follow_the_seed(name, n, c, t, s
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_the_users_default_dtype_changes_no_view(name):
+def test_the_default_dtype_of_torch_changes_no_view(name):
     x = series()
     expected = VIEWS[name](x, generator())
     torch.set_default_dtype(torch.float64)
@@ -59,14 +59,15 @@ def test_the_users_default_dtype_changes_no_view(name):
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_differ_between_series_and_between_calls(name):
-    x, g = series(1).expand(20, -1, -1), generator()
+    x = series(1).expand(20, -1, -1)
+    g = generator()
     first, second = VIEWS[name](x, g), VIEWS[name](x, g)
     assert not torch.equal(first, second)
     assert len(torch.unique(first.flatten(1), dim=0)) > 1
 
 
 @pytest.mark.parametrize("name", sorted(set(VIEWS) - {"gaussian_noise"}))
-def test_channels_are_changed_alike(name):
+def test_all_channels_of_a_series_are_changed_alike(name):
     x = series(6, 1, 40).expand(-1, 3, -1)
     view = VIEWS[name](x, generator())
     assert torch.equal(view[:, 0], view[:, 2])
@@ -85,9 +86,10 @@ def test_amplitude_resize_is_one_factor_per_series():
     assert factors[:, 0, 0].std().item() == pytest.approx(0.2, rel=0.05)
 
 
-def test_slices_are_those_of_a_loop():
-    """Same draws, one series at a time."""
-    x, n_segments = series(30, 2, 25), 4
+def test_slice_and_shuffle_matches_one_series_at_a_time():
+    """The loop repeats the draws of the function."""
+    x = series(30, 2, 25)
+    n_segments = 4
     view = au.slice_and_shuffle(x, generator(3), n_segments)
     g = generator(3)
     cuts = torch.randint(25, (30, n_segments - 1), generator=g).sort(1).values
@@ -105,8 +107,8 @@ def test_slice_and_shuffle_keeps_all_values_and_can_have_empty_parts():
     assert not (x == view).all()
 
 
-def test_window_warp_is_that_of_a_loop():
-    """Same draws, one series at a time, by numpy.interp."""
+def test_window_warp_matches_one_series_at_a_time():
+    """The loop repeats the draws of the function and interpolates with NumPy."""
     n, length, ratio, low, high = 30, 37, 0.4, 0.9, 2.0
     x = series(n, 2, length).double()
     view = au.window_warp(x, generator(5), ratio, low, high)
@@ -120,17 +122,19 @@ def test_window_warp_is_that_of_a_loop():
             steps = np.linspace(0, window - 1, stretched)
             middle = np.interp(steps, np.arange(window), row[s : s + window])
             whole = np.concatenate([row[:s], middle, row[s + window :]])
-            wanted = np.interp(np.linspace(0, len(whole) - 1, length), np.arange(len(whole)), whole)
-            np.testing.assert_allclose(found, wanted, atol=1e-9)
+            steps = np.linspace(0, len(whole) - 1, length)
+            expected = np.interp(steps, np.arange(len(whole)), whole)
+            np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_crops_are_stretched_windows():
     x = series(20, 1, 31).double()
-    view, window = au.crop(x, generator(7), 0.5), 16
+    view = au.crop(x, generator(7), 0.5)
+    window = 16
     starts = torch.randint(31 - window + 1, (20,), generator=generator(7))
     for row, start, found in zip(x[:, 0].numpy(), starts, view[:, 0], strict=True):
-        wanted = np.interp(np.linspace(0, 15, 31), np.arange(16), row[start : start + 16])
-        np.testing.assert_allclose(found, wanted, atol=1e-9)
+        expected = np.interp(np.linspace(0, 15, 31), np.arange(16), row[start : start + 16])
+        np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_magnitude_warp_goes_through_its_knots():
@@ -140,7 +144,7 @@ def test_magnitude_warp_goes_through_its_knots():
     np.testing.assert_allclose(view[:, 0, ::10], knots[:, 0], atol=1e-6)
 
 
-def test_slope_is_a_line():
+def test_slope_adds_a_line_of_limited_slope():
     lines = au.slope(torch.zeros(2000, 1, 9), generator(), 0.005)
     slopes = lines[:, 0, 1]
     np.testing.assert_allclose(lines[:, 0], slopes[:, None] * torch.arange(9), atol=1e-7)
@@ -148,7 +152,7 @@ def test_slope_is_a_line():
     assert -0.005 <= slopes.min() < -0.0049
 
 
-def test_flip_reverses_a_share():
+def test_flip_reverses_series_with_its_probability():
     x = series(4000, 1, 5)
     view = au.flip(x, generator(), 0.25)
     reversed_ = (view == x.flip(2)).all(2)[:, 0]
@@ -157,7 +161,7 @@ def test_flip_reverses_a_share():
 
 
 @given(ratio=st.floats(0, 1), block=st.integers(1, 9), length=st.integers(1, 60))
-def test_masks_hide_whole_blocks(ratio, block, length):
+def test_time_mask_hides_whole_blocks_in_all_channels(ratio, block, length):
     hidden = au.block_mask(50, length, generator(), ratio, block)
     assert hidden.shape == (50, length)
     for part in hidden.split(block, dim=1):
@@ -167,25 +171,25 @@ def test_masks_hide_whole_blocks(ratio, block, length):
 
 
 @pytest.mark.parametrize("n_fft", [4, 5, 6, 7, 8, 32, 100])
-def test_spectral_views_change_nothing_at_zero(n_fft):
+def test_phase_shift_and_band_dropout_of_size_zero_change_nothing(n_fft):
     x = series(5, 2, 33)
     np.testing.assert_allclose(au.phase_shift(x, generator(), n_fft, 0.0), x, atol=1e-5)
     np.testing.assert_allclose(au.band_dropout(x, generator(), n_fft, 0.0), x, atol=1e-5)
 
 
-def test_without_its_bands_nothing_is_left():
+def test_band_dropout_of_all_bands_leaves_nothing():
     x = series(5, 2, 33)
     assert not au.band_dropout(x, generator(), 8, 1.0).abs().max() > 1e-6
 
 
-def test_a_phase_shift_turns_a_wave_by_its_angle():
+def test_phase_shift_turns_a_wave_by_the_angles_of_its_rows():
     """A wave of period 8 lies in three rows of the STFT; each part turns by its row's angle."""
     t = torch.arange(64.0)
     wave = torch.sin(2 * torch.pi * t / 8)[None, None]
     angle = (2 * torch.rand(1, 1, 5, 1, generator=generator(4)) - 1) * 1.5
     view = au.phase_shift(wave, generator(4), 8, 1.5)[0, 0, 16:48]
-    wanted = torch.sin(2 * torch.pi * t / 8 + angle[0, 0, 1, 0])[16:48]
+    own_row = torch.sin(2 * torch.pi * t / 8 + angle[0, 0, 1, 0])[16:48]
     neighbours = [torch.sin(2 * torch.pi * t / 8 + angle[0, 0, k, 0])[16:48] for k in (0, 2)]
     # a Hann window spreads the wave over rows 0 to 2, with weights 1/6, 2/3, 1/6 in the sum
-    mixed = 2 / 3 * wanted + 1 / 6 * sum(neighbours)
+    mixed = 2 / 3 * own_row + 1 / 6 * sum(neighbours)
     np.testing.assert_allclose(view, mixed, atol=0.05)

@@ -1,5 +1,6 @@
 """Drawing tokens, the orders they are revealed in, and the loop that reveals them."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 from math import cos, exp, floor, inf, log, nextafter, pi
@@ -11,8 +12,14 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skvqts._generation.decoding import Decoding, fill, replay
-from skvqts.functional.decoding import confidence, draw_tokens, low_discrepancy_order
+from skvqts.functional.decoding import (
+    Decoding,
+    confidence,
+    draw_tokens,
+    fill,
+    low_discrepancy_order,
+    replay,
+)
 from skvqts.functional.masking import SCHEDULES, masked_counts
 
 from .test_masking import Table
@@ -22,7 +29,7 @@ ALMOST_ONE = nextafter(1, 0)
 
 
 def softmax(logits, temperature=1.0):
-    """Of a list of floats, in float64."""
+    """Softmax of a list of floats, in float64."""
     weights = [exp((value - max(logits)) / temperature) for value in logits]
     return [weight / sum(weights) for weight in weights]
 
@@ -39,21 +46,21 @@ def drawn_slowly(logits, uniform, temperature):
     temperature=st.sampled_from([0, 0.05, 0.5, 1.0, 3.0]),
     seed=st.integers(0, 1000),
 )
-def test_draws_match_one_cumulative_sum_at_a_time(k, temperature, seed):
+def test_draw_tokens_matches_one_token_at_a_time(k, temperature, seed):
     rng = np.random.default_rng(seed)
     logits = 3 * rng.normal(size=(4, 5, k)).astype(np.float32)
     uniforms = rng.random((4, 5))
     ids, log_p = draw_tokens(torch.tensor(logits), torch.tensor(uniforms), temperature)
     assert ids.dtype == torch.int64
     assert log_p.dtype == torch.float32
-    for place in np.ndindex(4, 5):
-        of_place = logits[place].tolist()
-        assert ids[place] == drawn_slowly(of_place, uniforms[place], temperature)
-        expected = log(softmax(of_place)[ids[place]])  # at temperature 1, whatever it was
-        assert log_p[place].item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    for token in np.ndindex(4, 5):
+        token_logits = logits[token].tolist()
+        assert ids[token] == drawn_slowly(token_logits, uniforms[token], temperature)
+        expected = log(softmax(token_logits)[ids[token]])  # whatever the temperature
+        assert log_p[token].item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
-def test_draws_at_the_ends_of_intervals():
+def test_a_uniform_at_the_border_of_two_codes_draws_the_upper_one():
     uniforms = torch.tensor([0, 0.25, 0.5, 0.75], dtype=torch.float64)
     ends = torch.cat([uniforms, uniforms[1:] - 1e-12, torch.tensor([ALMOST_ONE])])
     ids, log_p = draw_tokens(torch.zeros(8, 4), ends)
@@ -62,9 +69,10 @@ def test_draws_at_the_ends_of_intervals():
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_frequencies_follow_the_softmax(temperature):
-    """Evenly spaced heights: each code as often as its share says, but for its two ends."""
-    logits, n = torch.tensor([0.3, -1.0, 2.0, -inf, 1.1]), 10_000
+def test_frequencies_of_codes_follow_the_softmax(temperature):
+    """Evenly spaced uniforms draw each code as often as its share says, but for its two ends."""
+    logits = torch.tensor([0.3, -1.0, 2.0, -inf, 1.1])
+    n = 10_000
     uniforms = (torch.arange(n, dtype=torch.float64) + 0.5) / n
     ids, _ = draw_tokens(logits.expand(n, 5), uniforms, temperature)
     shares = np.array(softmax(logits.tolist(), temperature))
@@ -76,7 +84,7 @@ def test_frequencies_follow_the_softmax(temperature):
     temperature=st.sampled_from([0, 1e-3, 1.0, 100.0]),
     middle=st.floats(0, ALMOST_ONE),
 )
-def test_extreme_logits_and_heights_give_codes_that_are_allowed(logits, temperature, middle):
+def test_extreme_logits_and_uniforms_draw_possible_codes(logits, temperature, middle):
     logits = [*logits, 1.0] if max(logits) == -inf else logits
     uniforms = torch.tensor([0.0, 5e-324, middle, ALMOST_ONE], dtype=torch.float64)
     ids, log_p = draw_tokens(torch.tensor(logits).expand(4, -1), uniforms, temperature)
@@ -100,7 +108,7 @@ def test_confidence_matches_one_token_at_a_time(seed, tau, progress):
         assert sure[i, j].item() == pytest.approx(expected, abs=1e-9)
 
 
-def test_confidence_has_no_noise_in_the_end_and_none_that_is_infinite():
+def test_confidence_is_finite_and_has_no_noise_in_the_last_step():
     log_p = torch.tensor([[-inf, -1.0, 0.0]])
     extremes = torch.tensor([[0.0, 5e-324, ALMOST_ONE]], dtype=torch.float64)
     assert confidence(log_p, extremes, 4.0, 0.5).isfinite().all()
@@ -110,18 +118,20 @@ def test_confidence_has_no_noise_in_the_end_and_none_that_is_infinite():
 
 
 def halton_slowly(rows, columns):
-    """In fractions, which floor exactly."""
+    """The order of cells in fractions, whose floor is exact."""
 
-    def mirrored(index, base):
+    def radical_inverse(index, base):
         digits = []
         while index:
             digits.append(index % base)
             index //= base
         return sum(Fraction(digit, base**i) for i, digit in enumerate(digits, 1))
 
-    order, index = [], 0
+    order = []
+    index = 0
     while len(order) < rows * columns:
-        cell = floor(mirrored(index, 3) * rows) * columns + floor(mirrored(index, 2) * columns)
+        cell = floor(radical_inverse(index, 3) * rows) * columns
+        cell += floor(radical_inverse(index, 2) * columns)
         order += [] if cell in order else [cell]
         index += 1
     return order
@@ -131,7 +141,7 @@ def halton_slowly(rows, columns):
     ("rows", "columns"),
     [(1, 1), (3, 1), (1, 3), (5, 7), (2, 9), (4, 4), (1, 75), (9, 1), (9, 8), (27, 1)],
 )
-def test_order_is_haltons_and_visits_every_cell_once(rows, columns):
+def test_the_low_discrepancy_order_is_that_of_a_halton_sequence(rows, columns):
     order = low_discrepancy_order(rows, columns)
     assert order.dtype == torch.int64
     assert sorted(order.tolist()) == list(range(rows * columns))
@@ -139,18 +149,18 @@ def test_order_is_haltons_and_visits_every_cell_once(rows, columns):
 
 
 @given(rows=st.integers(1, 12), columns=st.integers(1, 12))
-def test_order_visits_every_cell_once(rows, columns):
+def test_the_low_discrepancy_order_visits_every_cell_once(rows, columns):
     assert sorted(low_discrepancy_order(rows, columns).tolist()) == list(range(rows * columns))
 
 
-def test_order_of_a_row_reverses_bits():
+def test_the_low_discrepancy_order_of_a_row_reverses_bits():
     expected = [int(f"{i:04b}"[::-1], 2) for i in range(16)]
     assert low_discrepancy_order(1, 16).tolist() == expected
     assert low_discrepancy_order(3, 1).tolist() == [0, 1, 2]
 
 
 def discrepancy(cells, rows, columns):
-    """Largest gap between share of cells and share of area, over boxes from the corner."""
+    """Largest difference between share of cells and share of area, over boxes at the corner."""
     grid = np.zeros((rows, columns))
     grid.flat[cells] = 1 / len(cells)
     area = np.outer(np.arange(1, rows + 1) / rows, np.arange(1, columns + 1) / columns)
@@ -159,7 +169,8 @@ def discrepancy(cells, rows, columns):
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 64), (3, 20), (5, 7), (8, 8)])
 def test_early_cells_lie_more_evenly_than_at_random(rows, columns):
-    n, rng = rows * columns, np.random.default_rng(0)
+    n = rows * columns
+    rng = np.random.default_rng(0)
     prefixes = range(2, n)
 
     def spread(order):
@@ -183,15 +194,15 @@ class Chain:
         self.before = torch.cat([powers.mT, torch.ones(shape, dtype=torch.float64)], dim=1).log()
 
     def oracle(self, ids, mask, progress):
-        """Exact: all that tells of a place are the nearest known ones on both sides."""
-        right = self._of_nearest(ids.flip(1), mask.flip(1), self.before).flip(1)
-        return right + self._of_nearest(ids, mask, self.after)
+        """Exact logits: a symbol depends on the nearest known ones on both sides only."""
+        right = self._given_nearest(ids.flip(1), mask.flip(1), self.before).flip(1)
+        return right + self._given_nearest(ids, mask, self.after)
 
-    def _of_nearest(self, ids, mask, table):
-        places = torch.arange(ids.shape[1])
-        nearest = places.expand(ids.shape).masked_fill(mask, -1).cummax(1).values
+    def _given_nearest(self, ids, mask, table):
+        positions = torch.arange(ids.shape[1])
+        nearest = positions.expand(ids.shape).masked_fill(mask, -1).cummax(1).values
         values = ids.gather(1, nearest.clamp(min=0)).masked_fill(nearest < 0, table.shape[2])
-        return F.embedding((places - nearest) * table.shape[1] + values, table.flatten(0, 1))
+        return F.embedding((positions - nearest) * table.shape[1] + values, table.flatten(0, 1))
 
     def sample(self, shape, generator):
         ids = torch.multinomial(self.start, shape[0], True, generator=generator)[:, None]
@@ -207,47 +218,49 @@ class Chain:
 
 
 def test_chains_are_filled_exactly_token_by_token_and_nearly_so_in_few_steps():
-    chain, shape, generator = Chain(), (4000, 32), torch.Generator().manual_seed(0)
+    chain = Chain()
+    shape = (4000, 32)
+    generator = torch.Generator().manual_seed(0)
     floors = [chain.distance(chain.sample(shape, generator)) for _ in range(8)]
 
-    def of(n_steps, schedule, order):
+    def distance(n_steps, schedule, order):
         decoding = Decoding(n_steps, 1.0, order, 4.0, schedule)
         uniforms = torch.rand(n_steps, 2, *shape, generator=generator, dtype=torch.float64)
         nothing = torch.full(shape, GARBAGE), torch.ones(shape, dtype=torch.bool)
         return chain.distance(fill(chain.oracle, *nothing, decoding, uniforms))
 
     spread = low_discrepancy_order(1, 32)
-    one_by_one, few, sure = (
-        of(32, "linear", spread),
-        of(10, "cosine", spread),
-        of(10, "cosine", "confidence"),
-    )
-    assert one_by_one < 1.5 * np.mean(floors)
-    assert few < 2 * np.mean(floors)
-    assert sure > 5 * few
+    in_few_steps = distance(10, "cosine", spread)
+    assert distance(32, "linear", spread) < 1.5 * np.mean(floors)
+    assert in_few_steps < 2 * np.mean(floors)
+    assert distance(10, "cosine", "confidence") > 5 * in_few_steps
 
 
 class Recorded:
-    """Random logits that depend on the known tokens of a row only; notes what it is asked."""
+    """Random logits that depend on the known tokens of a row only; the calls are recorded."""
 
     def __init__(self, n_tokens, n_codes, seed):
         generator = torch.Generator().manual_seed(seed)
         shape = (n_tokens, n_codes + 1, n_tokens, n_codes)
         self.effects = torch.randn(shape, generator=generator)
-        self.n_codes, self.asked = n_codes, []
+        self.n_codes = n_codes
+        self.calls = []
 
     def __call__(self, ids, mask, progress):
-        self.asked.append((progress, mask.clone()))
+        self.calls.append((progress, mask.clone()))
         known = ids.masked_fill(mask, self.n_codes)
         return self.effects[torch.arange(ids.shape[1]), known].sum(1)
 
 
 @st.composite
 def cases(draw, orders=("confidence", "random", "fixed")):
-    """A predictor and the other arguments of fill; what is to be drawn holds garbage."""
-    n_rows, n, k = draw(st.integers(1, 3)), draw(st.integers(1, 9)), draw(st.integers(1, 5))
+    """The arguments of fill; ids of masked tokens are garbage."""
+    n_rows = draw(st.integers(1, 3))
+    n = draw(st.integers(1, 9))
+    k = draw(st.integers(1, 5))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    order, n_steps = draw(st.sampled_from(orders)), draw(st.integers(1, 12))
+    order = draw(st.sampled_from(orders))
+    n_steps = draw(st.integers(1, 12))
     order = torch.tensor(rng.permutation(n)) if order == "fixed" else order
     mask = torch.tensor(rng.random((n_rows, n)) < rng.choice([0.3, 0.7, 1.0], (n_rows, 1)))
     ids = torch.tensor(rng.integers(0, k, mask.shape)).masked_fill(mask, GARBAGE)
@@ -274,35 +287,34 @@ def test_fill_draws_what_is_masked_and_nothing_else(case):
 
 
 @given(cases())
-def test_fill_asks_only_for_steps_that_reveal_something(case):
-    """And what is masked then is what the schedule says, in every row."""
+def test_fill_predicts_only_in_steps_that_reveal_tokens_and_masks_as_scheduled(case):
     predict, _, mask, decoding, _ = case
     fill(*case)
     counts = masked_counts(mask.sum(1), decoding.n_steps, decoding.schedule)
     counts = torch.cat([mask.sum(1)[None], counts])
     steps = [i for i, step in enumerate(counts.diff(dim=0)) if step.any()]
-    assert [progress for progress, _ in predict.asked] == [i / decoding.n_steps for i in steps]
-    assert [m.sum(1).tolist() for _, m in predict.asked] == counts[steps].tolist()
+    assert [progress for progress, _ in predict.calls] == [i / decoding.n_steps for i in steps]
+    assert [m.sum(1).tolist() for _, m in predict.calls] == counts[steps].tolist()
     assert len(steps) <= min(decoding.n_steps, mask.sum())
-    for (_, earlier), (_, later) in zip(predict.asked, predict.asked[1:], strict=False):
+    for (_, earlier), (_, later) in zip(predict.calls, predict.calls[1:], strict=False):
         assert not (later & ~earlier).any()
 
 
 @given(cases(orders=["fixed", "random"]))
-def test_orders_known_beforehand_are_kept(case):
-    """What is masked are the last tokens of the order, of those that were masked to begin with."""
+def test_fixed_and_random_orders_are_kept(case):
+    """In each step the last tokens of the order are masked, of those that were masked at first."""
     predict, _, mask, decoding, uniforms = case
     fill(*case)
     for row in range(len(mask)):
         order = uniforms[0, 1, row].argsort() if decoding.order == "random" else decoding.order
         order = [i for i in order.tolist() if mask[row, i]]
-        for _, asked in predict.asked:
-            left = int(asked[row].sum())
-            assert set(asked[row].nonzero()[:, 0].tolist()) == set(order[len(order) - left :])
+        for _, hidden in predict.calls:
+            left = int(hidden[row].sum())
+            assert set(hidden[row].nonzero()[:, 0].tolist()) == set(order[len(order) - left :])
 
 
 @given(cases())
-def test_rows_are_filled_as_if_alone(case):
+def test_each_row_is_filled_as_if_it_were_alone(case):
     predict, ids, mask, decoding, uniforms = case
     together = fill(*case)
     for i in range(len(ids)):
@@ -312,9 +324,12 @@ def test_rows_are_filled_as_if_alone(case):
 
 
 def filled_as_published(predict, ids, mask, decoding, uniforms):
-    """MaskGIT's loop for one row, token by token; also the places that stay masked each time."""
-    n, ids, left = len(ids), list(ids), [i for i in range(len(ids)) if mask[i]]
-    total, histories = len(left), []
+    """MaskGIT's loop for one row, token by token, and the tokens that stay masked in each step."""
+    n = len(ids)
+    ids = list(ids)
+    left = [i for i in range(n) if mask[i]]
+    total = len(left)
+    histories = []
     for step in range(decoding.n_steps):
         r = (step + 1) / decoding.n_steps
         hidden = torch.tensor([[i in left for i in range(n)]])
@@ -332,16 +347,17 @@ def filled_as_published(predict, ids, mask, decoding, uniforms):
 
 
 @given(cases(orders=["confidence"]))
-def test_the_most_confident_are_revealed_as_published(case):
+def test_the_most_confident_tokens_are_revealed_as_in_maskgit(case):
     predict, ids, mask, decoding, uniforms = case
-    decoding = Decoding(*[*vars(decoding).values()][:-1], "cosine")
-    filled, asked = fill(predict, ids, mask, decoding, uniforms), list(predict.asked)
+    decoding = replace(decoding, schedule="cosine")
+    filled = fill(predict, ids, mask, decoding, uniforms)
+    calls = list(predict.calls)  # the reference calls the predictor, too
     for row in range(len(ids)):
         expected, left = filled_as_published(
             predict, ids[row].tolist(), mask[row], decoding, uniforms[:, :, row]
         )
         assert filled[row].tolist() == expected
-        for progress, hidden in asked[1:]:
+        for progress, hidden in calls[1:]:
             step = round(progress * decoding.n_steps)
             assert set(hidden[row].nonzero()[:, 0].tolist()) == left[step - 1]
 
@@ -354,7 +370,7 @@ def guided(table):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("n_steps", [1, 2, 3, 4, 9])
-def test_replayed_probabilities_sum_to_one(n_steps, temperature, schedule):
+def test_replayed_probabilities_of_all_sequences_sum_to_one(n_steps, temperature, schedule):
     for table, shape in ((Table(3, 4), (2, 2)), (Table(2, 5), (1, 5))):
         order = low_discrepancy_order(*shape)
         decoding = Decoding(n_steps, temperature, order, 0.0, schedule)
@@ -364,12 +380,14 @@ def test_replayed_probabilities_sum_to_one(n_steps, temperature, schedule):
 
 
 def test_replay_of_one_token_a_step_is_the_chain_rule():
-    table, order = Table(3, 4), [2, 0, 3, 1]
+    table = Table(3, 4)
+    order = [2, 0, 3, 1]
     decoding = Decoding(4, 1.0, torch.tensor(order), 0.0, "linear")
-    mask, expected = torch.ones(1, 4, dtype=torch.bool), 0.0
-    for place in order:
-        expected = expected + table.log_probabilities(mask)[0, :, place]
-        mask[:, place] = False
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    expected = 0.0
+    for token in order:
+        expected = expected + table.log_probabilities(mask)[0, :, token]
+        mask[:, token] = False
     log_p = replay(lambda ids, mask, _: table.logits(ids, mask), table.sequences, decoding)
     np.testing.assert_allclose(log_p, expected, rtol=1e-12)
 
@@ -378,8 +396,9 @@ def test_replay_of_one_token_a_step_is_the_chain_rule():
     ("n_steps", "temperature", "schedule"),
     [(1, 1.0, "cosine"), (2, 0.7, "cosine"), (3, 2.0, "square"), (4, 1.0, "linear")],
 )
-def test_fill_draws_as_often_as_replay_says(n_steps, temperature, schedule):
-    table, n = Table(3, 4), 40_000
+def test_fill_draws_sequences_as_often_as_replay_says(n_steps, temperature, schedule):
+    table = Table(3, 4)
+    n = 40_000
     order = low_discrepancy_order(1, 4)
     decoding = Decoding(n_steps, temperature, order, 0.0, schedule)
     uniforms = torch.rand(
@@ -389,7 +408,7 @@ def test_fill_draws_as_often_as_replay_says(n_steps, temperature, schedule):
     ids = fill(guided(table), *nothing, decoding, uniforms)
     observed = torch.bincount((ids * torch.tensor([27, 9, 3, 1])).sum(1), minlength=81)
     expected = n * replay(guided(table), table.sequences, decoding).exp()
-    rare = expected < 5  # together one cell
+    rare = expected < 5  # too few for a chi-squared test, unless taken together
     observed = torch.cat([observed[~rare], observed[rare].sum()[None]])
     expected = torch.cat([expected[~rare], expected[rare].sum()[None] + 1e-9])
     n_free = len(expected) - 1

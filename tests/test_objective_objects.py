@@ -1,8 +1,11 @@
 """Objectives as parameter objects."""
 
+import inspect
+
 import pytest
 from sklearn.base import clone
 
+from skvqts import objectives as public
 from skvqts._nn.initialise import build
 from skvqts.functional import objectives as ob
 from skvqts.objectives import OBJECTIVES, BarlowTwins, VCReg, VIbCReg, VICReg, make_objective
@@ -10,18 +13,36 @@ from skvqts.objectives import OBJECTIVES, BarlowTwins, VCReg, VIbCReg, VICReg, m
 from .test_branches import Encoder, generator, pooled, view
 
 
+def test_a_star_import_gives_the_public_classes_and_nothing_else():
+    names = {}
+    exec("from skvqts.objectives import *", names)
+    del names["__builtins__"]
+    classes = {
+        name
+        for name, cls in inspect.getmembers(public, inspect.isclass)
+        if cls.__module__ == public.__name__ and not name.startswith("_")
+    }
+    assert set(names) == classes
+    assert classes == {cls.__name__ for cls in (public.Objective, *OBJECTIVES.values())}
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_parameters_clone_and_are_set(name):
+def test_every_parameter_can_be_set_and_is_cloned(name):
     objective = OBJECTIVES[name]()
     for parameter in objective.get_params():
         objective.set_params(**{parameter: 7})
     assert set(clone(objective).get_params().values()) == {7}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_make_objective_gives_a_new_one(name):
+    objective = OBJECTIVES[name]()
     assert make_objective(objective) is not objective
     assert isinstance(make_objective(name), OBJECTIVES[name])
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_bad_parameters_are_refused_in_one_sentence(name):
+def test_a_parameter_outside_its_range_is_refused_by_name(name):
     for parameter in OBJECTIVES[name]().get_params():
         objective = OBJECTIVES[name](**{parameter: -1})
         with pytest.raises(ValueError, match=f"The '{parameter}' parameter of"):

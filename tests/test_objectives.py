@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skvqts.functional import objectives as ob
 
-# ---- references: one entry of a matrix at a time
+# References that compute one entry of a matrix, or one pair of views, at a time.
 
 
 def correlation(a, b, unbiased_std=False):
@@ -54,7 +54,8 @@ def cosine(a, b):
 
 
 def nt_xent_reference(z1, z2, temperature):
-    views, total = [*z1, *z2], 0.0
+    views = [*z1, *z2]
+    total = 0.0
     n = len(z1)
     for i, view in enumerate(views):
         others = [math.e ** (cosine(view, v) / temperature) for j, v in enumerate(views) if j != i]
@@ -133,23 +134,23 @@ def views(n, p, seed=0):
 @pytest.mark.parametrize("shape", [(6, 5), (6, 20), (2, 5), (2, 20)], ids=str)
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradient_are_those_of_the_reference(name, shape):
-    """Fewer rows than columns takes the other of two equal products."""
+    """With fewer rows than columns, the smaller of two equal products is computed."""
     ours, reference = CASES[name]
     z = views(*shape)
     value, expected = ours(*z), reference(*z)
     np.testing.assert_allclose(value.item(), expected.item(), rtol=1e-6)
     gradients = torch.autograd.grad(value, z, allow_unused=True)
     references = torch.autograd.grad(expected, z, allow_unused=True)
-    for gradient, wanted in zip(gradients, references, strict=True):
-        if wanted is None:
+    for gradient, expected_gradient in zip(gradients, references, strict=True):
+        if expected_gradient is None:
             assert gradient is None or not gradient.any()
         else:
-            np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", CASES)
 @given(seed=st.integers(0, 2**31), n=st.integers(2, 12))
-def test_the_order_of_the_batch_does_not_matter(name, seed, n):
+def test_a_loss_does_not_depend_on_the_order_of_the_batch(name, seed, n):
     a, b = views(n, 5, seed)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     ours = CASES[name][0]
@@ -176,20 +177,21 @@ def test_barlow_twins_by_hand():
 
 
 @given(seed=st.integers(0, 1000), channels=st.integers(1, 3))
-def test_masked_error_is_the_mean_of_the_hidden_values_one_by_one(seed, channels):
+def test_masked_error_is_the_mean_squared_error_of_the_hidden_values(seed, channels):
     generator = torch.Generator().manual_seed(seed)
-    made, x = (torch.randn(3, channels, 5, generator=generator).double() for _ in range(2))
+    reconstruction, x = torch.randn(2, 3, channels, 5, generator=generator).double()
     hidden = torch.rand(3, 1, 5, generator=generator) < 0.5
     hidden[0, 0, 0] = True
-    made.requires_grad_()
+    reconstruction.requires_grad_()
     errors = [
-        (made[i, c, t] - x[i, c, t]) ** 2
+        (reconstruction[i, c, t] - x[i, c, t]) ** 2
         for i, c, t in itertools.product(range(3), range(channels), range(5))
         if hidden[i, 0, t]
     ]
-    ours, expected = ob.masked_error(made, x, hidden), sum(errors) / len(errors)
-    assert ours.item() == pytest.approx(expected.item())
-    gradients = [torch.autograd.grad(loss, made)[0] for loss in (ours, expected)]
+    error = ob.masked_error(reconstruction, x, hidden)
+    expected = sum(errors) / len(errors)
+    assert error.item() == pytest.approx(expected.item())
+    gradients = [torch.autograd.grad(loss, reconstruction)[0] for loss in (error, expected)]
     np.testing.assert_allclose(*gradients, rtol=1e-9)
 
 
@@ -202,18 +204,19 @@ def test_vicreg_terms_by_hand():
     assert ob.variance_hinge(0 * z).item() == pytest.approx(1 - 0.01)
 
 
-def test_contrast_by_hand():
+def test_contrastive_losses_and_byol_by_hand():
     eye = torch.eye(2)
     # partner at similarity 1, two others at 0
-    wanted = -math.log(math.e**2 / (math.e**2 + 2))
-    assert ob.nt_xent(eye, 3 * eye).item() == pytest.approx(wanted)
-    wanted = -math.log(math.e / (math.e + math.e**-1))
-    key, old = torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 0.0]])
-    assert ob.info_nce(key, key, old, temperature=1.0).item() == pytest.approx(wanted)
+    expected = -math.log(math.e**2 / (math.e**2 + 2))
+    assert ob.nt_xent(eye, 3 * eye).item() == pytest.approx(expected)
+    expected = -math.log(math.e / (math.e + math.e**-1))
+    key = torch.tensor([[1.0, 0.0]])
+    queued = torch.tensor([[-1.0, 0.0]])
+    assert ob.info_nce(key, key, queued, temperature=1.0).item() == pytest.approx(expected)
     assert ob.byol(eye, eye, eye, -eye).item() == pytest.approx(0 + 4)
 
 
-def test_vibcreg_ignores_the_scale_of_columns_where_vicreg_does_not():
+def test_correlations_ignore_the_scale_of_columns_and_covariances_do_not():
     z = views(6, 5)[0].detach()
     scale = torch.arange(1, 6).double()
     assert ob.correlation_penalty(z).item() == pytest.approx(
@@ -222,7 +225,7 @@ def test_vibcreg_ignores_the_scale_of_columns_where_vicreg_does_not():
     assert ob.covariance_penalty(z * scale) > 2 * ob.covariance_penalty(z)
 
 
-def test_targets_have_no_gradient():
+def test_targets_of_byol_and_keys_of_info_nce_have_no_gradient():
     a, b = views(4, 5)
     ob.byol(a, b, a, b).backward()
     assert b.grad is None
@@ -230,7 +233,7 @@ def test_targets_have_no_gradient():
     assert b.grad is None
 
 
-def test_whitening_gives_unit_covariances():
+def test_whitened_groups_have_unit_covariances():
     generator = torch.Generator().manual_seed(0)
     mix = torch.eye(4).double() + 0.1 * torch.randn(2, 4, 4, generator=generator).double()
     z = torch.einsum("bgd,gde->bge", torch.randn(500, 2, 4, generator=generator).double(), mix)

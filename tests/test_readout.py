@@ -1,3 +1,5 @@
+"""Features from tokens and latents against slow references and by hand."""
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -9,13 +11,13 @@ from . import reference
 
 
 @given(b=st.integers(1, 5), n=st.integers(1, 9), k=st.integers(1, 6), seed=st.integers(0, 1000))
-def test_bag_and_one_hot_match_reference(b, n, k, seed):
+def test_bag_of_codes_and_one_hot_match_reference(b, n, k, seed):
     ids = np.random.default_rng(seed).integers(0, k, (b, n))
     bag = readout.bag_of_codes(torch.tensor(ids), k).numpy()
     np.testing.assert_allclose(bag, reference.bag_of_codes(ids, k), rtol=1e-6)
-    cells = readout.one_hot(torch.tensor(ids), k).numpy().reshape(b, n, k)
-    assert (cells.sum(2) == 1).all()
-    assert (cells.argmax(2) == ids).all()
+    one_hot = readout.one_hot(torch.tensor(ids), k).numpy().reshape(b, n, k)
+    assert (one_hot.sum(2) == 1).all()
+    assert (one_hot.argmax(2) == ids).all()
 
 
 def test_pool_by_hand():
@@ -37,15 +39,17 @@ def test_shares_by_hand():
     ]
 
 
-def runs_and_positions(values):
-    """Of one column, one value at a time."""
-    n, longest, run, places = len(values), 0, 0, []
+def run_and_position(values):
+    """Longest run and mean position of the positive values of one column."""
+    n = len(values)
+    longest = run = 0
+    positions = []
     for i, value in enumerate(values):
         run = run + 1 if value > 0 else 0
         longest = max(longest, run)
         if value > 0:
-            places.append((i + 0.5) / n)
-    return longest / n, np.mean(places) if places else -1.0
+            positions.append((i + 0.5) / n)
+    return longest / n, np.mean(positions) if positions else -1.0
 
 
 @given(n=st.integers(1, 9), seed=st.integers(0, 1000))
@@ -53,12 +57,13 @@ def test_positions_and_stretches_match_one_value_at_a_time(n, seed):
     z = np.random.default_rng(seed).integers(-1, 2, (3, n, 2)).astype(np.float32)
     pooled = readout.pool(torch.tensor(z), ("stretches", "positions"), (1,)).numpy()
     for row, series in zip(pooled, z, strict=True):
-        expected = [runs_and_positions(sign * column) for sign in (1, -1) for column in series.T]
+        expected = [run_and_position(sign * column) for sign in (1, -1) for column in series.T]
         np.testing.assert_allclose(row, np.transpose(expected).ravel(), rtol=1e-6)
 
 
 @given(n=st.integers(1, 12), levels=st.lists(st.integers(1, 8), min_size=1, max_size=3))
-def test_pool_width(n, levels):
-    z, n_parts = torch.zeros(2, n, 3), sum(min(level, n) for level in levels)
+def test_pool_has_the_documented_number_of_features(n, levels):
+    z = torch.zeros(2, n, 3)
+    n_parts = sum(min(level, n) for level in levels)
     for statistics, width in ((("mean", "std"), 2), (("min", "shares", "max"), 9)):
         assert readout.pool(z, statistics, levels).shape == (2, 3 * width * n_parts)

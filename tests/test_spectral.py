@@ -1,3 +1,5 @@
+"""The STFT against a naive transform, and the published sizes that follow from it."""
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from skvqts.functional.spectral import istft, n_frames, stft
 
 from . import reference
 
-# length, columns of the STFT, columns of the tokens (method sheet, section 1)
+# Length of the series, columns of the STFT and columns of tokens, for data sets of the UCR archive
+# with the settings of NC-VQVAE.
 PUBLISHED = [
     (140, 71, 8),
     (96, 49, 12),

@@ -1,8 +1,8 @@
 """Random views of series, a batch at a time.
 
-Each function takes scaled series ``(B, C, T)`` and a CPU generator, and gives new series of
-that shape on the same device; all channels of a series are changed alike unless said. The draws are
-the same on every device.
+Each function takes scaled series ``(B, C, T)`` and a CPU generator, and returns new series of that
+shape on the same device. All channels of a series are changed alike, except by
+:func:`gaussian_noise`. The draws are the same on every device.
 """
 
 from functools import cache
@@ -15,12 +15,18 @@ from .spectral import istft, stft
 
 
 def gaussian_noise(x, generator, scale):
-    """``x + N(0, scale^2)``, independent for each value; "gauss" of NC-VQVAE at 0.05."""
+    """``x + N(0, scale^2)``, independent for each value.
+
+    NC-VQVAE (Mathisen 2024) calls it "gauss", with a scale of 0.05.
+    """
     return x + scale * _normal(x.shape, generator, x)
 
 
 def amplitude_resize(x, generator, scale):
-    """``x (1 + N(0, scale^2))``, one factor per series; part of NC-VQVAE's "warp" at 0.2."""
+    """``x (1 + N(0, scale^2))``, with one factor per series.
+
+    It is the second part of "warp" in NC-VQVAE (Mathisen 2024), with a scale of 0.2.
+    """
     return x * (1 + scale * _normal((len(x), 1, 1), generator, x))
 
 
@@ -31,25 +37,25 @@ def magnitude_warp(x, generator, n_knots, scale):
 
 
 def slope(x, generator, scale):
-    """``x + s t`` with s uniform in ``(-scale, scale)``, one per series, t in time points."""
+    """``x + s t`` with t in time points and one s per series, uniform in ``(-scale, scale)``."""
     steps = torch.arange(x.shape[2], device=x.device, dtype=x.dtype)
     return x + scale * _uniform((len(x), 1, 1), generator, x, -1, 1) * steps
 
 
 def flip(x, generator, probability):
-    """Time reversed, for a share of the series."""
+    """Reverse each series in time with the given probability."""
     flipped = _uniform((len(x), 1, 1), generator, x) < probability
     return torch.where(flipped, x.flip(2), x)
 
 
 def time_mask(x, generator, ratio, block):
-    """Blocks of `block` points set to 0, each with probability `ratio`."""
+    """Set blocks of `block` points to 0, each with probability `ratio`."""
     hidden = block_mask(len(x), x.shape[2], generator, ratio, block).to(x.device)
     return x.masked_fill(hidden[:, None], 0.0)
 
 
 def block_mask(n_series, length, generator, ratio, block):
-    """``(n_series, length)`` booleans on the CPU: each block of points with probability `ratio`."""
+    """Bool ``(n_series, length)`` on the CPU: each block is True with probability `ratio`."""
     blocks = (n_series, -(-length // block))
     chosen = torch.rand(blocks, generator=generator, device="cpu", dtype=torch.float32) < ratio
     return chosen.repeat_interleave(block, dim=1)[:, :length]
@@ -58,8 +64,8 @@ def block_mask(n_series, length, generator, ratio, block):
 def slice_and_shuffle(x, generator, n_segments):
     """Cut at ``n_segments - 1`` points and join the parts in random order.
 
-    The points are drawn with replacement from all time points, so that parts can be empty;
-    "slice" of NC-VQVAE at 4.
+    The points are drawn with replacement from all time points, so that parts can be empty.
+    NC-VQVAE (Mathisen 2024) calls it "slice", with 4 segments.
     """
     n_series, _, length = x.shape
     cuts = torch.randint(length, (n_series, n_segments - 1), generator=generator, device="cpu")
@@ -79,7 +85,7 @@ def slice_and_shuffle(x, generator, n_segments):
 
 
 def crop(x, generator, ratio):
-    """A random window of ``ratio * T`` points, stretched linearly to T points."""
+    """Stretch a random window of ``ratio * T`` points linearly to T points."""
     length = x.shape[2]
     window = max(1, round(ratio * length))
     starts = _starts(len(x), length - window + 1, generator)
@@ -88,10 +94,10 @@ def crop(x, generator, ratio):
 
 
 def window_warp(x, generator, ratio, low, high):
-    """A window is stretched or squeezed by U(low, high), then the whole back to T points.
+    """Stretch or squeeze a window by U(low, high), then bring the whole back to T points.
 
-    The window has ``ratio * T`` points and starts anywhere; both resamplings are linear.
-    "warp" of NC-VQVAE begins with it, at 0.4, 0.9 and 2.
+    The window has ``ratio * T`` points and starts anywhere; both resamplings are linear. It is
+    the first part of "warp" in NC-VQVAE (Mathisen 2024), with 0.4, 0.9 and 2.
     """
     length = x.shape[2]
     window = max(1, round(ratio * length))
@@ -101,13 +107,14 @@ def window_warp(x, generator, ratio, low, high):
     total = length - window + stretched
     steps = torch.arange(length, dtype=torch.float64, device="cpu") / max(1, length - 1)
     below, weight = _split(steps * (total - 1))
+    # Both resamplings at once: the warped series is read only at the two points beside each step.
     corners = (_unwarp(below + k, starts, window, stretched, total) for k in (0, 1))
     first, second = (_interpolate(x, corner) for corner in corners)
     return torch.lerp(first, second, weight[:, None].to(x))
 
 
 def _unwarp(positions, starts, window, stretched, total):
-    """Where in a series the whole-numbered positions of its warped form come from."""
+    """Positions in a series that whole-numbered positions in its warped form come from."""
     positions = positions.minimum(total - 1)
     inside = (positions - starts) * ((window - 1) / (stretched - 1).clamp(min=1).double()) + starts
     after = positions - stretched + window
@@ -116,27 +123,28 @@ def _unwarp(positions, starts, window, stretched, total):
 
 
 def phase_shift(x, generator, n_fft, limit):
-    """Each frequency of the STFT turned by an angle of U(-limit, limit), one per series."""
+    """Turn each frequency of the STFT of a series by its own angle of U(-limit, limit)."""
     u = _spectrum(x, n_fft)
     angle = _uniform((len(x), 1, u.shape[2], 1), generator, x, -limit, limit)
     return _series(u * torch.polar(torch.ones_like(angle), angle), x, n_fft)
 
 
 def band_dropout(x, generator, n_fft, probability):
-    """Each frequency of the STFT removed with a probability, per series."""
+    """Remove each frequency of the STFT of a series with the given probability."""
     u = _spectrum(x, n_fft)
     kept = _uniform((len(x), 1, u.shape[2], 1), generator, x) >= probability
     return _series(u * kept, x, n_fft)
 
 
 def _spectrum(x, n_fft):
-    """Complex STFT ``(B, C, n_fft // 2 + 1, W)``, the last value of short series repeated."""
+    """Complex STFT ``(B, C, n_fft // 2 + 1, W)``; short series are padded with their last value."""
     x = F.pad(x, (0, max(0, n_fft // 2 + 1 - x.shape[2])), mode="replicate")
     parts = stft(x, n_fft).unflatten(1, (x.shape[1], 2))
     return torch.complex(parts[:, :, 0], parts[:, :, 1])
 
 
 def _series(u, x, n_fft):
+    """Series of the length of `x` from the result of :func:`_spectrum`."""
     length = x.shape[2]
     parts = torch.stack([u.real, u.imag], dim=2).flatten(1, 2)
     return istft(parts, max(length, n_fft // 2 + 1), n_fft)[..., :length]
@@ -156,7 +164,7 @@ def _starts(n_series, n_positions, generator):
 
 
 def _interpolate(x, positions):
-    """Values of series ``(B, C, T)`` at fractional positions ``(B, M)``, linearly."""
+    """Values of series ``(B, C, T)`` at fractional positions ``(B, M)``, interpolated linearly."""
     below, weight = _split(positions)
     below = below.to(x.device)[:, None].expand(-1, x.shape[1], -1)
     above = (below + 1).clamp(max=x.shape[2] - 1)
@@ -164,13 +172,14 @@ def _interpolate(x, positions):
 
 
 def _split(positions):
+    """Whole and fractional parts."""
     below = positions.floor()
     return below.long(), positions - below
 
 
 @cache
 def _spline_basis(n_knots, length):
-    """``(n_knots, length)``: the spline through the unit vectors."""
+    """The splines through the unit vectors, ``(n_knots, length)``, of which all others are sums."""
     double = {"dtype": torch.float64, "device": "cpu"}
     knots = torch.linspace(0, max(1, length - 1), n_knots, **double)
     spline = CubicSpline(knots.numpy(), torch.eye(n_knots, **double).numpy())

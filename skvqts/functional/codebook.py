@@ -11,9 +11,9 @@ _ROUNDING = 4 * torch.finfo(torch.float32).eps
 
 
 def nearest_code(z, codebook):
-    """Index of the nearest code in Euclidean distance (eq. 18).
+    """Index of the nearest code in Euclidean distance (van den Oord et al. 2017, eqs. 1-2).
 
-    Expands ``|z - e|^2`` into one matrix product per block of rows, after moving
+    ``|z - e|^2`` is expanded into one matrix product per block of rows, after moving
     the origin to the mean of the codebook: without that the float32 expansion
     cancels and picks wrong codes when vectors lie far from zero. Rows whose best
     two codes are closer than the rounding error are decided in float64.
@@ -32,63 +32,59 @@ def nearest_code(z, codebook):
     origin = codebook.mean(0)
     z, codebook = z - origin, codebook - origin
     norms = codebook.square().sum(1)
-    largest = norms.max()
+    largest_norm = norms.max()
     ids = torch.empty(len(z), dtype=torch.int64, device=z.device)
-    rows = max(1, _BLOCK_BYTES // (4 * len(codebook)))
-    for start in range(0, len(z), rows):
-        block = z[start : start + rows]
+    block_rows = max(1, _BLOCK_BYTES // (4 * len(codebook)))
+    for start in range(0, len(z), block_rows):
+        block = z[start : start + block_rows]
         scores = torch.addmm(norms, block, codebook.T, alpha=-2)  # |z - e|^2 - |z|^2
         chosen = _argmin(scores)
         best = scores.gather(1, chosen[:, None])
         second = scores.scatter_(1, chosen[:, None], torch.inf).amin(1, keepdim=True)
-        rounding = _ROUNDING * (largest + block.square().sum(1, keepdim=True))
+        rounding = _ROUNDING * (largest_norm + block.square().sum(1, keepdim=True))
         unsure = (second <= best + rounding)[:, 0]
         if unsure.any():
             chosen[unsure] = _nearest_in_float64(block[unsure], codebook)
-        ids[start : start + rows] = chosen
+        ids[start : start + block_rows] = chosen
     return ids
 
 
 def _argmin(scores):
-    """Index of the smallest value of each row; NumPy's is ten times faster than torch's."""
+    """Index of the smallest value of each row."""
     if scores.device.type == "cpu":
+        # NumPy's argmin is ten times faster than torch's.
         return torch.from_numpy(scores.numpy().argmin(1))
     return scores.argmin(1)
 
 
 def _nearest_in_float64(z, codebook):
-    """On the CPU, as not every device has float64, and pair by pair.
-
-    A matrix product would round equal codes differently, and by the number of rows.
-    """
+    """Index of the nearest code, computed on the CPU, as not every device has float64."""
+    # Pair by pair: a matrix product would round the distances to equal codes differently, and
+    # differently again for another number of rows.
     pairwise = "donot_use_mm_for_euclid_dist"
     distances = torch.cdist(z.cpu().double(), codebook.cpu().double(), compute_mode=pairwise)
     return _argmin(distances).to(z.device)
 
 
 def straight_through(z, z_q):
-    """`z_q` going forward, identity to `z` going backward (the gradient of eq. 21)."""
+    """`z_q` with the gradient of the identity in `z` (van den Oord et al. 2017, section 3.2)."""
     return z + (z_q - z).detach()
 
 
 def commitment_loss(z, z_q):
-    """Mean of ``(z - sg(z_q))^2``: keeps the encoder near its codes (eq. 21, third term)."""
+    """Mean of ``(z - sg(z_q))^2``, which keeps the encoder near its codes.
+
+    The third term of van den Oord et al. 2017, eq. 3, without its weight.
+    """
     return F.mse_loss(z, z_q.detach())
 
 
 def codebook_loss(z, z_q):
-    """Mean of ``(sg(z) - z_q)^2``: moves the codes to the encoder (eq. 21, second term)."""
-    return F.mse_loss(z_q, z.detach())
+    """Mean of ``(sg(z) - z_q)^2``, which moves the codes to the encoder.
 
-
-def orthogonal_penalty(codebook):
-    """``|E E' - I|_F^2 / K^2`` on the L2-normalised rows ``E`` of the codebook.
-
-    Shin et al. 2021, eq. 2: zero when all codes are pairwise orthogonal.
+    The second term of van den Oord et al. 2017, eq. 3.
     """
-    rows = F.normalize(codebook, dim=1)
-    gram = rows @ rows.T
-    return (gram - torch.eye(len(rows), device=gram.device, dtype=gram.dtype)).square().mean()
+    return F.mse_loss(z_q, z.detach())
 
 
 def code_sums(z, ids, n_codes):
@@ -99,10 +95,10 @@ def code_sums(z, ids, n_codes):
 
 
 def ema_update(codebook, cluster_size, z, ids, decay):
-    """One exponential-moving-average step of the codebook (van den Oord et al. 2017, app. A).
+    """One exponential-moving-average step of the codebook (van den Oord et al. 2017, appendix A.1).
 
     ``N_k <- decay N_k + (1 - decay) n_k`` and the code is the running sum over ``N_k``,
-    so a code that attracts nothing stays where it is.
+    so that a code that attracts nothing stays where it is.
 
     Returns
     -------
@@ -119,16 +115,23 @@ def revive_dead_codes(codebook, cluster_size, z, threshold, generator):
     """Move codes used less than `threshold` times the average onto vectors of `z`.
 
     A revived code starts with the average cluster size, so that it has time to
-    find its vectors before it is judged again (Dhariwal et al. 2020, random restarts).
+    find its vectors before it can be revived again (Dhariwal et al. 2020, random restarts).
 
     Parameters
     ----------
+    codebook : Tensor of shape (K, d)
     cluster_size : Tensor of shape (K,)
         Running number of vectors per batch.
+    z : Tensor of shape (n, d)
     threshold : float
         Share of the average number of vectors per code; 0 revives none.
     generator : torch.Generator
         A CPU generator; the draw is the same on every device.
+
+    Returns
+    -------
+    codebook : Tensor of shape (K, d)
+    cluster_size : Tensor of shape (K,)
     """
     average = len(z) / len(codebook)
     dead = cluster_size < threshold * average
@@ -142,8 +145,8 @@ def revive_dead_codes(codebook, cluster_size, z, threshold, generator):
 def kmeans(z, n_codes, generator, n_iterations=10):
     """Lloyd's algorithm from randomly drawn vectors; empty clusters are drawn again.
 
-    With fewer vectors than codes, the surplus codes are copies: ties go to the first,
-    and they are revived in training as soon as more vectors are seen.
+    With fewer vectors than codes, the surplus codes are copies. Ties go to the first of them,
+    and the others are revived in training as soon as more vectors are seen.
 
     Returns
     -------
@@ -168,5 +171,5 @@ def usage(ids, n_codes):
 
 
 def perplexity(shares):
-    """``exp H`` of a distribution over codes (eqs. 1 and 4), from 1 to K."""
+    """The exponential of the Shannon entropy of a distribution over codes, from 1 to K."""
     return torch.special.entr(shares).sum().exp()

@@ -2,8 +2,10 @@
 
 import torch
 
-_STD, _RANK = 0.01, 1.1  # below is collapse
-_RANK_ROWS = 8  # fewer series have a small rank anyway
+# Below these values representations have collapsed.
+_LEAST_STD = 0.01
+_LEAST_RANK = 1.1
+_RANK_ROWS = 8  # the rank of fewer series is small anyway
 
 
 def relative_std(latents, pooled):
@@ -13,12 +15,12 @@ def relative_std(latents, pooled):
     ----------
     latents : Tensor of shape (n, N, D)
     pooled : Tensor of shape (n, D)
-        A mean over tokens.
+        Their means over tokens.
 
     Returns
     -------
-    Tensor of shape (D,)
-        Of each dimension: 0 where all series are alike, at most about 1.
+    std : Tensor of shape (D,)
+        One value per dimension: 0 where all series are alike, at most about 1.
     """
     scale = latents.double().square().mean((0, 1)).sqrt()
     return pooled.double().std(0, correction=0) / scale.clamp(min=torch.finfo(torch.float32).tiny)
@@ -27,17 +29,26 @@ def relative_std(latents, pooled):
 def effective_rank(z):
     """Number of directions in which rows of ``(n, D)`` differ (Roy & Vetterli 2007).
 
-    The exponential of the entropy of the singular values of centred rows, as shares of their
-    sum: 0 for rows that are alike, n - 1 or D at most.
+    It is the exponential of the entropy of the singular values of centred rows, as shares of
+    their sum: 0 for rows that are alike, n - 1 or D at most.
     """
     z = z.double()
     values = torch.linalg.svdvals(z - z.mean(0))
-    if values[0] <= 1e-6 * z.norm():
+    if values[0] <= 1e-6 * z.norm():  # what is left of equal rows is the rounding of their mean
         return 0.0
     shares = values / values.sum()
     return float(torch.special.entr(shares).sum().exp())
 
 
 def has_collapsed(std, rank, n_series, n_dims):
-    """Whether series hardly differ, by the mean relative deviation, or in one direction of many."""
-    return std < _STD or (n_series >= _RANK_ROWS and n_dims > 1 and rank < _RANK)
+    """Whether series hardly differ, or differ in a single direction of many.
+
+    Parameters
+    ----------
+    std : float
+        Mean over dimensions of :func:`relative_std`.
+    rank : float
+        Their :func:`effective_rank`.
+    n_series, n_dims : int
+    """
+    return std < _LEAST_STD or (n_series >= _RANK_ROWS and n_dims > 1 and rank < _LEAST_RANK)

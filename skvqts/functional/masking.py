@@ -1,7 +1,7 @@
-"""Masks of token sequences: how many tokens are hidden, which, and what that weighs.
+"""Masks of token sequences: how many tokens are hidden, which, and with what weight.
 
-Masked modelling of tokens (Chang et al. 2022, MaskGIT), with schedules stated as the share of
-tokens that is *masked*. A mask is True where a token is hidden.
+This is masked modelling of tokens (Chang et al. 2022, MaskGIT) with schedules stated as the share
+of tokens that is *masked*. A mask is True where a token is hidden.
 """
 
 import math
@@ -14,7 +14,7 @@ _SHARES = {
     "square": lambda u: 1 - u * u,
 }
 SCHEDULES = tuple(_SHARES)
-_ROUNDING = 1e-9  # of whole numbers that a share gives just below them
+_ROUNDING = 1e-9  # share times tokens may lie this far below the whole number that it should be
 
 
 def masked_share(u, schedule):
@@ -30,14 +30,14 @@ def masked_share(u, schedule):
 
 
 def masked_counts(n_tokens, n_steps, schedule):
-    """Tokens that stay masked after each step of iterative decoding.
+    """Number of tokens that stay masked after each step of iterative decoding.
 
-    ``floor(N share(i / T))`` for i = 1..T, as published.
+    It is ``floor(N share(i / T))`` for i = 1..T, as in the code of TimeVQVAE (Lee et al. 2023).
 
     Parameters
     ----------
     n_tokens : int64 Tensor of shape (B,)
-        Tokens that are masked before the first step.
+        Number of tokens that are masked before the first step.
     n_steps : int
     schedule : {"cosine", "linear", "square"}
 
@@ -53,7 +53,7 @@ def masked_counts(n_tokens, n_steps, schedule):
 
 
 def draw_counts(n_rows, n_tokens, schedule, generator):
-    """Tokens to mask in each row of a training batch, at least one: int64 ``(n_rows,)``.
+    """Number of tokens to mask in each row of a training batch, at least one: int64 ``(n_rows,)``.
 
     With the schedule "likelihood", all numbers from 1 to `n_tokens` are equally likely.
     """
@@ -63,7 +63,7 @@ def draw_counts(n_rows, n_tokens, schedule, generator):
 
 
 def draw_masks(counts, n_tokens, generator):
-    """Masks ``(B, n_tokens)`` with ``counts`` hidden tokens each, at random places."""
+    """Masks ``(B, n_tokens)`` that hide ``counts`` tokens each, chosen uniformly at random."""
     noise = torch.rand(
         len(counts), n_tokens, generator=generator, device="cpu", dtype=torch.float32
     )
@@ -76,31 +76,32 @@ def ranks(values):
 
 
 def stratified_masks(n_tokens, n_masks, generator):
-    """Masks for the likelihood bound, their counts spread evenly over 1..N.
+    """Masks for the likelihood bound, with counts of hidden tokens spread evenly over 1..N.
 
     Returns
     -------
     masks : bool Tensor of shape (n_masks, n_tokens)
     weights : float64 Tensor of shape (n_masks,)
-        ``N / (m n_masks)`` for a mask that hides m tokens: what :func:`likelihood_bound` takes.
+        ``N / (m n_masks)`` for a mask that hides m tokens, as :func:`likelihood_bound` takes it.
     """
-    places = torch.rand(n_masks, generator=generator, device="cpu", dtype=torch.float64)
-    places = (places + torch.arange(n_masks, device="cpu")) / n_masks
-    counts = (1 + (places * n_tokens).long()).clamp(max=n_tokens)
+    # Stratified sampling: one uniform draw in each of `n_masks` equal parts of [0, 1).
+    u = torch.rand(n_masks, generator=generator, device="cpu", dtype=torch.float64)
+    u = (u + torch.arange(n_masks, device="cpu")) / n_masks
+    counts = (1 + (u * n_tokens).long()).clamp(max=n_tokens)
     return draw_masks(counts, n_tokens, generator), n_tokens / (counts.double() * n_masks)
 
 
 def likelihood_bound(log_probabilities, masks, weights):
     """Lower bound of the log-likelihood of token sequences, in nats.
 
-    ``sum_m 1/m E_masks[sum_masked log p(s_i | visible)]``: the mean log-likelihood over all
+    ``sum_m 1/m E_masks[sum_masked log p(s_i | visible)]`` is the mean log-likelihood over all
     orders in which tokens can be revealed one by one (Uria et al. 2014; Ou et al. 2024), which by
     Jensen's inequality is at most the log of the mean likelihood.
 
     Parameters
     ----------
     log_probabilities : Tensor of shape (M, B, N)
-        Of the tokens of each row, given those that mask m leaves visible.
+        Log-probabilities of the tokens of each row, given those that each mask leaves visible.
     masks : bool Tensor of shape (M, N)
     weights : Tensor of shape (M,)
 
@@ -120,10 +121,10 @@ def masked_cross_entropy(losses, masks, schedule):
     losses : Tensor of shape (B, N)
         Cross-entropy of every token.
     masks : bool Tensor of shape (B, N)
-        At least one hidden token a row.
+        Every row hides at least one token.
     schedule : str
-        With "likelihood" every row counts the same, whatever it hides: then the mean over draws
-        is the negative bound of :func:`likelihood_bound` per token.
+        With "likelihood" every row counts the same, however many tokens it hides, and the mean
+        over draws is the negative of :func:`likelihood_bound` per token.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Self-supervised objectives (eq. 12) as functions of projected representations.
+"""Self-supervised objectives as functions of projected representations.
 
 Two views of a batch of B series are projected to ``(B, P)`` matrices. Sums over the P x P
 entries of a correlation or covariance matrix are taken through the B x B Gram matrix where
@@ -8,43 +8,43 @@ that is smaller: ``|Z'Z|^2 = |ZZ'|^2``, and ``|Z1'Z2|^2 = <Z1 Z1', Z2 Z2'>``.
 import torch
 import torch.nn.functional as F
 
-_STD_EPS = 1e-8  # Barlow Twins', added to the standard deviation
-_VAR_EPS = 1e-4  # VICReg's, added to the variance
+_STD_EPS = 1e-8  # added to the standard deviation, in Barlow Twins
+_VAR_EPS = 1e-4  # added to the variance, in VICReg
 
 
 def invariance(z1, z2):
-    """Mean squared difference of two views (Bardes et al. 2022, eq. 5)."""
+    """Mean squared difference of two views (Bardes et al. 2022, eq. 5, over P)."""
     return F.mse_loss(z1, z2)
 
 
 def variance_hinge(z):
-    """Mean over columns of ``max(0, 1 - std)`` (Bardes et al. 2022, eq. 1): against collapse."""
+    """Mean over columns of ``max(0, 1 - std)``, against collapse (Bardes et al. 2022, eqs. 1-2)."""
     return F.relu(1 - (z.var(0) + _VAR_EPS).sqrt()).mean()
 
 
 def covariance_penalty(z):
-    """Sum of squared off-diagonal covariances over P (Bardes et al. 2022, eq. 4)."""
+    """Sum of squared off-diagonal covariances over P (Bardes et al. 2022, eqs. 3-4)."""
     z = z - z.mean(0)
-    own = z.square().sum(0)  # the diagonal of Z'Z
-    return (_squared_norm(z, z) - own.square().sum()) / ((len(z) - 1) ** 2 * z.shape[1])
+    diagonal = z.square().sum(0)  # of Z'Z
+    return (_squared_norm(z, z) - diagonal.square().sum()) / ((len(z) - 1) ** 2 * z.shape[1])
 
 
 def correlation_penalty(z):
-    """Mean of squared correlations off the diagonal (Lee & Aune 2021, eq. 5)."""
+    """Sum of squared off-diagonal correlations over P^2 (Lee & Aune 2021, VIbCReg)."""
     z = F.normalize(z - z.mean(0), dim=0)
-    own = z.square().sum(0)
-    return (_squared_norm(z, z) - own.square().sum()) / z.shape[1] ** 2
+    diagonal = z.square().sum(0)  # 1, or 0 for a constant column
+    return (_squared_norm(z, z) - diagonal.square().sum()) / z.shape[1] ** 2
 
 
 def barlow_twins(z1, z2, off_diagonal_weight=0.005):
-    """Cross-correlation of two views towards the identity (Zbontar et al. 2021, eq. 1), over P.
+    """Distance of the cross-correlation of two views from the identity, over P.
 
-    Columns are standardised with the unbiased standard deviation, as published.
+    The loss is that of Zbontar et al. 2021, eqs. 1-2, with columns standardised by the unbiased
+    standard deviation, as in the published code.
     """
     z1, z2 = _standardised(z1), _standardised(z2)
     diagonal = (z1 * z2).mean(0)
-    everything = _squared_norm(z1, z2) / len(z1) ** 2
-    off_diagonal = everything - diagonal.square().sum()
+    off_diagonal = _squared_norm(z1, z2) / len(z1) ** 2 - diagonal.square().sum()
     total = (1 - diagonal).square().sum() + off_diagonal_weight * off_diagonal
     return total / z1.shape[1]
 
@@ -59,9 +59,9 @@ def vicreg(z1, z2, invariance_weight=25.0, variance_weight=25.0, covariance_weig
 
 
 def vibcreg(z1, z2, invariance_weight=25.0, variance_weight=25.0, correlation_weight=100.0):
-    """VICReg with correlations instead of covariances (Lee & Aune 2021, eq. 6).
+    """VICReg with correlations instead of covariances (Lee & Aune 2021).
 
-    Meant for projections that end in :func:`iterative_normalisation`.
+    It is meant for projections that end in iterative normalisation (Huang et al. 2019).
     """
     return (
         invariance_weight * invariance(z1, z2)
@@ -71,7 +71,7 @@ def vibcreg(z1, z2, invariance_weight=25.0, variance_weight=25.0, correlation_we
 
 
 def vcreg(z, variance_weight=25.0, covariance_weight=1.0):
-    """VICReg without its invariance term (Mialon et al. 2024), for one view."""
+    """VICReg without its invariance term, for one view (Mialon et al. 2024)."""
     return variance_weight * variance_hinge(z) + covariance_weight * covariance_penalty(z)
 
 
@@ -105,7 +105,7 @@ def info_nce(query, key, queue, temperature=0.07):
 def byol(prediction1, target2, prediction2, target1):
     """``2 - 2 cos`` between predictions and the other view's targets (Grill et al. 2020, eq. 2).
 
-    Summed over both directions; targets have no gradient.
+    The loss is the sum over both directions; targets have no gradient.
     """
     return _cosine_distance(prediction1, target2) + _cosine_distance(prediction2, target1)
 
@@ -134,17 +134,21 @@ def whitening_matrix(z, n_iterations=5, eps=1e-5):
     ----------
     z : Tensor of shape (B, G, d)
         G groups of d features, centred.
+    n_iterations : int
+    eps : float
+        Added to the variances, so that constant features have an inverse.
 
     Returns
     -------
-    Tensor of shape (G, d, d)
-        ``z @ W`` of each group has a covariance near the identity.
+    whitening : Tensor of shape (G, d, d)
+        The features of a group times its matrix have a covariance near the identity.
     """
     z = z.transpose(0, 1)
     eye = torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
     covariance = z.mT @ z / z.shape[1] + eps * eye
     trace = covariance.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-    covariance, root = covariance / trace, eye.expand_as(covariance)
+    covariance = covariance / trace  # the iteration converges for eigenvalues up to 1
+    root = eye.expand_as(covariance)
     for _ in range(n_iterations):
         root = 1.5 * root - 0.5 * root @ root @ root @ covariance
     return root / trace.sqrt()
@@ -156,8 +160,13 @@ def masked_error(reconstruction, x, hidden):
     Parameters
     ----------
     reconstruction, x : Tensor of shape (B, C, T)
-    hidden : boolean Tensor of shape (B, 1, T)
-        0 is returned where nothing is hidden.
+    hidden : bool Tensor of shape (B, 1, T)
+        True where a value is hidden.
+
+    Returns
+    -------
+    error : scalar Tensor
+        0 if nothing is hidden.
     """
     weights = hidden.expand_as(x).to(x.dtype)
     return ((reconstruction - x).square() * weights).sum() / weights.sum().clamp(min=1)

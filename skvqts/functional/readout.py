@@ -1,4 +1,4 @@
-"""From tokens and latents to fixed-length feature vectors.
+"""Feature vectors of fixed length from tokens and latents.
 
 Latents are ``(B, N, D)``: N tokens of D dimensions; ids are ``(B, N)`` int64.
 """
@@ -6,16 +6,16 @@ Latents are ``(B, N, D)``: N tokens of D dimensions; ids are ``(B, N)`` int64.
 import torch
 import torch.nn.functional as F
 
-_THRESHOLDS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)  # of standardised values
+_THRESHOLDS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)  # in standard deviations
 
 
 def one_hot(ids, n_codes):
-    """``(B, N * K)`` float32: a 1 at the code of each token."""
+    """Float32 ``(B, N * K)`` with a 1 at the code of each token."""
     return F.one_hot(ids, n_codes).flatten(1).float()
 
 
 def bag_of_codes(ids, n_codes):
-    """``(B, K)`` float32: the share of each code among the tokens of a series."""
+    """Float32 ``(B, K)``, the share of each code among the tokens of a series."""
     counts = torch.zeros(len(ids), n_codes, dtype=torch.float32, device=ids.device)
     return counts.scatter_add_(1, ids, torch.ones_like(ids, dtype=counts.dtype)) / ids.shape[1]
 
@@ -29,19 +29,19 @@ def pool(z, statistics, levels):
     statistics : sequence of str
         "mean", "max", "min" and "std".
         "variation" is the mean absolute difference of neighbouring tokens, 0 for one.
-        "shares" are the shares of tokens above each of -2, -1, -0.5, 0, 0.5, 1 and 2, the law of
-        standardised values in seven numbers (after the share of positive values of
-        Dempster et al. 2020).
+        "shares" are the shares of tokens above each of -2, -1, -0.5, 0, 0.5, 1 and 2: the
+        distribution of standardised values in seven numbers (after the share of positive values
+        of Dempster et al. 2020).
         "positions" are the mean positions of positive and of negative tokens, from 0 to 1, and -1
-        where there is none; "stretches" the lengths of the longest runs of both, as shares
+        where there is none; "stretches" are the lengths of the longest runs of both, as shares
         of the tokens (after Tan et al. 2022).
     levels : sequence of int
-        For each level, the axis is cut into so many parts (as many as there are tokens, if
-        fewer), and each statistic is taken of each part.
+        Each level cuts the axis into that many parts (or one per token, if there are fewer
+        tokens), and each statistic is taken of each part.
 
     Returns
     -------
-    Tensor of shape (B, n_parts * n_statistics * D)
+    features : Tensor of shape (B, n_parts * n_statistics * D)
         "shares" counts as seven statistics, "positions" and "stretches" as two each.
     """
     parts = [part for level in levels for part in z.tensor_split(min(level, z.shape[1]), dim=1)]
@@ -59,31 +59,31 @@ def _shares(z):
 
 def _positions(z):
     """Mean positions of positive and negative values."""
-    places = (torch.arange(z.shape[1], device=z.device, dtype=z.dtype) + 0.5) / z.shape[1]
-    return torch.cat([_mean_position(part, places) for part in _signs(z)], dim=1)
+    positions = (torch.arange(z.shape[1], device=z.device, dtype=z.dtype) + 0.5) / z.shape[1]
+    return torch.cat([_mean_position(sign, positions) for sign in _signs(z)], dim=1)
 
 
-def _mean_position(chosen, places):
+def _mean_position(chosen, positions):
     count = chosen.sum(1)
-    total = torch.einsum("bnd,n->bd", chosen, places)
+    total = torch.einsum("bnd,n->bd", chosen, positions)
     return torch.where(count > 0, total / count.clamp(min=1), -1.0)
 
 
 def _stretches(z):
     """Longest runs of positive and negative values, as shares of the tokens."""
-    return torch.cat([_longest_run(part) for part in _signs(z)], dim=1) / z.shape[1]
+    return torch.cat([_longest_run(sign) for sign in _signs(z)], dim=1) / z.shape[1]
 
 
 def _longest_run(chosen):
     run = longest = torch.zeros_like(chosen[:, 0])
     for column in chosen.unbind(1):
-        run = (run + 1) * column
+        run = (run + 1) * column  # back to 0 where the run breaks
         longest = torch.maximum(longest, run)
     return longest
 
 
 def _signs(z):
-    """1 where values are positive, and 1 where they are negative."""
+    """Two tensors: 1 where values are positive, and 1 where they are negative."""
     return (z > 0).to(z.dtype), (z < 0).to(z.dtype)
 
 

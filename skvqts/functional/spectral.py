@@ -1,7 +1,8 @@
 """Short-time Fourier transform of batches of series, with the published settings.
 
-Periodic Hann window of `n_fft` points, hop ``n_fft // 4``, centred with reflection,
-one-sided, not normalised (NC-VQVAE, TimeVQVAE).
+The window is a periodic Hann window of `n_fft` points and the hop ``n_fft // 4``; frames are
+centred with reflection, and spectra are one-sided and not normalised, as in TimeVQVAE (Lee et
+al. 2023) and NC-VQVAE (Mathisen 2024).
 """
 
 import torch
@@ -60,8 +61,8 @@ def istft(u, n_timepoints, n_fft):
 def split_bands(x, n_fft):
     """Low and high frequencies of series ``(B, C, T)``, which add up to them.
 
-    The low band keeps the lowest row of the STFT, the high band is what is left (TimeVQVAE).
-    Series too short for the window are repeated at their last value to where it fits.
+    The low band keeps the lowest row of the STFT, the high band is what is left (Lee et al. 2023,
+    TimeVQVAE). Series too short for the window are padded with their last value until it fits.
 
     Returns
     -------
