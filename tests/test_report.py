@@ -129,7 +129,7 @@ def test_it_prints_and_converts(full):
 
 
 def test_the_default_referee_is_the_same_for_whatever_is_judged(generator, monkeypatch):
-    monkeypatch.setattr("skvqts.metrics._evaluation.FCNClassifier", fcn)
+    monkeypatch.setattr("skvqts.metrics._report.FCNClassifier", fcn)
     made = generator.sample(80, random_state=0)
     reports = [report(g, referee=None) for g in (generator, made, made[:30])]
     reports.append(report(made, referee=None, n_repeats=3))

@@ -6,7 +6,7 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
 from .._fitting.validation import checked_labels, random_seed
-from ._validation import as_given, validate_choice, validate_two_panels
+from ._validation import restore_ndim, validate_choice, validate_two_panels
 
 _METHODS = ("pca", "tsne")
 _PERPLEXITY = 30  # t-SNE's neighbours, as it has them, or fewer for few series
@@ -104,7 +104,7 @@ class EmbeddingDisplay(_Scatter):
         rng = check_random_state(random_state)
         panels = validate_two_panels(X_real, X_gen, min_samples=2)
         panels = [X[rng.permutation(len(X))[:max_samples]] for X in panels]
-        parts = [_features(extractor, as_given(X, np.ndim(X_real))) for X in panels]
+        parts = [_features(extractor, restore_ndim(X, np.ndim(X_real))) for X in panels]
         groups = np.repeat(["real", "generated"], [len(part) for part in parts])
         points = _plane(np.concatenate(parts), method, rng, n_fitted=len(parts[0]))
         return cls(points, groups, method=method, name=name).plot(ax, **scatter_kw)
