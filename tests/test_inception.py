@@ -37,7 +37,7 @@ def by_loops(p):
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
-def test_rows_that_are_all_alike_score_1(k):
+def test_identical_rows_score_1(k):
     p = np.random.default_rng(0).dirichlet(np.ones(k))
     assert inception_score(np.tile(p, (20, 1))) == pytest.approx(1, abs=1e-12)
 
@@ -47,7 +47,7 @@ def test_sure_and_balanced_rows_score_the_number_of_classes(k):
     assert inception_score(np.tile(np.eye(k), (3, 1))) == pytest.approx(k, rel=1e-12)
 
 
-def test_by_hand():
+def test_inception_score_by_hand():
     # one-hot, three to one: exp of the entropy of (3/4, 1/4)
     expected = math.exp(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
     assert inception_score(np.eye(2)[[0, 0, 0, 1]]) == pytest.approx(expected)
@@ -57,7 +57,7 @@ def test_by_hand():
 
 
 @given(p=rows())
-def test_against_loops(p):
+def test_inception_score_equals_naive_loops(p):
     assert inception_score(p) == pytest.approx(by_loops(p), rel=1e-9)
 
 
@@ -69,7 +69,7 @@ def test_between_1_and_the_number_of_classes(p, n_splits):
 
 
 @given(p=rows(), seed=seeds, n_splits=st.integers(1, 4))
-def test_names_of_classes_do_not_matter(p, seed, n_splits):
+def test_order_of_classes_does_not_matter(p, seed, n_splits):
     n_splits = min(n_splits, len(p))
     order = np.random.default_rng(seed).permutation(p.shape[1])
     assert inception_score(p[:, order], n_splits) == pytest.approx(
@@ -106,7 +106,7 @@ def test_sorted_rows_lose_their_variety_in_splits():
 # ---- extrapolation
 
 
-def test_extrapolation_comes_nearer_to_the_truth():
+def test_extrapolation_reduces_the_bias():
     """The law: one of six known rows, each as likely, so its score is known exactly."""
     kinds = 0.88 * np.eye(6) + 0.02
     truth = by_loops(kinds)
@@ -119,7 +119,7 @@ def test_extrapolation_comes_nearer_to_the_truth():
     assert abs(np.mean(extrapolated) - truth) < 0.5 * abs(np.mean(plain) - truth)
 
 
-def test_extrapolation_by_hand_from_halves():
+def test_extrapolation_from_two_sizes_by_hand():
     """From two sizes it is twice the value of all less that of some half of the rows."""
     p = np.random.default_rng(3).dirichlet(np.ones(5), size=4)
     possible = [2 * by_loops(p) - by_loops(p[list(i)]) for i in itertools.combinations(range(4), 2)]

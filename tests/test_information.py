@@ -78,7 +78,7 @@ def test_perplexity_by_hand():
     assert perplexity([[1.0, 0, 0], [0, 0.5, 0.5]]) == pytest.approx([1, 2])
 
 
-def test_divergence_of_sure_from_uniform_by_hand():
+def test_divergence_of_one_hot_from_uniform_by_hand():
     sure, uniform = np.eye(32)[7], np.full(32, 1 / 32)
     assert kl_divergence(sure, uniform) == pytest.approx(3.4657, abs=5e-5)
     assert cross_entropy(sure, uniform) == pytest.approx(math.log(32))
@@ -126,14 +126,14 @@ def test_one_distribution_against_many(function):
 
 
 @given(pair=pairs())
-def test_against_loops(pair):
+def test_entropy_and_divergence_equal_naive_loops(pair):
     p, q = pair
     assert np.atleast_1d(entropy(p)) == pytest.approx(rowwise(entropy_by_loop, p))
     assert np.atleast_1d(kl_divergence(p, q)) == pytest.approx(rowwise(kl_by_loop, p, q), abs=1e-12)
 
 
 @given(pair=pairs())
-def test_cross_entropy_is_entropy_and_divergence(pair):
+def test_cross_entropy_is_entropy_plus_divergence(pair):
     p, q = pair
     by_sum = [
         -sum(np.asarray(a) * np.log(b)) for a, b in zip(*map(np.atleast_2d, pair), strict=True)
@@ -144,7 +144,7 @@ def test_cross_entropy_is_entropy_and_divergence(pair):
 
 
 @given(pair=pairs())
-def test_bounds(pair):
+def test_values_stay_within_their_bounds(pair):
     p, q = pair
     k = p.shape[-1]
     assert np.all(entropy(p) >= 0)
@@ -158,7 +158,7 @@ def test_bounds(pair):
 
 
 @given(pair=pairs(zeros=False), seed=seeds)
-def test_divergence_is_infinite_just_where_only_the_second_is_0(pair, seed):
+def test_divergence_is_infinite_exactly_where_only_the_second_is_0(pair, seed):
     p, q = (np.atleast_2d(x) for x in pair)
     assume(p.shape[1] > 1)
     rng = np.random.default_rng(seed)
@@ -194,7 +194,7 @@ def test_independent_and_determined_pairs(joint, seed):
 
 
 @given(joint=joints(), seed=seeds)
-def test_names_of_outcomes_do_not_matter(joint, seed):
+def test_order_of_outcomes_does_not_matter(joint, seed):
     rng = np.random.default_rng(seed)
     rows, columns = (rng.permutation(size) for size in joint.shape)
     renamed = joint[rows][:, columns]
