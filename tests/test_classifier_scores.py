@@ -32,8 +32,8 @@ def test_accuracy_is_that_of_a_clone_trained_on_generated_series(classifier):
     X_gen, y_gen, X_test, y_test = SPLIT
     expected = clone(classifier).fit(X_gen, y_gen).score(X_test, y_test)
     assert 0.5 < expected < 1
-    found = classification_accuracy_score(*SPLIT, classifier=classifier)
-    assert found == pytest.approx(expected)
+    result = classification_accuracy_score(*SPLIT, classifier=classifier)
+    assert result == pytest.approx(expected)
     assert not hasattr(classifier, "classes_")
 
 
@@ -43,14 +43,14 @@ def test_accuracy_does_not_depend_on_names_of_classes_or_order_of_series(seed, n
     rng = np.random.default_rng(seed)
     y_gen, y_test = np.arange(30) % n_classes, rng.integers(n_classes, size=20)
     X_gen, X_test = rng.normal(size=(30, 6)) + y_gen[:, None], rng.normal(size=(20, 6))
-    found = classification_accuracy_score(X_gen, y_gen, X_test, y_test, classifier=NEAREST)
-    assert 0 <= found <= 1
+    result = classification_accuracy_score(X_gen, y_gen, X_test, y_test, classifier=NEAREST)
+    assert 0 <= result <= 1
     names = rng.permutation(["a", "b", "c", "d", "e"])
     renamed = names[y_gen], X_test, names[y_test]
-    assert classification_accuracy_score(X_gen, *renamed, classifier=NEAREST) == found
+    assert classification_accuracy_score(X_gen, *renamed, classifier=NEAREST) == result
     order = rng.permutation(20)
     shuffled = X_gen, y_gen, X_test[order], y_test[order]
-    assert classification_accuracy_score(*shuffled, classifier=NEAREST) == pytest.approx(found)
+    assert classification_accuracy_score(*shuffled, classifier=NEAREST) == pytest.approx(result)
 
 
 def test_a_class_that_was_never_generated_counts_as_wrong():
@@ -58,8 +58,8 @@ def test_a_class_that_was_never_generated_counts_as_wrong():
     y_gen = np.repeat(["a", "b"], 3)
     X_test, y_test = [[0.0, 1], [9, 8], [4, 4], [5, 5]], ["a", "b", "c", "d"]
     with pytest.warns(FidelityWarning, match=r"\['c', 'd'\] of y_test are missing") as caught:
-        found = classification_accuracy_score(X_gen, y_gen, X_test, y_test, classifier=NEAREST)
-    assert found == 1 / 2
+        result = classification_accuracy_score(X_gen, y_gen, X_test, y_test, classifier=NEAREST)
+    assert result == 1 / 2
     assert [warning.filename for warning in caught] == [__file__]
 
 
@@ -73,7 +73,7 @@ def test_default_classifier_tells_two_easy_classes_apart():
 
 @pytest.mark.parametrize("classifier", [NEAREST, None])
 def test_two_samples_of_one_distribution_cannot_be_told_apart(classifier):
-    found = [
+    result = [
         classifier_two_sample_test(
             normal(90, 16, seed=s),
             normal(90, 16, seed=s + 9),
@@ -82,7 +82,7 @@ def test_two_samples_of_one_distribution_cannot_be_told_apart(classifier):
         )
         for s in range(5)
     ]
-    accuracy, p_value = np.median(found, 0)
+    accuracy, p_value = np.median(result, 0)
     assert accuracy == pytest.approx(0.5, abs=0.05)
     assert p_value > 0.1
 
@@ -101,8 +101,8 @@ def test_two_samples_of_different_distributions_are_told_apart(classifier):
 def test_a_constant_answer_has_accuracy_one_half(sizes, said):
     """Also with samples of unequal size."""
     dummy = DummyClassifier(strategy="constant", constant=said)
-    found = classifier_two_sample_test(*(normal(n, 4) for n in sizes), classifier=dummy)
-    assert found == (0.5, 0.5)
+    result = classifier_two_sample_test(*(normal(n, 4) for n in sizes), classifier=dummy)
+    assert result == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("sizes", [(32, 32), (20, 45)])

@@ -31,10 +31,10 @@ def test_density_and_coverage_equal_naive_loops(d, k):
 
 
 def test_density_and_coverage_of_samples_of_one_distribution():
-    found = [
+    result = [
         density_coverage(normal(500, 4, seed=s), normal(500, 4, seed=s + 1)) for s in (0, 2, 4)
     ]
-    density, coverage = np.mean(found, 0)
+    density, coverage = np.mean(result, 0)
     assert density == pytest.approx(1, abs=0.05)
     assert coverage == pytest.approx(1 - 2**-5, abs=0.02)
 
@@ -77,8 +77,8 @@ def test_kernel_distance_equals_naive_loops(shift):
         "rbf": lambda x, y: math.exp(-np.sum((x - y) ** 2) / (2 * width**2)),
     }
     for name, kernel in kernels.items():
-        found = kernel_distance(X, Y, kernel=name)
-        assert found == pytest.approx(discrepancy_by_loops(X, Y, kernel), rel=1e-9)
+        result = kernel_distance(X, Y, kernel=name)
+        assert result == pytest.approx(discrepancy_by_loops(X, Y, kernel), rel=1e-9)
     assert kernel_distance(X, Y) == kernel_distance(X, Y, kernel="polynomial")
 
 
@@ -108,5 +108,5 @@ def test_kernel_distance_in_blocks_does_not_depend_on_the_order_of_rows(kernel):
     """More rows than are read at a time, sorted or not."""
     X, Y = np.sort(normal(1100, 1), 0), normal(30, 1, seed=1, shift=1.0)
     shuffled = np.random.default_rng(3).permutation(X)
-    found = kernel_distance(X, Y, kernel=kernel)
-    assert found == pytest.approx(kernel_distance(shuffled, Y, kernel=kernel), rel=1e-9)
+    result = kernel_distance(X, Y, kernel=kernel)
+    assert result == pytest.approx(kernel_distance(shuffled, Y, kernel=kernel), rel=1e-9)

@@ -90,10 +90,10 @@ def test_one_feature_by_hand():
 
 
 def test_independent_features_by_hand():
-    found = frechet_distance_from_statistics(
+    result = frechet_distance_from_statistics(
         [0.0, 1, 2], np.diag([1.0, 4, 9]), [3.0, 1, -2], np.diag([4.0, 1, 9])
     )
-    assert found == pytest.approx((9 + 0 + 16) + (1 + 1 + 0))
+    assert result == pytest.approx((9 + 0 + 16) + (1 + 1 + 0))
 
 
 def test_distance_of_a_gaussian_to_a_point_by_hand():
@@ -107,8 +107,8 @@ def test_distance_of_a_gaussian_to_a_point_by_hand():
 @given(pair=samples())
 def test_statistics_give_the_same_as_samples(pair):
     A, B = pair
-    found = frechet_distance_from_statistics(*statistics(A), *statistics(B))
-    assert found == pytest.approx(frechet_distance(A, B), rel=1e-6, abs=1e-6 * traces(A, B))
+    result = frechet_distance_from_statistics(*statistics(A), *statistics(B))
+    assert result == pytest.approx(frechet_distance(A, B), rel=1e-6, abs=1e-6 * traces(A, B))
 
 
 # ---- fewer samples than features
@@ -120,8 +120,8 @@ def test_few_rows_in_a_plane_of_many_features_equal_the_closed_form(n):
     """The answer is that of the plane, which has a closed form."""
     A, B = correlated(n, 2, 3), correlated(n + 1, 2, 4, shift=1.0)
     basis = np.linalg.qr(np.random.default_rng(5).normal(size=(64, 2)))[0]
-    found = frechet_distance(A @ basis.T, B @ basis.T)
-    assert found == pytest.approx(in_the_plane(A, B), rel=1e-10)
+    result = frechet_distance(A @ basis.T, B @ basis.T)
+    assert result == pytest.approx(in_the_plane(A, B), rel=1e-10)
 
 
 @few_rows
@@ -138,9 +138,9 @@ def test_exact_for_few_rows_where_the_matrix_root_is_not():
 @pytest.mark.parametrize(("n", "m", "d"), [(2, 2, 1), (2, 2, 3), (2, 50, 8), (5, 9, 40), (8, 8, 8)])
 def test_few_rows_equal_the_symmetric_formula(n, m, d):
     A, B = correlated(n, d, 8), correlated(m, d, 9, shift=0.5)
-    found = frechet_distance(A, B)
-    assert type(found) is float
-    assert found == pytest.approx(by_eigh(A, B), rel=1e-5)
+    result = frechet_distance(A, B)
+    assert type(result) is float
+    assert result == pytest.approx(by_eigh(A, B), rel=1e-5)
 
 
 def test_two_rows_by_hand():
@@ -170,9 +170,9 @@ def test_no_warning_with_more_rows_than_features():
 @given(pair=samples())
 def test_not_negative_and_symmetric(pair):
     A, B = pair
-    found = frechet_distance(A, B)
-    assert found >= 0
-    assert found == pytest.approx(frechet_distance(B, A), rel=1e-9, abs=1e-10 * traces(A, B))
+    result = frechet_distance(A, B)
+    assert result >= 0
+    assert result == pytest.approx(frechet_distance(B, A), rel=1e-9, abs=1e-10 * traces(A, B))
 
 
 @few_rows
@@ -252,9 +252,9 @@ def test_extrapolation_from_two_sizes_by_hand():
     possible = [
         2 * frechet_distance(A, B) - frechet_distance(A[i], B[j]) for i in halves for j in halves
     ]
-    found = [frechet_distance_extrapolated(A, B, n_points=2, random_state=s) for s in range(5)]
-    assert all(np.isclose(value, possible, rtol=1e-9).any() for value in found)
-    assert len(set(found)) > 1
+    result = [frechet_distance_extrapolated(A, B, n_points=2, random_state=s) for s in range(5)]
+    assert all(np.isclose(value, possible, rtol=1e-9).any() for value in result)
+    assert len(set(result)) > 1
 
 
 def test_extrapolation_is_deterministic_with_a_seed():

@@ -63,9 +63,9 @@ def test_inception_score_equals_naive_loops(p):
 
 @given(p=rows(), n_splits=st.integers(1, 30))
 def test_between_1_and_the_number_of_classes(p, n_splits):
-    found = inception_score(p, min(n_splits, len(p)))
-    assert type(found) is float
-    assert 1 <= found <= p.shape[1]
+    result = inception_score(p, min(n_splits, len(p)))
+    assert type(result) is float
+    assert 1 <= result <= p.shape[1]
 
 
 @given(p=rows(), seed=seeds, n_splits=st.integers(1, 4))
@@ -107,7 +107,7 @@ def test_sorted_rows_lose_their_variety_in_splits():
 
 
 def test_extrapolation_reduces_the_bias():
-    """The law: one of six known rows, each as likely, so its score is known exactly."""
+    """Rows are drawn from six known ones with equal probability: the true score is known."""
     kinds = 0.88 * np.eye(6) + 0.02
     truth = by_loops(kinds)
     plain, extrapolated = [], []
@@ -124,15 +124,15 @@ def test_extrapolation_from_two_sizes_by_hand():
     p = np.random.default_rng(3).dirichlet(np.ones(5), size=4)
     possible = [2 * by_loops(p) - by_loops(p[list(i)]) for i in itertools.combinations(range(4), 2)]
     possible = np.clip(possible, 1, 5)
-    found = [inception_score_extrapolated(p, n_points=2, random_state=s) for s in range(8)]
-    assert all(np.isclose(value, possible, rtol=1e-9).any() for value in found)
-    assert len(set(found)) > 1
+    result = [inception_score_extrapolated(p, n_points=2, random_state=s) for s in range(8)]
+    assert all(np.isclose(value, possible, rtol=1e-9).any() for value in result)
+    assert len(set(result)) > 1
 
 
 @given(p=rows(), seed=seeds, n_points=st.integers(2, 20))
 def test_extrapolation_stays_between_1_and_the_number_of_classes(p, seed, n_points):
-    first, again = (
+    first, second = (
         inception_score_extrapolated(p, n_points=n_points, random_state=seed) for _ in range(2)
     )
-    assert first == again
+    assert first == second
     assert 1 <= first <= p.shape[1]

@@ -96,8 +96,8 @@ def test_divergence_is_not_symmetric_by_hand():
 def test_mutual_information_by_hand():
     assert mutual_information([[0.5, 0], [0, 0.5]]) == pytest.approx(LOG2)
     assert mutual_information([[0.25, 0.25], [0.25, 0.25]]) == 0
-    found = mutual_information([[0.4, 0.1], [0.1, 0.4]])
-    assert found == pytest.approx(0.8 * math.log(1.6) + 0.2 * math.log(0.4))
+    result = mutual_information([[0.4, 0.1], [0.1, 0.4]])
+    assert result == pytest.approx(0.8 * math.log(1.6) + 0.2 * math.log(0.4))
     counts = np.array([[30, 10], [10, 30]])
     expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert mutual_information(counts / counts.sum()) == pytest.approx(expected)
@@ -175,14 +175,14 @@ def test_divergence_is_infinite_exactly_where_only_the_second_is_0(pair, seed):
 
 @given(joint=joints())
 def test_mutual_information_is_what_the_entropies_share(joint):
-    found = mutual_information(joint)
+    result = mutual_information(joint)
     first, second = joint.sum(1), joint.sum(0)
     shared = entropy(first) + entropy(second) - entropy(joint.ravel())
-    assert found == pytest.approx(shared, abs=1e-12)
-    assert found == pytest.approx(mutual_information(joint.T), abs=1e-12)
-    assert 0 <= found <= min(entropy(first), entropy(second)) + 1e-12
+    assert result == pytest.approx(shared, abs=1e-12)
+    assert result == pytest.approx(mutual_information(joint.T), abs=1e-12)
+    assert 0 <= result <= min(entropy(first), entropy(second)) + 1e-12
     by_loop = kl_by_loop(joint.ravel(), np.outer(first, second).ravel())
-    assert found == pytest.approx(by_loop, abs=1e-12)
+    assert result == pytest.approx(by_loop, abs=1e-12)
 
 
 @given(joint=joints(), seed=seeds)

@@ -52,15 +52,15 @@ def full(generator):
 
 def test_memorization_score_of_training_series_and_of_reconstructions(generator):
     tokenizer = VQTokenizer(8, width=8, latent_dim=8, max_epochs=2, random_state=0).fit(TRAIN[0])
-    found = report(generator, tokenizer=tokenizer)["memorization score"]
-    again = tokenizer.decode(tokenizer.encode(TEST[0]))
-    copied = metrics.memorization_score(again, TRAIN[0], TEST[0])
-    assert found.of_reconstructions == pytest.approx(copied)
+    result = report(generator, tokenizer=tokenizer)["memorization score"]
+    reconstructed = tokenizer.decode(tokenizer.encode(TEST[0]))
+    expected = metrics.memorization_score(reconstructed, TRAIN[0], TEST[0])
+    assert result.of_reconstructions == pytest.approx(expected)
     train, distance = TRAIN[0], lambda a, b: np.linalg.norm(a - b)
     others = [np.delete(train, i, axis=0) for i in range(len(train))]
-    apart = [min(distance(x, z) for z in rest) for x, rest in zip(train, others, strict=True)]
-    fresh = [min(distance(x, z) for z in train) for x in TEST[0]]
-    assert found.of_train == pytest.approx(np.mean(apart) / np.mean(fresh))
+    to_others = [min(distance(x, z) for z in rest) for x, rest in zip(train, others, strict=True)]
+    to_train = [min(distance(x, z) for z in train) for x in TEST[0]]
+    assert result.of_train == pytest.approx(np.mean(to_others) / np.mean(to_train))
     twice = report(generator, (np.repeat(TRAIN[0][:2], [3, 1], axis=0), None), (TEST[0], None))
     assert 0 < twice["memorization score"].of_train < 1
 
@@ -75,8 +75,8 @@ def test_values_equal_those_of_the_score_functions(generator, full):
     key = "extractor"
     assert full["Fréchet distance", key].value == pytest.approx(metrics.frechet_distance(*features))
     assert full["kernel distance", key].value == pytest.approx(metrics.kernel_distance(*features))
-    found = metrics.density_coverage(*features)
-    assert (full["density", key].value, full["coverage", key].value) == found
+    result = metrics.density_coverage(*features)
+    assert (full["density", key].value, full["coverage", key].value) == result
     copied = metrics.memorization_score(generated, TRAIN[0], TEST[0])
     assert full["memorization score"].value == pytest.approx(copied)
     lags = full["autocorrelation difference"]
@@ -102,8 +102,8 @@ def test_every_score_has_a_standard_error_and_a_floor_or_ceiling(full):
 def test_real_series_reach_the_floor_of_the_frechet_distance_and_noise_does_not():
     half = len(TEST[0]) // 2
     held_out = TEST[0][:half], TEST[1][:half]
-    fresh = report(TEST[0][half:], test=held_out)["Fréchet distance", "extractor"]
-    assert fresh.at_half < 2 * fresh.real_at_half
+    held_back = report(TEST[0][half:], test=held_out)["Fréchet distance", "extractor"]
+    assert held_back.at_half < 2 * held_back.real_at_half
     noise = report(3 * np.random.default_rng(0).normal(size=(40, 24)), test=held_out)
     noise = noise["Fréchet distance", "extractor"]
     assert noise.at_half > 5 * noise.real_at_half
@@ -127,7 +127,7 @@ def test_default_referee_depends_on_the_seed_only(generator, monkeypatch):
     made = generator.sample(80, random_state=0)
     reports = [report(g, referee=None) for g in (generator, made, made[:30])]
     reports.append(report(made, referee=None, n_repeats=3))
-    assert len({found.referees["classifier"] for found in reports}) == 1
+    assert len({one.referees["classifier"] for one in reports}) == 1
     assert reports[1].scores != reports[3].scores
 
 
@@ -184,11 +184,11 @@ def test_extractor_and_classifier_may_take_tables_only(generator):
 
 def test_report_lists_what_makes_scores_unreliable(generator):
     rare = np.where(np.arange(80) < 3, "rare", TRAIN[1])
-    told = report(generator, (TRAIN[0], rare)).warnings
-    assert any("fewer than 5 training series of classes ['rare']" in text for text in told)
+    warnings = report(generator, (TRAIN[0], rare)).warnings
+    assert any("fewer than 5 training series of classes ['rare']" in text for text in warnings)
     shifted = np.where(np.arange(80) < 70, "saw", "sine")
-    told = report(generator, test=(TEST[0], shifted)).warnings
-    assert any("label shift" in text for text in told)
+    warnings = report(generator, test=(TEST[0], shifted)).warnings
+    assert any("label shift" in text for text in warnings)
     wide = report(generator, extractor=RandomConvolutionExtractor(60))
     assert any("n=80 <= d=120 with extractor" in text for text in wide.warnings)
     assert not report(generator).warnings
@@ -204,9 +204,9 @@ def test_resampled_standard_errors_agree_with_known_ones():
     real, gen = rng.normal(size=(2, 400))
     for n_gen in (400, 100):
         score = lambda a, b: b.mean() - a.mean()  # noqa: E731
-        found, floor = half_samples(score, real, gen[:n_gen], 2000, rng)
-        assert np.std(found) == pytest.approx(np.sqrt(1 / 400 + 1 / n_gen), rel=0.1)
-        assert np.mean(floor) == pytest.approx(0, abs=0.01)
+        at_half, real_at_half = half_samples(score, real, gen[:n_gen], 2000, rng)
+        assert np.std(at_half) == pytest.approx(np.sqrt(1 / 400 + 1 / n_gen), rel=0.1)
+        assert np.mean(real_at_half) == pytest.approx(0, abs=0.01)
         sizes, others = half_samples(lambda a, b: (len(a), len(b)), real, gen[:n_gen], 3, rng)
         assert sizes.tolist() == others.tolist() == [[200, n_gen // 2]] * 3
     assert bootstrap_error(np.mean, gen, rng, 2000) == pytest.approx(1 / 20, rel=0.15)

@@ -75,30 +75,30 @@ def by(generators, scorer):
 @pytest.mark.parametrize("kind", ["random convolutions", "classifier"])
 def test_frechet_distance_ranks_generators_by_their_noise(generators, referee, kind):
     extractor = referee if kind == "classifier" else FEW
-    found = by(generators, make_generation_scorer(frechet_distance, referee=extractor))
-    assert max(found, key=found.get) == "resampler"
-    assert found["resampler"] > found["some noise"] > found["much noise"]
+    result = by(generators, make_generation_scorer(frechet_distance, referee=extractor))
+    assert max(result, key=result.get) == "resampler"
+    assert result["resampler"] > result["some noise"] > result["much noise"]
 
 
 def test_inception_score_falls_when_a_class_is_dropped(generators, referee):
-    found = by(generators, make_generation_scorer(inception_score, referee=referee))
-    assert found["resampler"] > 1.7
-    assert min(found, key=found.get) == "dropped class"
+    result = by(generators, make_generation_scorer(inception_score, referee=referee))
+    assert result["resampler"] > 1.7
+    assert min(result, key=result.get) == "dropped class"
 
 
 def test_classification_accuracy_falls_when_a_class_is_dropped(generators):
     scorer = make_generation_scorer(
         "classification_accuracy", referee=KNeighborsClassifier(1), n_samples=60
     )
-    found = by(generators, scorer)
-    assert min(found, key=found.get) == "dropped class"
-    assert found["resampler"] > found["dropped class"] + 0.2
+    result = by(generators, scorer)
+    assert min(result, key=result.get) == "dropped class"
+    assert result["resampler"] > result["dropped class"] + 0.2
 
 
 def test_coverage_is_lowest_for_few_modes_and_memorization_for_copies(generators):
-    found = by(generators, make_generation_scorer("coverage", referee=FEW))
-    assert found["ten copies"] < min(found["resampler"], found["dropped class"])
-    assert found["dropped class"] < found["resampler"]
+    result = by(generators, make_generation_scorer("coverage", referee=FEW))
+    assert result["ten copies"] < min(result["resampler"], result["dropped class"])
+    assert result["dropped class"] < result["resampler"]
     copied = by(generators, get_scorer("memorization"))
     assert copied["resampler"] < 1e-3
     assert copied["ten copies"] < 1e-3
@@ -129,13 +129,13 @@ def test_scorer_equals_the_score_by_hand(generators, referee):
 
 
 def test_unfitted_classifier_is_fitted_to_the_training_series_of_the_generator(monkeypatch):
-    seen = []
-    monkeypatch.setattr(SVC, "fit", lambda self, X, y: seen.append((X, y)) or _stop())
+    calls = []
+    monkeypatch.setattr(SVC, "fit", lambda self, X, y: calls.append((X, y)) or _stop())
     generator = ResamplingGenerator().fit(*TRAIN)
     with pytest.raises(_StoppedError):
         make_generation_scorer("inception_score", referee=SVC())(generator, *TEST)
-    assert seen[0][0] is generator.X_fit_
-    assert np.array_equal(seen[0][1], TRAIN[1])
+    assert calls[0][0] is generator.X_fit_
+    assert np.array_equal(calls[0][1], TRAIN[1])
 
 
 class _StoppedError(Exception):
@@ -309,7 +309,7 @@ def test_scores_rank_generators_with_known_faults_on_a_real_set():
     X, y = load_italy_power_demand(split="train")
     X_test, y_test = (part[:400] for part in load_italy_power_demand(split="test"))
     referee = FCNClassifier(width=16, max_epochs=100, learning_rate=0.01, random_state=0).fit(X, y)
-    # a tenth of noise would make 67 series look more like the whole law, not less
+    # a tenth of noise would make 67 series look nearer to the test series, not farther
     louder = {"some noise": {"noise": 0.3}, "much noise": {"noise": 0.6}, "loud": {"noise": 1.5}}
     kinds = DOUBLES | louder
     made = {name: ResamplingGenerator(**p).fit(X, y) for name, p in kinds.items()}
@@ -328,7 +328,7 @@ def test_scores_rank_generators_with_known_faults_on_a_real_set():
     assert clear["dropped class"] < clear["resampler"] - 0.5
     right = scores("classification_accuracy")
     assert right["dropped class"] < right["resampler"] - 0.2
-    fresh = scores("memorization")
+    memorization = scores("memorization")
     copies = "resampler", "dropped class", "ten copies"
-    assert all(fresh[name] == 0 for name in copies)
-    assert fresh["some noise"] > 0.3
+    assert all(memorization[name] == 0 for name in copies)
+    assert memorization["some noise"] > 0.3

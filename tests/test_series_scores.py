@@ -15,14 +15,14 @@ def normal(*shape, seed=0, shift=0.0):
 def autocorrelations_by_loops(X, n_lags):
     """Mean over series, for each channel and lag."""
     n, c, t = X.shape
-    found = np.zeros((c, n_lags))
+    result = np.zeros((c, n_lags))
     for row in X:
         for channel, series in enumerate(row):
             x = series - series.mean()
             for lag in range(1, n_lags + 1):
                 product = sum(x[i] * x[i + lag] for i in range(t - lag))
-                found[channel, lag - 1] += product / sum(x * x) / n
-    return found
+                result[channel, lag - 1] += product / sum(x * x) / n
+    return result
 
 
 @pytest.mark.parametrize(("t", "n_lags"), [(12, None), (12, 11), (13, 1), (13, None), (2, None)])
@@ -30,8 +30,8 @@ def test_autocorrelation_difference_equals_naive_loops(t, n_lags):
     X, Y = normal(4, 2, t).cumsum(2), normal(6, 2, t, seed=1, shift=3.0)
     lags = t // 2 if n_lags is None else n_lags
     expected = np.abs(autocorrelations_by_loops(X, lags) - autocorrelations_by_loops(Y, lags))
-    found = autocorrelation_difference(X, Y, n_lags=n_lags)
-    assert found == pytest.approx(expected.mean(), abs=1e-12)
+    result = autocorrelation_difference(X, Y, n_lags=n_lags)
+    assert result == pytest.approx(expected.mean(), abs=1e-12)
     assert autocorrelation_difference(X, X) == 0
     flat = autocorrelation_difference(X[:, 0], Y[:, 0], n_lags=n_lags)
     assert flat == pytest.approx(expected[0].mean(), abs=1e-12)
@@ -75,8 +75,8 @@ def test_reconstruction_error_is_a_share_of_the_variance_of_each_channel(scales)
     X = normal(20, 2, 8) * np.array(scales)[:, None]
     mean = X.mean((0, 2), keepdims=True)
     assert reconstruction_error(X, np.broadcast_to(mean, X.shape)) == pytest.approx(1)
-    again = np.stack([X[:, 0], np.broadcast_to(mean[:, 1], (20, 8))], 1)
-    assert reconstruction_error(X, again) == pytest.approx(1 / 2)
+    half_exact = np.stack([X[:, 0], np.broadcast_to(mean[:, 1], (20, 8))], 1)
+    assert reconstruction_error(X, half_exact) == pytest.approx(1 / 2)
     assert reconstruction_error(X, X + 0.5 * (mean - X)) == pytest.approx(1 / 4)
 
 

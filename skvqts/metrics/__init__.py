@@ -1,4 +1,4 @@
-"""Scores of generated series: IS, FID, CAS and what keeps them honest."""
+"""Scores of generated series: FID, inception score, CAS, and what to compare them with."""
 
 from ._classifiers import (
     TwoSampleTest,

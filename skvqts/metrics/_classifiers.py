@@ -42,8 +42,10 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
         Generated series.
     y_gen : array-like of shape (n,)
         The classes they were generated for.
-    X_test, y_test : array-like
-        Real series that the generator has not seen, and their classes.
+    X_test : array-like of shape (m, t) or (m, c, t)
+        Real series that the generator was not trained on.
+    y_test : array-like of shape (m,)
+        Their classes.
     classifier : estimator or None, default=None
         A clone of it is fitted to the generated series. None: features of
         `RandomConvolutionExtractor` and a ridge classifier, which take a second and have no spread
@@ -142,7 +144,7 @@ def classifier_two_sample_test(X_real, X_gen, *, classifier=None, n_splits=5, ra
     Parameters
     ----------
     X_real, X_gen : array-like of shape (n, t) or (n, c, t)
-        The larger sample is reduced at random to the size of the other.
+        Real and generated series; the larger sample is reduced at random to the size of the other.
     classifier : estimator or None, default=None
         Clones of it are fitted. None: features of `RandomConvolutionExtractor` and a ridge
         classifier.

@@ -29,9 +29,11 @@ def density_coverage(features_real, features_gen, *, n_neighbors=5):
     Parameters
     ----------
     features_real : array-like of shape (n, d)
+        Features of real series.
     features_gen : array-like of shape (m, d)
+        Features of generated series, by the same extractor.
     n_neighbors : int, default=5
-        k, less than n.
+        The k above, less than n.
 
     Returns
     -------
@@ -85,7 +87,9 @@ def kernel_distance(features_real, features_gen, *, kernel="polynomial"):
     Parameters
     ----------
     features_real : array-like of shape (n, d)
+        Features of real series.
     features_gen : array-like of shape (m, d)
+        Features of generated series, by the same extractor.
     kernel : {"polynomial", "rbf"}, default="polynomial"
         ``(x @ y / d + 1) ** 3``, which makes it the kernel inception distance (KID) [2]_; or a
         Gaussian whose width is the root mean squared distance of two real rows.

@@ -25,7 +25,9 @@ def frechet_distance(features_real, features_gen):
     Parameters
     ----------
     features_real : array-like of shape (n, d)
+        Features of real series.
     features_gen : array-like of shape (m, d)
+        Features of generated series, by the same extractor.
 
     Returns
     -------
@@ -113,7 +115,9 @@ def frechet_distance_extrapolated(features_real, features_gen, *, n_points=15, r
     Parameters
     ----------
     features_real : array-like of shape (n, d)
+        Features of real series.
     features_gen : array-like of shape (m, d)
+        Features of generated series, by the same extractor.
     n_points : int, default=15
         At least 2 sizes of subsets, from half of the samples to all of them.
     random_state : int, RandomState instance or None, default=None

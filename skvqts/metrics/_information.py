@@ -145,8 +145,8 @@ def mutual_information(joint):
 def inception_score(probabilities, n_splits=1):
     """Inception score: how sure the classes are, and how many occur ([1]_, section 4).
 
-    It sees generated series only, through the eyes of a classifier: compare it with the score of
-    real series.
+    It is the exponential of the mutual information between a generated series and its class, by
+    the probabilities of a classifier. As it sees no real series, compare it with their score.
 
     Parameters
     ----------

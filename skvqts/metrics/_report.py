@@ -137,7 +137,7 @@ class GenerationReport:
         """Convert the scores to a pandas DataFrame with a row for each; needs pandas."""
         import pandas as pd
 
-        columns = [field.name for field in fields(Score)]
+        columns = [column.name for column in fields(Score)]
         return pd.DataFrame([asdict(score) for score in self.scores], columns=columns)
 
     def __str__(self):
@@ -185,7 +185,7 @@ def generation_report(
     n_repeats=20,
     random_state=0,
 ):
-    """Judge generated series by every score, with its standard error, floor and ceiling.
+    """Evaluate generated series by every score, with standard errors, floors and ceilings.
 
     Without labels (`y_train` and `y_test` None) the scores that need a classifier are left out.
 
@@ -193,11 +193,16 @@ def generation_report(
     ----------
     generator : generator, array-like, or tuple of two array-like
         A fitted generator with ``sample(n_samples, y=None, random_state=None)``; or generated
-        series (n, t) or (n, c, t); or such series and the classes they were generated for.
-    X_train, y_train : array-like
-        Real series that the generator was trained on, and their classes or None.
-    X_test, y_test : array-like
-        Real series that it was not trained on, and their classes or None.
+        series of shape (n, t) or (n, c, t); or such series and the classes ``(n,)`` that they were
+        generated for.
+    X_train : array-like of shape (n, t) or (n, c, t)
+        Real series that the generator was trained on.
+    y_train : array-like of shape (n,) or None
+        Their classes.
+    X_test : array-like of shape (n, t) or (n, c, t)
+        Real series that the generator was not trained on.
+    y_test : array-like of shape (n,) or None
+        Their classes.
     tokenizer : fitted VQTokenizer or None, default=None
         Its reconstructions of test series are scored as well. None: ``generator.tokenizer_`` if
         there is one.
@@ -230,7 +235,7 @@ def generation_report(
     """
     validate_integer("n_repeats", n_repeats, 2, 10_000)
     rng = check_random_state(random_state)
-    # drawn first: two reports of one seed share the default referee, whatever they judge
+    # drawn first, so that the default referee depends on the seed only, not on what is scored
     referee_seed = random_seed(rng)
 
     train = _validate_set(X_train, y_train, "train")
@@ -257,19 +262,18 @@ def generation_report(
     distances = _distances_to_training(series, train.X)
     inputs = series.apply(lambda X: restore_ndim(X, ndim))  # what estimators take
 
-    referees = {"series": ""}
+    X_train = restore_ndim(train.X, ndim)
     scores = series_scores(series, distances, n_repeats, rng)
-    extractor = RandomConvolutionExtractor() if extractor is None else extractor
-    extractor = _fitted(extractor, restore_ndim(train.X, ndim))
-    referees["extractor"] = _identity(extractor)
+    extractor = _fitted(RandomConvolutionExtractor() if extractor is None else extractor, X_train)
+    referees = {"series": "", "extractor": _identity(extractor)}
     scores += feature_scores(inputs, "extractor", extractor, n_repeats, rng)
     if train.y is not None:
         referee = FCNClassifier(random_state=referee_seed) if referee is None else referee
-        referee = _fitted(referee, restore_ndim(train.X, ndim), train.y)
+        referee = _fitted(referee, X_train, train.y)
         referees["classifier"] = _identity(referee)
-        labelled = _sample_labelled(generator, generated, sample_seed)
         scores += feature_scores(inputs, "classifier", referee, n_repeats, rng)
         scores += class_scores(inputs, "classifier", referee, rng)
+        labelled = _sample_labelled(generator, generated, sample_seed)
         scores += accuracy_scores(labelled, train, test, ndim, classifier, rng)
     scores += two_sample_scores(inputs, classifier, rng)
     referees["trained classifier"] = (
@@ -387,14 +391,21 @@ def _identity(estimator):
 
 def _distances_to_training(series, X_train):
     """Distance of each series to its nearest training series; of training series to another."""
-    flat = series.apply(lambda X: X.reshape(len(X), -1))
     X_train = X_train.reshape(len(X_train), -1)
-    distances = flat.apply(lambda X: nearest_distances(X_train, X))
-    return distances._replace(train=leave_one_out_distances(X_train, flat.train))
+    real, generated, train, reconstructed = series.apply(lambda X: X.reshape(len(X), -1))
+    return _Samples(
+        real=nearest_distances(X_train, real),
+        generated=nearest_distances(X_train, generated),
+        train=leave_one_out_distances(X_train, train),
+        reconstructed=None if reconstructed is None else nearest_distances(X_train, reconstructed),
+    )
 
 
-def _are_copies(distances):
-    """Whether so many test series are copies that a half of them may hold nothing else."""
+def _half_are_copies(distances):
+    """Whether half of the test series or more are copies of training series.
+
+    A half-sample of them may then hold nothing but copies, and no distance to compare with.
+    """
     return np.sum(distances.real == 0) >= len(distances.real) // 2
 
 
@@ -413,7 +424,7 @@ def series_scores(series, distances, n_repeats, rng):
             n_repeats,
             rng,
         )
-    if not _are_copies(distances):
+    if not _half_are_copies(distances):
         scores += half_sample_scores(
             ["memorization score"], "series", distance_ratio, distances, n_repeats, rng
         )
@@ -467,42 +478,39 @@ def half_sample_scores(names, referee, function, samples, n_repeats, rng, d=None
     """
     at_half, real_at_half = half_samples(function, samples.real, samples.generated, n_repeats, rng)
 
-    def values_of(sample):
-        if sample is None:
-            return [None] * len(names)
-        return np.atleast_1d(function(samples.real, sample)).tolist()
+    def of_each_name(values):
+        return [None] * len(names) if values is None else np.atleast_1d(values).tolist()
 
-    columns = zip(
-        names,
-        values_of(samples.generated),
-        np.atleast_1d(at_half.std(0, ddof=1)).tolist(),
-        np.atleast_1d(at_half.mean(0)).tolist(),
-        np.atleast_1d(real_at_half.mean(0)).tolist(),
-        values_of(samples.train),
-        values_of(samples.reconstructed),
-        strict=True,
-    )
+    def score_of(sample):
+        return None if sample is None else function(samples.real, sample)
+
+    values = of_each_name(score_of(samples.generated))
+    errors = of_each_name(at_half.std(0, ddof=1))
+    means = of_each_name(at_half.mean(0))
+    floors = of_each_name(real_at_half.mean(0))
+    of_train = of_each_name(score_of(samples.train))
+    of_reconstructions = of_each_name(score_of(samples.reconstructed))
     return [
         Score(
             name=name,
             referee=referee,
-            value=value,
-            standard_error=standard_error,
+            value=values[i],
+            standard_error=errors[i],
             n_real=len(samples.real),
             n_gen=len(samples.generated),
             n_train=len(samples.train),
             d=d,
-            at_half=half,
-            real_at_half=real_half,
-            of_train=of_train,
-            of_reconstructions=of_reconstructions,
+            at_half=means[i],
+            real_at_half=floors[i],
+            of_train=of_train[i],
+            of_reconstructions=of_reconstructions[i],
         )
-        for name, value, standard_error, half, real_half, of_train, of_reconstructions in columns
+        for i, name in enumerate(names)
     ]
 
 
 def class_scores(inputs, referee, classifier, rng):
-    """Inception score."""
+    """Inception score of generated series, beside that of real ones."""
     p_gen = validate_probabilities(classifier.predict_proba(inputs.generated), ndim=2)
     p_real = validate_probabilities(classifier.predict_proba(inputs.real), ndim=2)
     return [
@@ -520,7 +528,7 @@ def class_scores(inputs, referee, classifier, rng):
 
 
 def accuracy_scores(generated, train, test, ndim, classifier, rng):
-    """CAS, beside the accuracy after training on real series; none without two classes."""
+    """CAS beside the accuracy after training on real series; no score without two classes."""
     if generated is None or len(np.unique(generated.y)) < 2:
         return []
     X_test = restore_ndim(test.X, ndim)
@@ -542,7 +550,7 @@ def accuracy_scores(generated, train, test, ndim, classifier, rng):
 
 
 def two_sample_scores(inputs, classifier, rng):
-    """Accuracy of a classifier that tells generated from real series; 0.5 if they are alike."""
+    """Accuracy of a classifier that tells generated from real series; 0.5 is chance."""
     hits = two_sample_hits(inputs.real, inputs.generated, classifier, _N_FOLDS, rng)
     return [
         Score(
@@ -591,7 +599,7 @@ def _frequencies_differ(y, y_other):
 
 def copy_warnings(distances):
     """Warning that there is no memorization score."""
-    if not _are_copies(distances):
+    if not _half_are_copies(distances):
         return []
     return ["half of the test series or more are copies of training series: no memorization score"]
 

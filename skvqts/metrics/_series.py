@@ -13,6 +13,7 @@ def autocorrelation_difference(X_real, X_gen, *, n_lags=None):
     Parameters
     ----------
     X_real, X_gen : array-like of shape (n, t) or (n, c, t)
+        Real and generated series.
     n_lags : int or None, default=None
         Lags from 1 to `n_lags`; None: up to half of the series.
 
