@@ -85,6 +85,7 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
             "classification_accuracy_score needs samples of at least 2 classes in y_gen, got "
             f"{classes.tolist()}."
         )
+    # the classifier cannot predict a class that it has never seen
     missing = np.setdiff1d(y_test, classes)
     if len(missing):
         warn_user(

@@ -253,11 +253,15 @@ def generation_report(
     X_gen = _subsample(generated.X, len(X_real), rng)
     if tokenizer is None:
         tokenizer = getattr(generator, "tokenizer_", None)
+    X_reconstructed = None
+    if tokenizer is not None:
+        tokens = tokenizer.encode(restore_ndim(X_real, ndim))
+        X_reconstructed = np.reshape(tokenizer.decode(tokens), X_real.shape)
     series = _Samples(
         real=X_real,
         generated=X_gen,
         train=_subsample(train.X, len(X_gen), rng),
-        reconstructed=None if tokenizer is None else _reconstruct(tokenizer, X_real, ndim),
+        reconstructed=X_reconstructed,
     )
     distances = _distances_to_training(series, train.X)
     inputs = series.apply(lambda X: restore_ndim(X, ndim))  # what estimators take
@@ -373,11 +377,8 @@ def _sample_labelled(generator, generated, seed):
 
 def _subsample(X, n_samples, rng):
     """At most `n_samples` rows, drawn at random, in their order."""
+    # all rows or few, the same number is drawn from rng, and what follows does not change
     return X[np.sort(rng.permutation(len(X))[:n_samples])]
-
-
-def _reconstruct(tokenizer, X, ndim):
-    return np.reshape(tokenizer.decode(tokenizer.encode(restore_ndim(X, ndim))), X.shape)
 
 
 def _fitted(estimator, *data):
@@ -591,7 +592,7 @@ def label_warnings(y_train, y_test, y_gen):
 def _frequencies_differ(y, y_other):
     """Whether a chi-squared test rejects that both sets of labels are of one distribution."""
     classes = np.union1d(y, y_other)
-    if len(classes) < 2:
+    if len(classes) < 2:  # a table of one column, which the test refuses
         return False
     table = [[np.sum(labels == label) for label in classes] for labels in (y, y_other)]
     return chi2_contingency(table).pvalue < _SHIFT_P_VALUE

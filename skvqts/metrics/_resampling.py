@@ -26,6 +26,7 @@ def extrapolated(score, samples, n_points, random_state):
     shares = 1 / np.linspace(1, 2, n_points)
     values = []
     for share in shares:
+        # at least two rows, as a covariance needs
         sizes = [max(2, round(share * len(sample))) for sample in samples]
         subsets = [
             sample[rng.permutation(len(sample))[:size]]

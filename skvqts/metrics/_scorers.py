@@ -140,7 +140,8 @@ def make_generation_scorer(
     >>> make_generation_scorer(frechet_distance, referee=FCNClassifier())
     GenerationScorer(-frechet_distance, FCNClassifier())
     """
-    needs_classifier = score == "neg_fcn_fid"
+    # this name and "neg_fid" stand for one function: only the name tells which referee is meant
+    is_of_classifier = score == "neg_fcn_fid"
     if isinstance(score, str):
         validate_choice("score", score, tuple(_NAMES))
         score = _NAMES[score]
@@ -159,9 +160,9 @@ def make_generation_scorer(
     validate_choice("takes", takes, _TAKES)
     if n_samples is not None:
         validate_integer("n_samples", n_samples, 1, 10**9)
-    if not isinstance(random_state, Integral):
+    if not isinstance(random_state, Integral):  # or every call would sample other series
         random_state = random_seed(random_state)
-    if referee is None and (takes == "probabilities" or needs_classifier):
+    if referee is None and (takes == "probabilities" or is_of_classifier):
         referee = FCNClassifier(random_state=0)
     elif referee is None and takes == "features":
         referee = RandomConvolutionExtractor()

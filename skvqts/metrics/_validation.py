@@ -143,6 +143,7 @@ def validate_gaussian(mean, covariance, name):
             "A Gaussian has a mean of shape (d,) and a covariance of shape (d, d), got "
             f"{mean.shape} and {covariance.shape}."
         )
+    # statistics are often computed or stored in single precision
     tolerance = 1e-6 * np.abs(covariance).max()
     if np.abs(covariance - covariance.T).max() > tolerance:
         raise ValueError(f"{name} must be symmetric.")
