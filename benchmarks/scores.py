@@ -22,7 +22,7 @@ from benchmarks.data import default_folder, load, sets_of
 from skvqts import FCNClassifier
 from skvqts.metrics import generation_report
 from skvqts.metrics._classifiers import default_classifier
-from skvqts.metrics._frechet import distance_of_samples
+from skvqts.metrics._frechet import frechet_distance_of_samples
 from tests.doubles import ResamplingGenerator
 
 # Wang et al. (2017), retrained five times by Ismail Fawaz et al. (2019)
@@ -172,7 +172,7 @@ def run_frechet(cells, sets, options):
         gen = 1.1 * gen + 0.05
         seconds = {"ours": [], "sqrtm": []}
         for _ in range(2):
-            for key, function in (("ours", distance_of_samples), ("sqrtm", matrix_root)):
+            for key, function in (("ours", frechet_distance_of_samples), ("sqrtm", matrix_root)):
                 start = time.perf_counter()
                 found = function(real, gen)
                 seconds[key].append(time.perf_counter() - start)

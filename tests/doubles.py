@@ -1,4 +1,4 @@
-"""A generator that needs no training, for scores to judge."""
+"""A generator with known faults that needs no training, for scores to judge."""
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -8,6 +8,9 @@ from sklearn.utils import check_random_state
 class ResamplingGenerator(BaseEstimator):
     """Draws training series again.
 
+    It samples from copies of its own, so that it still does after `X_fit_` and `y_fit_` are gone,
+    as they are in a generator that was loaded from a file.
+
     Parameters
     ----------
     noise : float
@@ -15,7 +18,7 @@ class ResamplingGenerator(BaseEstimator):
     n_dropped : int
         The last classes are never drawn; series of the first stand in for them.
     n_copies : int or None
-        Only so many series are ever drawn.
+        Number of different series that are ever drawn; None: all.
     """
 
     def __init__(self, noise=0.0, n_dropped=0, n_copies=None):
@@ -24,31 +27,31 @@ class ResamplingGenerator(BaseEstimator):
         self.n_copies = n_copies
 
     def fit(self, X, y=None):
-        self.X_fit_, self.y_fit_ = np.asarray(X), y
+        self.X_fit_ = np.asarray(X)
+        self.y_fit_ = None if y is None else np.asarray(y)
         if y is not None:
-            self.y_fit_ = np.asarray(y)
             self.classes_, self.class_counts_ = np.unique(y, return_counts=True)
+        self._X = self.X_fit_.copy()
+        self._y = None if y is None else self.y_fit_.copy()
         return self
 
     def sample(self, n_samples, *, y=None, random_state=None):
         rng = check_random_state(random_state)
         if y is None:
-            picks = rng.choice(self._pool(None), n_samples)
+            indices = rng.choice(self._pool(None), n_samples)
         else:
-            picks = np.array([rng.choice(self._pool(label)) for label in np.asarray(y)])
-        noise = (
-            self.noise * self.X_fit_.std() * rng.normal(size=(len(picks), *self.X_fit_.shape[1:]))
-        )
-        return self.X_fit_[picks] + noise
+            indices = np.array([rng.choice(self._pool(label)) for label in np.asarray(y)])
+        X = self._X[indices]
+        return X + self.noise * self._X.std() * rng.normal(size=X.shape)
 
     def _pool(self, label):
         """Indices of training series that are drawn for a class, or for none in particular."""
-        pool = np.arange(len(self.X_fit_))
+        pool = np.arange(len(self._X))
         if self.n_dropped:
             kept = self.classes_[: -self.n_dropped]
-            pool = pool[np.isin(self.y_fit_, kept)]
+            pool = pool[np.isin(self._y, kept)]
             label = kept[0] if label is not None and label not in kept else label
         if self.n_copies is not None:
             pool = np.random.RandomState(0).permutation(pool)[: self.n_copies]
-        mine = pool if label is None else pool[self.y_fit_[pool] == label]
-        return mine if len(mine) else pool
+        of_label = pool if label is None else pool[self._y[pool] == label]
+        return of_label if len(of_label) else pool

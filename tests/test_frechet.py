@@ -90,13 +90,13 @@ def test_one_feature_by_hand():
 
 
 def test_independent_features_by_hand():
-    found = frechet_distance_from_statistics(
+    result = frechet_distance_from_statistics(
         [0.0, 1, 2], np.diag([1.0, 4, 9]), [3.0, 1, -2], np.diag([4.0, 1, 9])
     )
-    assert found == pytest.approx((9 + 0 + 16) + (1 + 1 + 0))
+    assert result == pytest.approx((9 + 0 + 16) + (1 + 1 + 0))
 
 
-def test_a_gaussian_and_a_point():
+def test_distance_of_a_gaussian_to_a_point_by_hand():
     cov = [[2.0, 1], [1, 3]]
     assert frechet_distance_from_statistics([0, 0], cov, [1, 1], np.zeros((2, 2))) == pytest.approx(
         2 + 5
@@ -107,8 +107,8 @@ def test_a_gaussian_and_a_point():
 @given(pair=samples())
 def test_statistics_give_the_same_as_samples(pair):
     A, B = pair
-    found = frechet_distance_from_statistics(*statistics(A), *statistics(B))
-    assert found == pytest.approx(frechet_distance(A, B), rel=1e-6, abs=1e-6 * traces(A, B))
+    result = frechet_distance_from_statistics(*statistics(A), *statistics(B))
+    assert result == pytest.approx(frechet_distance(A, B), rel=1e-6, abs=1e-6 * traces(A, B))
 
 
 # ---- fewer samples than features
@@ -116,16 +116,16 @@ def test_statistics_give_the_same_as_samples(pair):
 
 @few_rows
 @pytest.mark.parametrize("n", [3, 5, 20])
-def test_few_rows_of_many_features_that_live_in_a_plane(n):
+def test_few_rows_in_a_plane_of_many_features_equal_the_closed_form(n):
     """The answer is that of the plane, which has a closed form."""
     A, B = correlated(n, 2, 3), correlated(n + 1, 2, 4, shift=1.0)
     basis = np.linalg.qr(np.random.default_rng(5).normal(size=(64, 2)))[0]
-    found = frechet_distance(A @ basis.T, B @ basis.T)
-    assert found == pytest.approx(in_the_plane(A, B), rel=1e-10)
+    result = frechet_distance(A @ basis.T, B @ basis.T)
+    assert result == pytest.approx(in_the_plane(A, B), rel=1e-10)
 
 
 @few_rows
-def test_the_root_of_the_product_loses_digits_and_turns_complex_where_ours_does_not():
+def test_exact_for_few_rows_where_the_matrix_root_is_not():
     A, B = correlated(5, 40, 6), correlated(5, 40, 7)
     by_product = by_sqrtm(A, A)
     assert abs(by_product) > 1e-10 * traces(A, A)
@@ -136,11 +136,11 @@ def test_the_root_of_the_product_loses_digits_and_turns_complex_where_ours_does_
 
 @few_rows
 @pytest.mark.parametrize(("n", "m", "d"), [(2, 2, 1), (2, 2, 3), (2, 50, 8), (5, 9, 40), (8, 8, 8)])
-def test_finite_and_right_with_few_rows(n, m, d):
+def test_few_rows_equal_the_symmetric_formula(n, m, d):
     A, B = correlated(n, d, 8), correlated(m, d, 9, shift=0.5)
-    found = frechet_distance(A, B)
-    assert type(found) is float
-    assert found == pytest.approx(by_eigh(A, B), rel=1e-5)
+    result = frechet_distance(A, B)
+    assert type(result) is float
+    assert result == pytest.approx(by_eigh(A, B), rel=1e-5)
 
 
 def test_two_rows_by_hand():
@@ -151,7 +151,7 @@ def test_two_rows_by_hand():
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(2, 2, 3), (20, 90, 64), (90, 20, 64), (8, 9, 8)])
-def test_warns_of_few_rows_at_the_line_of_the_caller(n, m, d):
+def test_warning_of_few_rows_points_to_the_line_of_the_caller(n, m, d):
     with pytest.warns(FidelityWarning, match=f"n={min(n, m)} <= d={d}") as caught:
         frechet_distance(correlated(n, d), correlated(m, d))
     assert [warning.filename for warning in caught] == [__file__]
@@ -170,9 +170,9 @@ def test_no_warning_with_more_rows_than_features():
 @given(pair=samples())
 def test_not_negative_and_symmetric(pair):
     A, B = pair
-    found = frechet_distance(A, B)
-    assert found >= 0
-    assert found == pytest.approx(frechet_distance(B, A), rel=1e-9, abs=1e-10 * traces(A, B))
+    result = frechet_distance(A, B)
+    assert result >= 0
+    assert result == pytest.approx(frechet_distance(B, A), rel=1e-9, abs=1e-10 * traces(A, B))
 
 
 @few_rows
@@ -199,13 +199,13 @@ def test_a_shifted_copy_is_the_squared_shift_away(pair, seed):
 
 @few_rows
 @given(pair=samples(1))
-def test_nothing_between_a_sample_and_itself(pair):
+def test_distance_of_a_sample_to_itself_is_0(pair):
     A = pair[0]
     assert frechet_distance(A, A.copy()) <= 1e-10 * traces(A, A)
 
 
 @given(seed=seeds, d=st.integers(1, 8), rank=st.integers(1, 8))
-def test_its_root_obeys_the_triangle_inequality(seed, d, rank):
+def test_root_of_the_distance_obeys_the_triangle_inequality(seed, d, rank):
     rng = np.random.default_rng(seed)
     gaussians = []
     for _ in range(3):
@@ -231,7 +231,7 @@ def test_constant_and_float32_features_far_from_0():
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0.0, 0.0), (0.5, 2.0)])
-def test_extrapolation_comes_nearer_to_the_truth(shift, expected):
+def test_extrapolation_reduces_the_bias(shift, expected):
     plain, extrapolated = [], []
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -245,16 +245,16 @@ def test_extrapolation_comes_nearer_to_the_truth(shift, expected):
 
 
 @few_rows
-def test_extrapolation_by_hand_from_halves():
+def test_extrapolation_from_two_sizes_by_hand():
     """From two sizes it is twice the value of all less that of some half of the rows."""
     A, B = correlated(4, 2, 1), correlated(4, 2, 2, shift=5.0)
     halves = [list(rows) for rows in itertools.combinations(range(4), 2)]
     possible = [
         2 * frechet_distance(A, B) - frechet_distance(A[i], B[j]) for i in halves for j in halves
     ]
-    found = [frechet_distance_extrapolated(A, B, n_points=2, random_state=s) for s in range(5)]
-    assert all(np.isclose(value, possible, rtol=1e-9).any() for value in found)
-    assert len(set(found)) > 1
+    result = [frechet_distance_extrapolated(A, B, n_points=2, random_state=s) for s in range(5)]
+    assert all(np.isclose(value, possible, rtol=1e-9).any() for value in result)
+    assert len(set(result)) > 1
 
 
 def test_extrapolation_is_deterministic_with_a_seed():

@@ -37,7 +37,7 @@ def by_loops(p):
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
-def test_rows_that_are_all_alike_score_1(k):
+def test_identical_rows_score_1(k):
     p = np.random.default_rng(0).dirichlet(np.ones(k))
     assert inception_score(np.tile(p, (20, 1))) == pytest.approx(1, abs=1e-12)
 
@@ -47,7 +47,7 @@ def test_sure_and_balanced_rows_score_the_number_of_classes(k):
     assert inception_score(np.tile(np.eye(k), (3, 1))) == pytest.approx(k, rel=1e-12)
 
 
-def test_by_hand():
+def test_inception_score_by_hand():
     # one-hot, three to one: exp of the entropy of (3/4, 1/4)
     expected = math.exp(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
     assert inception_score(np.eye(2)[[0, 0, 0, 1]]) == pytest.approx(expected)
@@ -57,19 +57,19 @@ def test_by_hand():
 
 
 @given(p=rows())
-def test_against_loops(p):
+def test_inception_score_equals_naive_loops(p):
     assert inception_score(p) == pytest.approx(by_loops(p), rel=1e-9)
 
 
 @given(p=rows(), n_splits=st.integers(1, 30))
 def test_between_1_and_the_number_of_classes(p, n_splits):
-    found = inception_score(p, min(n_splits, len(p)))
-    assert type(found) is float
-    assert 1 <= found <= p.shape[1]
+    result = inception_score(p, min(n_splits, len(p)))
+    assert type(result) is float
+    assert 1 <= result <= p.shape[1]
 
 
 @given(p=rows(), seed=seeds, n_splits=st.integers(1, 4))
-def test_names_of_classes_do_not_matter(p, seed, n_splits):
+def test_order_of_classes_does_not_matter(p, seed, n_splits):
     n_splits = min(n_splits, len(p))
     order = np.random.default_rng(seed).permutation(p.shape[1])
     assert inception_score(p[:, order], n_splits) == pytest.approx(
@@ -106,8 +106,8 @@ def test_sorted_rows_lose_their_variety_in_splits():
 # ---- extrapolation
 
 
-def test_extrapolation_comes_nearer_to_the_truth():
-    """The law: one of six known rows, each as likely, so its score is known exactly."""
+def test_extrapolation_reduces_the_bias():
+    """Rows are drawn from six known ones with equal probability: the true score is known."""
     kinds = 0.88 * np.eye(6) + 0.02
     truth = by_loops(kinds)
     plain, extrapolated = [], []
@@ -119,20 +119,20 @@ def test_extrapolation_comes_nearer_to_the_truth():
     assert abs(np.mean(extrapolated) - truth) < 0.5 * abs(np.mean(plain) - truth)
 
 
-def test_extrapolation_by_hand_from_halves():
+def test_extrapolation_from_two_sizes_by_hand():
     """From two sizes it is twice the value of all less that of some half of the rows."""
     p = np.random.default_rng(3).dirichlet(np.ones(5), size=4)
     possible = [2 * by_loops(p) - by_loops(p[list(i)]) for i in itertools.combinations(range(4), 2)]
     possible = np.clip(possible, 1, 5)
-    found = [inception_score_extrapolated(p, n_points=2, random_state=s) for s in range(8)]
-    assert all(np.isclose(value, possible, rtol=1e-9).any() for value in found)
-    assert len(set(found)) > 1
+    result = [inception_score_extrapolated(p, n_points=2, random_state=s) for s in range(8)]
+    assert all(np.isclose(value, possible, rtol=1e-9).any() for value in result)
+    assert len(set(result)) > 1
 
 
 @given(p=rows(), seed=seeds, n_points=st.integers(2, 20))
 def test_extrapolation_stays_between_1_and_the_number_of_classes(p, seed, n_points):
-    first, again = (
+    first, second = (
         inception_score_extrapolated(p, n_points=n_points, random_state=seed) for _ in range(2)
     )
-    assert first == again
+    assert first == second
     assert 1 <= first <= p.shape[1]

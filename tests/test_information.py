@@ -78,7 +78,7 @@ def test_perplexity_by_hand():
     assert perplexity([[1.0, 0, 0], [0, 0.5, 0.5]]) == pytest.approx([1, 2])
 
 
-def test_divergence_of_sure_from_uniform_by_hand():
+def test_divergence_of_one_hot_from_uniform_by_hand():
     sure, uniform = np.eye(32)[7], np.full(32, 1 / 32)
     assert kl_divergence(sure, uniform) == pytest.approx(3.4657, abs=5e-5)
     assert cross_entropy(sure, uniform) == pytest.approx(math.log(32))
@@ -96,8 +96,8 @@ def test_divergence_is_not_symmetric_by_hand():
 def test_mutual_information_by_hand():
     assert mutual_information([[0.5, 0], [0, 0.5]]) == pytest.approx(LOG2)
     assert mutual_information([[0.25, 0.25], [0.25, 0.25]]) == 0
-    found = mutual_information([[0.4, 0.1], [0.1, 0.4]])
-    assert found == pytest.approx(0.8 * math.log(1.6) + 0.2 * math.log(0.4))
+    result = mutual_information([[0.4, 0.1], [0.1, 0.4]])
+    assert result == pytest.approx(0.8 * math.log(1.6) + 0.2 * math.log(0.4))
     counts = np.array([[30, 10], [10, 30]])
     expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert mutual_information(counts / counts.sum()) == pytest.approx(expected)
@@ -126,14 +126,14 @@ def test_one_distribution_against_many(function):
 
 
 @given(pair=pairs())
-def test_against_loops(pair):
+def test_entropy_and_divergence_equal_naive_loops(pair):
     p, q = pair
     assert np.atleast_1d(entropy(p)) == pytest.approx(rowwise(entropy_by_loop, p))
     assert np.atleast_1d(kl_divergence(p, q)) == pytest.approx(rowwise(kl_by_loop, p, q), abs=1e-12)
 
 
 @given(pair=pairs())
-def test_cross_entropy_is_entropy_and_divergence(pair):
+def test_cross_entropy_is_entropy_plus_divergence(pair):
     p, q = pair
     by_sum = [
         -sum(np.asarray(a) * np.log(b)) for a, b in zip(*map(np.atleast_2d, pair), strict=True)
@@ -144,7 +144,7 @@ def test_cross_entropy_is_entropy_and_divergence(pair):
 
 
 @given(pair=pairs())
-def test_bounds(pair):
+def test_values_stay_within_their_bounds(pair):
     p, q = pair
     k = p.shape[-1]
     assert np.all(entropy(p) >= 0)
@@ -158,7 +158,7 @@ def test_bounds(pair):
 
 
 @given(pair=pairs(zeros=False), seed=seeds)
-def test_divergence_is_infinite_just_where_only_the_second_is_0(pair, seed):
+def test_divergence_is_infinite_exactly_where_only_the_second_is_0(pair, seed):
     p, q = (np.atleast_2d(x) for x in pair)
     assume(p.shape[1] > 1)
     rng = np.random.default_rng(seed)
@@ -175,14 +175,14 @@ def test_divergence_is_infinite_just_where_only_the_second_is_0(pair, seed):
 
 @given(joint=joints())
 def test_mutual_information_is_what_the_entropies_share(joint):
-    found = mutual_information(joint)
+    result = mutual_information(joint)
     first, second = joint.sum(1), joint.sum(0)
     shared = entropy(first) + entropy(second) - entropy(joint.ravel())
-    assert found == pytest.approx(shared, abs=1e-12)
-    assert found == pytest.approx(mutual_information(joint.T), abs=1e-12)
-    assert 0 <= found <= min(entropy(first), entropy(second)) + 1e-12
+    assert result == pytest.approx(shared, abs=1e-12)
+    assert result == pytest.approx(mutual_information(joint.T), abs=1e-12)
+    assert 0 <= result <= min(entropy(first), entropy(second)) + 1e-12
     by_loop = kl_by_loop(joint.ravel(), np.outer(first, second).ravel())
-    assert found == pytest.approx(by_loop, abs=1e-12)
+    assert result == pytest.approx(by_loop, abs=1e-12)
 
 
 @given(joint=joints(), seed=seeds)
@@ -194,7 +194,7 @@ def test_independent_and_determined_pairs(joint, seed):
 
 
 @given(joint=joints(), seed=seeds)
-def test_names_of_outcomes_do_not_matter(joint, seed):
+def test_order_of_outcomes_does_not_matter(joint, seed):
     rng = np.random.default_rng(seed)
     rows, columns = (rng.permutation(size) for size in joint.shape)
     renamed = joint[rows][:, columns]

@@ -3,12 +3,9 @@
 import json
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
-from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning
 from sklearn.neighbors import KNeighborsClassifier
@@ -16,9 +13,6 @@ from sklearn.pipeline import make_pipeline
 
 from skvqts import RandomConvolutionExtractor, VQTokenizer, metrics
 from skvqts.metrics import (
-    EmbeddingDisplay,
-    LatentDisplay,
-    SeriesDisplay,
     generation_report,
 )
 from skvqts.metrics._resampling import bootstrap_error, half_samples
@@ -26,7 +20,7 @@ from skvqts.metrics._resampling import bootstrap_error, half_samples
 from . import tally
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
-from .transformers import fcn, fitted, fitted_classifier
+from .transformers import fcn
 
 mpl.use("Agg")
 
@@ -56,22 +50,22 @@ def full(generator):
     return report(generator, tokenizer=tokenizer)
 
 
-def test_what_training_series_and_reconstructions_are_as_far_from_training_series_as(generator):
+def test_memorization_score_of_training_series_and_of_reconstructions(generator):
     tokenizer = VQTokenizer(8, width=8, latent_dim=8, max_epochs=2, random_state=0).fit(TRAIN[0])
-    found = report(generator, tokenizer=tokenizer)["memorization score"]
-    again = tokenizer.decode(tokenizer.encode(TEST[0]))
-    copied = metrics.memorization_score(again, TRAIN[0], TEST[0])
-    assert found.of_reconstructions == pytest.approx(copied)
+    result = report(generator, tokenizer=tokenizer)["memorization score"]
+    reconstructed = tokenizer.decode(tokenizer.encode(TEST[0]))
+    expected = metrics.memorization_score(reconstructed, TRAIN[0], TEST[0])
+    assert result.of_reconstructions == pytest.approx(expected)
     train, distance = TRAIN[0], lambda a, b: np.linalg.norm(a - b)
     others = [np.delete(train, i, axis=0) for i in range(len(train))]
-    apart = [min(distance(x, z) for z in rest) for x, rest in zip(train, others, strict=True)]
-    fresh = [min(distance(x, z) for z in train) for x in TEST[0]]
-    assert found.of_train == pytest.approx(np.mean(apart) / np.mean(fresh))
+    to_others = [min(distance(x, z) for z in rest) for x, rest in zip(train, others, strict=True)]
+    to_train = [min(distance(x, z) for z in train) for x in TEST[0]]
+    assert result.of_train == pytest.approx(np.mean(to_others) / np.mean(to_train))
     twice = report(generator, (np.repeat(TRAIN[0][:2], [3, 1], axis=0), None), (TEST[0], None))
     assert 0 < twice["memorization score"].of_train < 1
 
 
-def test_values_are_those_of_the_functions(generator, full):
+def test_values_equal_those_of_the_score_functions(generator, full):
     seed = np.random.RandomState(0)
     seed.randint(2**31 - 1)  # of the default referee
     seed.permutation(80)  # which test series are compared: all of them
@@ -81,15 +75,15 @@ def test_values_are_those_of_the_functions(generator, full):
     key = "extractor"
     assert full["Fréchet distance", key].value == pytest.approx(metrics.frechet_distance(*features))
     assert full["kernel distance", key].value == pytest.approx(metrics.kernel_distance(*features))
-    found = metrics.density_coverage(*features)
-    assert (full["density", key].value, full["coverage", key].value) == found
+    result = metrics.density_coverage(*features)
+    assert (full["density", key].value, full["coverage", key].value) == result
     copied = metrics.memorization_score(generated, TRAIN[0], TEST[0])
     assert full["memorization score"].value == pytest.approx(copied)
     lags = full["autocorrelation difference"]
     assert lags.value == pytest.approx(metrics.autocorrelation_difference(TEST[0], generated))
 
 
-def test_every_score_has_an_error_and_what_to_compare_it_with(full):
+def test_every_score_has_a_standard_error_and_a_floor_or_ceiling(full):
     names = [(score.name, score.referee) for score in full.scores]
     assert len(set(names)) == len(names) == 14
     for score in full.scores:
@@ -105,17 +99,17 @@ def test_every_score_has_an_error_and_what_to_compare_it_with(full):
     assert accuracy.n_gen == 1000
 
 
-def test_real_series_reach_the_floor_and_noise_does_not():
+def test_real_series_reach_the_floor_of_the_frechet_distance_and_noise_does_not():
     half = len(TEST[0]) // 2
     held_out = TEST[0][:half], TEST[1][:half]
-    fresh = report(TEST[0][half:], test=held_out)["Fréchet distance", "extractor"]
-    assert fresh.at_half < 2 * fresh.real_at_half
+    held_back = report(TEST[0][half:], test=held_out)["Fréchet distance", "extractor"]
+    assert held_back.at_half < 2 * held_back.real_at_half
     noise = report(3 * np.random.default_rng(0).normal(size=(40, 24)), test=held_out)
     noise = noise["Fréchet distance", "extractor"]
     assert noise.at_half > 5 * noise.real_at_half
 
 
-def test_it_prints_and_converts(full):
+def test_report_prints_as_a_table_and_converts_to_dict_and_frame(full):
     text = str(full)
     for word in ("Fréchet distance", "classification accuracy", "s.e.", "real at half", "FCN"):
         assert word in text
@@ -128,16 +122,16 @@ def test_it_prints_and_converts(full):
         full["FID"]
 
 
-def test_the_default_referee_is_the_same_for_whatever_is_judged(generator, monkeypatch):
-    monkeypatch.setattr("skvqts.metrics._evaluation.FCNClassifier", fcn)
+def test_default_referee_depends_on_the_seed_only(generator, monkeypatch):
+    monkeypatch.setattr("skvqts.metrics._report.FCNClassifier", fcn)
     made = generator.sample(80, random_state=0)
     reports = [report(g, referee=None) for g in (generator, made, made[:30])]
     reports.append(report(made, referee=None, n_repeats=3))
-    assert len({found.referees["classifier"] for found in reports}) == 1
+    assert len({one.referees["classifier"] for one in reports}) == 1
     assert reports[1].scores != reports[3].scores
 
 
-def test_forms_of_generated_series_and_classes(generator):
+def test_generated_series_and_classes_may_be_tuple_or_list(generator):
     made, labels = generator.sample(80, random_state=0), TRAIN[1]
     for given in ((made, labels), [made, labels], (made, labels.tolist())):
         assert report(given)["classification accuracy"].n_gen == 80
@@ -147,20 +141,20 @@ def test_forms_of_generated_series_and_classes(generator):
         assert "classification accuracy" not in [score.name for score in report(given).scores]
 
 
-def test_one_training_series_is_too_few():
+def test_a_single_training_series_is_refused():
     for labels in (TRAIN[1][:1], None):
         test = TEST if labels is not None else (TEST[0], None)
         with pytest.raises(ValueError, match="minimum of 2 is required by X_train"):
             report(TEST[0], train=(TRAIN[0][:1], labels), test=test)
 
 
-def test_the_same_seed_gives_the_same_report(generator):
+def test_same_seed_gives_the_same_report(generator):
     first, second = (report(generator) for _ in range(2))
     assert first == second
     assert report(generator, random_state=1) != first
 
 
-def test_samples_with_classes_without_and_no_labels_at_all(generator):
+def test_scores_left_out_without_generated_classes_or_without_labels(generator):
     generated = generator.sample(80, random_state=0)
     names = lambda r: {score.name for score in r.scores}  # noqa: E731
     labelled = report((generated, np.repeat(["saw", "sine"], 40)))
@@ -182,19 +176,19 @@ def test_samples_with_classes_without_and_no_labels_at_all(generator):
     assert panels.scores == free.scores
 
 
-def test_estimators_of_tables_can_judge_flat_series(generator):
+def test_extractor_and_classifier_may_take_tables_only(generator):
     judged = report(generator, extractor=PCA(3), classifier=KNeighborsClassifier(1))
     assert judged["Fréchet distance", "extractor"].d == 3
     assert judged["classification accuracy"].of_real > 0.5
 
 
-def test_warnings_are_told(generator):
+def test_report_lists_what_makes_scores_unreliable(generator):
     rare = np.where(np.arange(80) < 3, "rare", TRAIN[1])
-    told = report(generator, (TRAIN[0], rare)).warnings
-    assert any("fewer than 5 training series of classes ['rare']" in text for text in told)
+    warnings = report(generator, (TRAIN[0], rare)).warnings
+    assert any("fewer than 5 training series of classes ['rare']" in text for text in warnings)
     shifted = np.where(np.arange(80) < 70, "saw", "sine")
-    told = report(generator, test=(TEST[0], shifted)).warnings
-    assert any("label shift" in text for text in told)
+    warnings = report(generator, test=(TEST[0], shifted)).warnings
+    assert any("label shift" in text for text in warnings)
     wide = report(generator, extractor=RandomConvolutionExtractor(60))
     assert any("n=80 <= d=120 with extractor" in text for text in wide.warnings)
     assert not report(generator).warnings
@@ -205,20 +199,20 @@ def test_warnings_are_told(generator):
     assert "classes ['sine'] of test series are missing in training series" in some
 
 
-def test_errors_agree_with_the_known_ones():
+def test_resampled_standard_errors_agree_with_known_ones():
     rng = np.random.RandomState(0)
     real, gen = rng.normal(size=(2, 400))
     for n_gen in (400, 100):
         score = lambda a, b: b.mean() - a.mean()  # noqa: E731
-        found, floor = half_samples(score, real, gen[:n_gen], 2000, rng)
-        assert np.std(found) == pytest.approx(np.sqrt(1 / 400 + 1 / n_gen), rel=0.1)
-        assert np.mean(floor) == pytest.approx(0, abs=0.01)
+        at_half, real_at_half = half_samples(score, real, gen[:n_gen], 2000, rng)
+        assert np.std(at_half) == pytest.approx(np.sqrt(1 / 400 + 1 / n_gen), rel=0.1)
+        assert np.mean(real_at_half) == pytest.approx(0, abs=0.01)
         sizes, others = half_samples(lambda a, b: (len(a), len(b)), real, gen[:n_gen], 3, rng)
         assert sizes.tolist() == others.tolist() == [[200, n_gen // 2]] * 3
     assert bootstrap_error(np.mean, gen, rng, 2000) == pytest.approx(1 / 20, rel=0.15)
 
 
-def test_what_is_given_is_not_fitted_and_no_order_of_rows_matters(generator):
+def test_given_extractor_is_not_fitted_and_order_of_rows_does_not_matter(generator):
     extractor = RandomConvolutionExtractor(20)
     report(generator, extractor=extractor)
     assert not hasattr(extractor, "module_")
@@ -232,14 +226,14 @@ def test_what_is_given_is_not_fitted_and_no_order_of_rows_matters(generator):
             assert min(score.value, score.of_train) > 0.6
 
 
-def test_data_frames_are_samples_and_four_series_suffice(generator):
+def test_data_frame_is_a_sample_and_four_series_suffice(generator):
     frame = pd.DataFrame(generator.sample(80, random_state=0))
     assert report(frame).scores == report(frame.to_numpy()).scores
     few = report(generator.sample(4), test=(TEST[0][:4], TEST[1][:4]))
     assert few["two-sample accuracy"].n_gen == 4
 
 
-def test_bad_input_is_refused(generator):
+def test_bad_input_is_refused_with_a_clear_error(generator):
     nan = TEST[0].copy()
     nan[0, 0] = np.nan
     cases = {
@@ -257,103 +251,3 @@ def test_bad_input_is_refused(generator):
     }
     for message, call in cases.items():
         assert tally.refusal(call, (ValueError,), message) == "clear"
-
-
-# ---- displays
-
-
-@pytest.fixture(autouse=True)
-def figures_are_closed():
-    yield
-    plt.close("all")
-
-
-@pytest.mark.parametrize("method", ["pca", "tsne"])
-def test_embedding_of_real_and_generated_series(generator, method):
-    shown = EmbeddingDisplay.from_estimator(generator, TEST[0], method=method, max_samples=40)
-    assert shown.points.shape == (80, 2)
-    assert shown.groups.tolist() == ["real"] * 40 + ["generated"] * 40
-    labels = [text.get_text() for text in shown.ax_.get_legend().get_texts()]
-    assert labels == ["real", "generated"]
-    assert shown.figure_ is shown.ax_.figure
-
-
-def test_principal_components_are_those_of_the_real_series():
-    far = TEST[0] + 100 * np.linspace(-1, 1, 24)
-    shown = EmbeddingDisplay.from_samples(TEST[0], far)
-    alone = EmbeddingDisplay.from_samples(TEST[0], TEST[0])
-    real = [np.sort(d.points[:80], axis=0) for d in (shown, alone)]
-    np.testing.assert_allclose(np.abs(real[0]).sum(0), np.abs(real[1]).sum(0), rtol=1e-6)
-
-
-def test_features_instead_of_series_and_axes_of_your_own(generator):
-    ax = Figure().subplots()
-    extractor = RandomConvolutionExtractor(5).fit(TRAIN[0])
-    shown = EmbeddingDisplay.from_samples(
-        TEST[0], generator.sample(9), extractor=extractor, ax=ax, s=20, name="features"
-    )
-    assert shown.ax_ is ax
-    assert shown.ax_.get_title() == "features"
-    assert len(shown.points) == 89
-
-
-def test_features_of_estimators_of_tables_and_series_of_one_point(generator):
-    drawn = generator.sample(9)
-    shown = EmbeddingDisplay.from_samples(TEST[0], drawn, extractor=PCA(5).fit(TRAIN[0]))
-    assert len(shown.points) == 89
-    shown = EmbeddingDisplay.from_samples(TEST[0][:, :1], drawn[:, :1])
-    np.testing.assert_allclose(np.ptp(shown.points[:80, 0]), np.ptp(TEST[0][:, 0]))
-    assert not shown.points[:, 1].any()
-
-
-@pytest.mark.parametrize("container", ["pandas", "polars"])
-@pytest.mark.parametrize("method", ["pca", "tsne"])
-def test_displays_where_transformers_give_frames(method, container, generator):
-    made = generator.sample(9, random_state=0)
-    expected = EmbeddingDisplay.from_samples(TEST[0][:9], made, method=method).points
-    with config_context(transform_output=container):
-        shown = EmbeddingDisplay.from_samples(TEST[0][:9], made, method=method)
-        LatentDisplay.from_estimator(fitted("VQTokenizer"), *two_shapes(24), method=method)
-    assert np.array_equal(shown.points, expected)
-
-
-def test_displays_need_a_class_for_each_series(generator):
-    tokenizer, series = fitted("VQTokenizer"), two_shapes(24)[0]
-    message = "inconsistent numbers of samples"
-    for n in (23, 25):
-        right, wrong = np.zeros(24, int), np.zeros(n, int)
-        for call in (
-            lambda y=wrong: LatentDisplay.from_estimator(tokenizer, series, y),
-            lambda a=right, b=wrong: SeriesDisplay.from_samples(series, series, a, b),
-            lambda a=wrong, b=right: SeriesDisplay.from_samples(series, series, a, b),
-        ):
-            assert tally.refusal(call, (ValueError,), message) == "clear"
-
-
-def test_latents_of_a_tokenizer_by_class():
-    tokenizer = fitted("VQTokenizer")
-    shown = LatentDisplay.from_estimator(tokenizer, *two_shapes(24), method="tsne")
-    assert shown.points.shape == (24, 2)
-    assert len(shown.ax_.collections) == 2
-
-
-def test_latents_by_class():
-    shown = LatentDisplay.from_estimator(fitted_classifier("FCNClassifier"), *two_shapes(24))
-    assert sorted(set(shown.groups.tolist())) == [0, 1]
-    assert len(shown.ax_.collections) == 2
-    bare = LatentDisplay.from_estimator(fitted_classifier("FCNClassifier"), two_shapes(24)[0])
-    assert len(bare.ax_.collections) == 1
-
-
-def test_series_class_by_class(generator):
-    shown = SeriesDisplay.from_estimator(generator, *TEST, n_series=7)
-    assert shown.axes_.shape == (2, 2)
-    assert [len(ax.lines) for ax in shown.axes_.ravel()] == [7] * 4
-    np.testing.assert_allclose(shown.axes_[0, 0].lines[0].get_ydata(), TEST[0][TEST[1] == "saw"][0])
-    plain = SeriesDisplay.from_samples(TEST[0], generator.sample(5), n_series=9)
-    assert [len(ax.lines) for ax in plain.axes_[0]] == [9, 5]
-
-
-def test_unknown_methods_are_refused(generator):
-    call = lambda: EmbeddingDisplay.from_estimator(generator, TEST[0], method="umap")  # noqa: E731
-    assert tally.refusal(call, (ValueError,), "method must be one of") == "clear"

@@ -1,8 +1,4 @@
-"""Score functions on input by mistake, and on every legitimate form of it.
-
-Ids are those of a catalogue of faults: A shapes and containers, B values and dtypes, E scores,
-Y labels.
-"""
+"""Score functions refuse bad input with a clear error and take good input in any container."""
 
 import numpy as np
 import pandas as pd
@@ -54,7 +50,7 @@ def gaussians(mean=MEAN, covariance=COVARIANCE):
     return metrics.frechet_distance_from_statistics(MEAN, COVARIANCE, mean, covariance)
 
 
-# functions of two samples, whatever else they take
+# score functions, as functions of two samples or of one distribution
 FEATURES = {
     "frechet_distance": metrics.frechet_distance,
     "frechet_distance_extrapolated": extrapolated,
@@ -90,73 +86,73 @@ def _with(array, value):
     return array
 
 
-# id: a sample made from a good one, and what the error must say
+# case: a bad sample made from a good one, and what the error must say
 BAD_SAMPLES = {
-    "A1 None": (lambda A: None, "must be an array of shape .* got None"),
-    "A1 scalar": (lambda A: 3.0, "must be an array of shape"),
-    "A2 one dimension": (lambda A: A[0], "Expected 2D array, got 1D"),
-    "A3 four dimensions": (lambda A: A[:, None, None], "dim 4, while dim <= 3"),
-    "A6 no column": (lambda A: A[:, :0], r"0 feature\(s\)"),
-    "A6 no time point": (
+    "None": (lambda A: None, "must be an array of shape .* got None"),
+    "scalar": (lambda A: 3.0, "must be an array of shape"),
+    "one dimension": (lambda A: A[0], "Expected 2D array, got 1D"),
+    "four dimensions": (lambda A: A[:, None, None], "dim 4, while dim <= 3"),
+    "no column": (lambda A: A[:, :0], r"0 feature\(s\)"),
+    "no time point": (
         lambda A: np.zeros((8, 1, 0)),
         "has no time point",
     ),
-    "A15 ragged": (lambda A: [[1.0, 2], [3.0]], "unequal length"),
-    "A24 masked": (lambda A: np.ma.masked_greater(A, 0), "masked"),
-    "A25 sparse": (sparse.csr_array, "Sparse data was passed"),
-    "A26 file name": (lambda A: "series.csv", "must be array-like, got str"),
-    "B12 words": (lambda A: np.full(A.shape, "a"), "could not convert string to float"),
-    "B13 complex": (lambda A: A + 1j, "Complex data not supported"),
-    "B14 dates": (lambda A: A.astype("datetime64[s]"), "date"),
-    "E4 NaN": (lambda A: _with(A, np.nan), "contains NaN"),
-    "E4 infinity": (lambda A: _with(A, np.inf), "contains infinity"),
-    "E6 another width": (lambda A: A[:, :9], r"rows of shape .*same features|one shape.*9\)"),
-    "E10 no row": (lambda A: A[:0], r"0 sample\(s\).* minimum of [1-5]"),
+    "ragged": (lambda A: [[1.0, 2], [3.0]], "unequal length"),
+    "masked": (lambda A: np.ma.masked_greater(A, 0), "masked"),
+    "sparse": (sparse.csr_array, "Sparse data was passed"),
+    "file name": (lambda A: "series.csv", "must be array-like, got str"),
+    "words": (lambda A: np.full(A.shape, "a"), "could not convert string to float"),
+    "complex": (lambda A: A + 1j, "Complex data not supported"),
+    "dates": (lambda A: A.astype("datetime64[s]"), "date"),
+    "NaN": (lambda A: _with(A, np.nan), "contains NaN"),
+    "infinity": (lambda A: _with(A, np.inf), "contains infinity"),
+    "another width": (lambda A: A[:, :9], r"rows of shape .*same features|one shape.*9\)"),
+    "no row": (lambda A: A[:0], r"0 sample\(s\).* minimum of [1-5]"),
 }
 BAD_DISTRIBUTIONS = {
-    "A1 None": (lambda p: None, "NaN|None"),
-    "A1 scalar": (lambda p: 1.0, "at least 1 dimension|shape"),
-    "A3 three dimensions": (lambda p: p[None], "dim 3, while dim <= 2|shape"),
-    "A25 sparse": (sparse.csr_array, "Sparse data was passed"),
-    "B12 words": (lambda p: [["a", "b"]], "could not convert string to float"),
-    "B13 complex": (lambda p: p + 0j, "Complex data not supported"),
-    "E4 NaN": (lambda p: _with(p, np.nan), "Input (probabilities|p|q) contains NaN"),
-    "E4 infinity": (lambda p: _with(p, np.inf), "Input (probabilities|p|q) contains infinity"),
-    "E7 negative": (
+    "None": (lambda p: None, "NaN|None"),
+    "scalar": (lambda p: 1.0, "at least 1 dimension|shape"),
+    "three dimensions": (lambda p: p[None], "dim 3, while dim <= 2|shape"),
+    "sparse": (sparse.csr_array, "Sparse data was passed"),
+    "words": (lambda p: [["a", "b"]], "could not convert string to float"),
+    "complex": (lambda p: p + 0j, "Complex data not supported"),
+    "NaN": (lambda p: _with(p, np.nan), "Input (probabilities|p|q) contains NaN"),
+    "infinity": (lambda p: _with(p, np.inf), "Input (probabilities|p|q) contains infinity"),
+    "negative": (
         lambda p: p + 2 * np.eye(4)[0] / 8 - 2 * np.eye(4)[1] / 8,
         r"at least 0 .* least is -0\.125",
     ),
-    "E7 not adding up": (lambda p: np.vstack([p[:-1], p[-1:] / 2]), r"add up to 1 .* 0\.5 to 1"),
-    "E7 percent": (lambda p: 100 * p, "add up to 1"),
-    "E10 no row": (lambda p: p[:0], r"0 sample\(s\)"),
-    "E10 no outcome": (lambda p: p[:, :0], r"0 feature\(s\)"),
+    "not adding up": (lambda p: np.vstack([p[:-1], p[-1:] / 2]), r"add up to 1 .* 0\.5 to 1"),
+    "percent": (lambda p: 100 * p, "add up to 1"),
+    "no row": (lambda p: p[:0], r"0 sample\(s\)"),
+    "no outcome": (lambda p: p[:, :0], r"0 feature\(s\)"),
 }
 BAD_LABELS = {
-    "Y1 too few": (lambda y: y[:-3], r"inconsistent numbers of samples: \[8, 5\]"),
-    "Y3 NaN": (lambda y: np.where(y == 1, np.nan, y), "contains NaN"),
-    "Y3 NaN among words": (lambda y: np.array(["a", np.nan] * 4, dtype=object), "contains NaN"),
-    "Y3 None": (lambda y: [None, *y[1:].tolist()], "contains NaN or None"),
-    "Y3 NA": (lambda y: pd.Series([pd.NA, *y[1:]], dtype="string"), "contains NaN or None"),
-    "Y3 infinity": (lambda y: np.where(y == 1, np.inf, y), "contains infinity"),
-    "Y4 continuous": (lambda y: y + 0.25 * np.arange(8), "Unknown label type: continuous"),
-    "Y5 multilabel": (lambda y: np.eye(2)[y], "should be a 1d array"),
-    "Y8 missing": (lambda y: None, "y_(gen|test) is needed, but it is None"),
-    "Y mixed kinds": (lambda y: np.array(["a", 1] * 4, dtype=object), "y_(gen|test) mixes strings"),
+    "too few": (lambda y: y[:-3], r"inconsistent numbers of samples: \[8, 5\]"),
+    "NaN": (lambda y: np.where(y == 1, np.nan, y), "contains NaN"),
+    "NaN among words": (lambda y: np.array(["a", np.nan] * 4, dtype=object), "contains NaN"),
+    "None": (lambda y: [None, *y[1:].tolist()], "contains NaN or None"),
+    "NA": (lambda y: pd.Series([pd.NA, *y[1:]], dtype="string"), "contains NaN or None"),
+    "infinity": (lambda y: np.where(y == 1, np.inf, y), "contains infinity"),
+    "continuous": (lambda y: y + 0.25 * np.arange(8), "Unknown label type: continuous"),
+    "multilabel": (lambda y: np.eye(2)[y], "should be a 1d array"),
+    "missing": (lambda y: None, "y_(gen|test) is needed, but it is None"),
+    "mixed kinds": (lambda y: np.array(["a", 1] * 4, dtype=object), "y_(gen|test) mixes strings"),
 }
 NO_COUNTS = [0, -1, 2.5, "3", None, True]
 
 
 def refused_calls():
-    """id: (call, message)."""
+    """Yield the name of each case, a call that must fail, and what the error must say."""
     for name, score in TWO_SAMPLES.items():
         for case, (make, message) in BAD_SAMPLES.items():
             yield f"{name}, {case}, first", lambda f=score, m=make: f(m(FIRST), SECOND), message
             yield f"{name}, {case}, second", lambda f=score, m=make: f(FIRST, m(SECOND)), message
         panels = X[:8].reshape(8, 2, 8), X[8:16].reshape(8, 8, 2)
-        yield f"{name}, E6 channels and times", lambda f=score, p=panels: f(*p), "shape|feature"
+        yield f"{name}, channels and times", lambda f=score, p=panels: f(*p), "shape|feature"
         nothing = np.zeros((8, 1, 0))
         yield (
-            f"{name}, A6 both",
+            f"{name}, no time point in both",
             lambda f=score, A=nothing: f(A, A),
             "has no time point",
         )
@@ -165,10 +161,10 @@ def refused_calls():
             yield f"{name}, {case}", lambda f=score, m=make: f(m(P)), message
         if name.startswith("inception"):
             message = r"must have shape \(n, k\), got \(4,\)"
-            yield f"{name}, A2 one dimension", lambda f=score: f(P[0]), message
+            yield f"{name}, one dimension", lambda f=score: f(P[0]), message
         elif "," in name:
             yield (
-                f"{name}, E6 width",
+                f"{name}, width",
                 lambda f=score: f(P[:, :3] / P[:, :3].sum(1)[:, None]),
                 "same",
             )
@@ -196,12 +192,12 @@ def refused_calls():
 
 
 SINGLE = [
-    ("E3 one row", lambda: metrics.frechet_distance(FIRST, SECOND[:1]), "1 sample.*minimum of 2"),
-    ("E3 one row, kernel", lambda: metrics.kernel_distance(FIRST[:1], SECOND), "1 sample.*of 2"),
-    ("E3 one row, density", lambda: metrics.density_coverage(FIRST, SECOND[:1]), "1 sample.*of 2"),
-    ("E3 three rows", lambda: extrapolated(FIRST, SECOND[:3]), "3 sample.*minimum of 4"),
-    ("E8 splits", lambda: metrics.inception_score(P[:9], 10), r"n_splits .*\[1, 9\]. Got 10"),
-    ("E9 one class", lambda: accuracy(y_gen=np.ones(8)), r"at least 2 classes in y_gen, got \[1"),
+    ("one row", lambda: metrics.frechet_distance(FIRST, SECOND[:1]), "1 sample.*minimum of 2"),
+    ("one row, kernel", lambda: metrics.kernel_distance(FIRST[:1], SECOND), "1 sample.*of 2"),
+    ("one row, density", lambda: metrics.density_coverage(FIRST, SECOND[:1]), "1 sample.*of 2"),
+    ("three rows", lambda: extrapolated(FIRST, SECOND[:3]), "3 sample.*minimum of 4"),
+    ("splits", lambda: metrics.inception_score(P[:9], 10), r"n_splits .*\[1, 9\]. Got 10"),
+    ("one class", lambda: accuracy(y_gen=np.ones(8)), r"at least 2 classes in y_gen, got \[1"),
     ("folds", lambda: two_sample_test(FIRST, SECOND[:2]), "2 sample.*minimum of 3"),
     (
         "one time point",
@@ -250,7 +246,7 @@ REFUSED = {name: (call, message) for name, call, message in refused_calls()}
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused(case):
+def test_bad_input_is_refused_with_a_clear_error(case):
     call, message = REFUSED[case]
     assert tally.refusal(call, ERRORS, message) == "clear"
 
@@ -265,23 +261,23 @@ def _read_only(A):
 
 
 CONTAINERS = {
-    "A16 lists": np.ndarray.tolist,
-    "A17 tuples": lambda A: tuple(map(tuple, A.tolist())),
-    "A17 list of arrays": list,
-    "A18 DataFrame": pd.DataFrame,
-    "A20 nullable": lambda A: pd.DataFrame(A).astype("Float64"),
-    "A22 tensor": torch.tensor,
-    "A22 float32 tensor": lambda A: torch.tensor(A, dtype=torch.float32),
-    "B9 float32": lambda A: A.astype(np.float32),
-    "B9 float16": lambda A: A.astype(np.float16),
-    "B10 big-endian": lambda A: A.astype(">f4"),
-    "B11 object": lambda A: A.astype(object),
-    "B15 Fortran order": np.asfortranarray,
-    "B15 negative strides": lambda A: A[::-1, ::-1].copy()[::-1, ::-1],
-    "B16 read-only": _read_only,
+    "lists": np.ndarray.tolist,
+    "tuples": lambda A: tuple(map(tuple, A.tolist())),
+    "list of arrays": list,
+    "DataFrame": pd.DataFrame,
+    "nullable": lambda A: pd.DataFrame(A).astype("Float64"),
+    "tensor": torch.tensor,
+    "float32 tensor": lambda A: torch.tensor(A, dtype=torch.float32),
+    "float32": lambda A: A.astype(np.float32),
+    "float16": lambda A: A.astype(np.float16),
+    "big-endian": lambda A: A.astype(">f4"),
+    "object": lambda A: A.astype(object),
+    "Fortran order": np.asfortranarray,
+    "negative strides": lambda A: A[::-1, ::-1].copy()[::-1, ::-1],
+    "read-only": _read_only,
 }
-WHOLE = {"B8 int64": lambda A: A.astype(np.int64), "B8 int8": lambda A: A.astype(np.int8)}
-PANEL = {"A4 panel": lambda A: A[:, None]}
+WHOLE = {"int64": lambda A: A.astype(np.int64), "int8": lambda A: A.astype(np.int8)}
+PANEL = {"panel": lambda A: A[:, None]}
 LABELS = {
     "lists": list,
     "words": lambda y: np.array(["saw", "sine"])[y],
@@ -294,13 +290,13 @@ LABELS = {
 }
 
 
-def is_right(found, expected):
-    return tally.accepted(bool(np.allclose(found, expected, rtol=1e-9, atol=1e-12)))
+def is_right(value, expected):
+    return tally.accepted(bool(np.allclose(value, expected, rtol=1e-9, atol=1e-12)))
 
 
 @pytest.mark.parametrize("container", CONTAINERS | WHOLE | PANEL)
 @pytest.mark.parametrize("name", TWO_SAMPLES)
-def test_samples_in_any_container(name, container):
+def test_samples_may_come_in_any_container_and_are_not_changed(name, container):
     make = (CONTAINERS | WHOLE | PANEL)[container]
     score = TWO_SAMPLES[name]
     given = make(FIRST), make(SECOND)
@@ -312,7 +308,7 @@ def test_samples_in_any_container(name, container):
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_distributions_in_any_container(name, container):
+def test_distributions_may_come_in_any_container(name, container):
     score = DISTRIBUTIONS[name]
     given = CONTAINERS[container](P)
     assert is_right(score(given), score(P))
@@ -320,7 +316,7 @@ def test_distributions_in_any_container(name, container):
 
 
 @pytest.mark.parametrize("container", CONTAINERS | WHOLE)
-def test_statistics_and_joint_tables_in_any_container(container):
+def test_statistics_and_joint_tables_may_come_in_any_container(container):
     make = (CONTAINERS | WHOLE)[container]
     assert is_right(gaussians(MEAN.tolist(), make(3 * COVARIANCE)), gaussians(MEAN, 3 * COVARIANCE))
     joint = np.diag([1.0, 0]) if container in WHOLE else np.array([[0.5, 0.125], [0.125, 0.25]])
@@ -328,12 +324,12 @@ def test_statistics_and_joint_tables_in_any_container(container):
 
 
 @pytest.mark.parametrize("container", LABELS)
-def test_labels_in_any_container(container):
+def test_labels_may_come_in_any_container(container):
     make = LABELS[container]
     assert is_right(accuracy(y_gen=make(Y[:8]), y_test=make(Y[8:16])), accuracy())
 
 
-def test_probabilities_of_single_precision_that_add_up_almost():
+def test_probabilities_may_add_up_to_1_only_in_single_precision():
     p = np.random.default_rng(0).dirichlet(np.ones(30), size=50)
     for score in DISTRIBUTIONS["inception_score"], metrics.entropy:
         assert tally.accepted(np.allclose(score(p.astype(np.float32)), score(p), rtol=1e-5))

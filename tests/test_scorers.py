@@ -57,12 +57,12 @@ def referee():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["neg_fid", "neg_kernel_distance", "density", "coverage"])
-def test_names_of_columns_are_no_matter(name, generators):
+def test_column_names_do_not_matter(name, generators):
     generator, frame = generators["some noise"], pd.DataFrame(TEST[0]).add_prefix("t")
     assert get_scorer(name)(generator, frame) == get_scorer(name)(generator, TEST[0])
 
 
-def test_neighbours_of_five_series_or_fewer(generators):
+def test_density_and_coverage_work_for_five_series_or_fewer(generators):
     for n in (2, 5):
         for name in ("density", "coverage"):
             assert get_scorer(name)(generators["some noise"], TEST[0][:n]) >= 0
@@ -73,32 +73,32 @@ def by(generators, scorer):
 
 
 @pytest.mark.parametrize("kind", ["random convolutions", "classifier"])
-def test_distances_rank_the_doubles(generators, referee, kind):
+def test_frechet_distance_ranks_generators_by_their_noise(generators, referee, kind):
     extractor = referee if kind == "classifier" else FEW
-    found = by(generators, make_generation_scorer(frechet_distance, referee=extractor))
-    assert max(found, key=found.get) == "resampler"
-    assert found["resampler"] > found["some noise"] > found["much noise"]
+    result = by(generators, make_generation_scorer(frechet_distance, referee=extractor))
+    assert max(result, key=result.get) == "resampler"
+    assert result["resampler"] > result["some noise"] > result["much noise"]
 
 
-def test_inception_score_falls_with_a_class(generators, referee):
-    found = by(generators, make_generation_scorer(inception_score, referee=referee))
-    assert found["resampler"] > 1.7
-    assert min(found, key=found.get) == "dropped class"
+def test_inception_score_falls_when_a_class_is_dropped(generators, referee):
+    result = by(generators, make_generation_scorer(inception_score, referee=referee))
+    assert result["resampler"] > 1.7
+    assert min(result, key=result.get) == "dropped class"
 
 
-def test_accuracy_falls_with_a_class(generators):
+def test_classification_accuracy_falls_when_a_class_is_dropped(generators):
     scorer = make_generation_scorer(
         "classification_accuracy", referee=KNeighborsClassifier(1), n_samples=60
     )
-    found = by(generators, scorer)
-    assert min(found, key=found.get) == "dropped class"
-    assert found["resampler"] > found["dropped class"] + 0.2
+    result = by(generators, scorer)
+    assert min(result, key=result.get) == "dropped class"
+    assert result["resampler"] > result["dropped class"] + 0.2
 
 
-def test_coverage_is_lowest_for_ten_copies_and_memorization_for_copies(generators):
-    found = by(generators, make_generation_scorer("coverage", referee=FEW))
-    assert found["ten copies"] < min(found["resampler"], found["dropped class"])
-    assert found["dropped class"] < found["resampler"]
+def test_coverage_is_lowest_for_few_modes_and_memorization_for_copies(generators):
+    result = by(generators, make_generation_scorer("coverage", referee=FEW))
+    assert result["ten copies"] < min(result["resampler"], result["dropped class"])
+    assert result["dropped class"] < result["resampler"]
     copied = by(generators, get_scorer("memorization"))
     assert copied["resampler"] < 1e-3
     assert copied["ten copies"] < 1e-3
@@ -106,7 +106,7 @@ def test_coverage_is_lowest_for_ten_copies_and_memorization_for_copies(generator
 
 
 @pytest.mark.parametrize("name", get_scorer_names())
-def test_ready_made_scorers_are_seeded_pickled_and_named(name, generators):
+def test_ready_made_scorers_are_deterministic_and_can_be_pickled(name, generators):
     scorer = get_scorer(name)
     if isinstance(scorer.referee, FCNClassifier):  # the default one takes minutes
         scorer = make_generation_scorer(name, referee=fcn())
@@ -120,7 +120,7 @@ def test_ready_made_scorers_are_seeded_pickled_and_named(name, generators):
     assert scorer.score.__name__ in repr(scorer)
 
 
-def test_a_score_by_hand(generators, referee):
+def test_scorer_equals_the_score_by_hand(generators, referee):
     generator = generators["some noise"]
     scorer = make_generation_scorer(frechet_distance, referee=referee, n_samples=50, random_state=3)
     generated = generator.sample(50, random_state=3)
@@ -128,14 +128,14 @@ def test_a_score_by_hand(generators, referee):
     assert scorer(generator, *TEST) == -by_hand
 
 
-def test_a_referee_that_is_not_fitted_learns_from_the_generators_own_training_data(monkeypatch):
-    seen = []
-    monkeypatch.setattr(SVC, "fit", lambda self, X, y: seen.append((X, y)) or _stop())
+def test_unfitted_classifier_is_fitted_to_the_training_series_of_the_generator(monkeypatch):
+    calls = []
+    monkeypatch.setattr(SVC, "fit", lambda self, X, y: calls.append((X, y)) or _stop())
     generator = ResamplingGenerator().fit(*TRAIN)
     with pytest.raises(_StoppedError):
         make_generation_scorer("inception_score", referee=SVC())(generator, *TEST)
-    assert seen[0][0] is generator.X_fit_
-    assert np.array_equal(seen[0][1], TRAIN[1])
+    assert calls[0][0] is generator.X_fit_
+    assert np.array_equal(calls[0][1], TRAIN[1])
 
 
 class _StoppedError(Exception):
@@ -146,7 +146,51 @@ def _stop():
     raise _StoppedError
 
 
-def test_labels_for_accuracy_are_those_of_the_training_set_in_proportion():
+def loaded_from_a_file(**parameters):
+    """A fitted generator that holds its training series no more."""
+    generator = ResamplingGenerator(**parameters).fit(*TRAIN)
+    del generator.X_fit_, generator.y_fit_
+    return generator
+
+
+@pytest.mark.parametrize("name", ["memorization", "inception_score", "neg_fcn_fid"])
+def test_training_series_stand_in_for_those_that_a_loaded_generator_lacks(name, generators):
+    more = {} if name == "memorization" else {"referee": fcn()}
+    scorer = make_generation_scorer(name, **more, X_train=TRAIN[0], y_train=TRAIN[1])
+    expected = make_generation_scorer(name, **more)(generators["some noise"], *TEST)
+    assert scorer(loaded_from_a_file(noise=0.2), *TEST) == expected
+    copy = pickle.loads(pickle.dumps(scorer))
+    assert copy(loaded_from_a_file(noise=0.2), *TEST) == expected
+
+
+def test_given_training_series_take_the_place_of_those_of_the_generator(generators):
+    half = make_generation_scorer("memorization", X_train=TRAIN[0][:40].tolist())
+    by_hand = memorization_score(
+        generators["some noise"].sample(80, random_state=0), TRAIN[0][:40], TEST[0]
+    )
+    assert half(generators["some noise"], *TEST) == min(by_hand, 1)
+
+
+@pytest.mark.parametrize("name", ["memorization", "inception_score", "neg_fcn_fid"])
+def test_scorers_ask_for_training_series_that_a_loaded_generator_lacks(name):
+    more = {} if name == "memorization" else {"referee": fcn()}
+    call = lambda: make_generation_scorer(name, **more)(loaded_from_a_file(), *TEST)  # noqa: E731
+    message = (
+        r"needs the training series, and this ResamplingGenerator has no X_fit_.*"
+        r"make_generation_scorer\(\.\.\., X_train=, y_train=\)"
+    )
+    assert tally.refusal(call, (ValueError,), message) == "clear"
+
+
+@pytest.mark.parametrize("name", ["coverage", "inception_score", "classification_accuracy"])
+def test_other_scorers_need_no_training_series(name, generators, referee):
+    more = {"referee": KNeighborsClassifier(1) if name == "classification_accuracy" else referee}
+    scorer = make_generation_scorer(name, **more)
+    expected = scorer(generators["some noise"], *TEST)
+    assert scorer(loaded_from_a_file(noise=0.2), *TEST) == expected
+
+
+def test_classification_accuracy_samples_classes_in_training_proportion():
     asked = []
 
     class Asked(ResamplingGenerator):
@@ -164,7 +208,7 @@ def test_labels_for_accuracy_are_those_of_the_training_set_in_proportion():
         assert np.unique(asked[-1], return_counts=True)[1].tolist() == expected
 
 
-def test_scores_of_your_own():
+def test_any_function_can_be_made_a_scorer():
     generator = ResamplingGenerator().fit(*TRAIN)
     of_means = make_generation_scorer(_difference_of_means, takes="series", greater_is_better=False)
     expected = -_difference_of_means(TEST[0], generator.sample(80, random_state=0))
@@ -175,7 +219,7 @@ def _difference_of_means(X_real, X_gen):
     return abs(X_real.mean() - X_gen.mean())
 
 
-def test_partial_functions_other_seeds_and_other_forms_of_series():
+def test_partial_functions_random_states_and_panels_are_accepted():
     generator = ResamplingGenerator().fit(TRAIN[0][:, None], TRAIN[1])  # samples are (n, 1, t)
     named = make_generation_scorer("memorization")(generator, TEST[0][:, None])
     assert make_generation_scorer(memorization_score)(generator, TEST[0][:, None]) == named
@@ -187,7 +231,7 @@ def test_partial_functions_other_seeds_and_other_forms_of_series():
     assert scorer(generator, *TEST) == scorer(generator, *TEST)
 
 
-def test_threads_leave_the_filters_of_warnings_alone(generators):
+def test_scorers_in_threads_leave_warning_filters_alone(generators):
     scorer, before = make_generation_scorer("neg_fid", referee=FEW), warnings.filters[:]
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(scorer, generators["resampler"], *TEST) for _ in range(8)]
@@ -195,7 +239,7 @@ def test_threads_leave_the_filters_of_warnings_alone(generators):
     assert warnings.filters == before
 
 
-def test_cross_validation_and_search():
+def test_scorers_work_in_cross_validation_and_grid_search():
     few = make_generation_scorer("neg_fid", referee=FEW)
     scores = cross_val_score(
         ResamplingGenerator(), X, Y, scoring=few, cv=3, n_jobs=2, error_score="raise"
@@ -212,14 +256,14 @@ def test_cross_validation_and_search():
     assert memorization[0] < memorization[1] < memorization[2] == 1
 
 
-def test_the_default_scorer_needs_no_labels():
+def test_neg_fid_scorer_needs_no_labels():
     scores = cross_val_score(
         ResamplingGenerator(), X, scoring=neg_fid_scorer, cv=2, error_score="raise"
     )
     assert (scores < 0).all()
 
 
-def test_what_is_missing_is_said():
+def test_errors_name_what_is_missing():
     generator = ResamplingGenerator().fit(TRAIN[0])
     cases = {
         "has none": (TypeError, lambda: neg_fid_scorer(RidgeClassifierCV(), *TEST)),
@@ -240,16 +284,32 @@ def test_what_is_missing_is_said():
         ),
         "needs `takes`": (ValueError, lambda: make_generation_scorer(len)),
         "n_samples must be": (ValueError, lambda: make_generation_scorer("neg_fid", n_samples=-3)),
+        "y_train without X_train": (
+            ValueError,
+            lambda: make_generation_scorer("inception_score", y_train=TRAIN[1]),
+        ),
+        "inconsistent numbers of samples": (
+            ValueError,
+            lambda: make_generation_scorer("neg_fcn_fid", X_train=TRAIN[0], y_train=TRAIN[1][1:]),
+        ),
+        "X_train must be array-like": (
+            TypeError,
+            lambda: make_generation_scorer("memorization", X_train="series.csv"),
+        ),
+        "y_train was not given with X_train": (
+            ValueError,
+            lambda: make_generation_scorer("neg_fcn_fid", X_train=TRAIN[0])(generator, *TEST),
+        ),
     }
     for message, (kind, call) in cases.items():
         assert tally.refusal(call, (kind,), message) == "clear"
 
 
-def test_the_doubles_are_ordered_on_a_real_set():
+def test_scores_rank_generators_with_known_faults_on_a_real_set():
     X, y = load_italy_power_demand(split="train")
     X_test, y_test = (part[:400] for part in load_italy_power_demand(split="test"))
     referee = FCNClassifier(width=16, max_epochs=100, learning_rate=0.01, random_state=0).fit(X, y)
-    # a tenth of noise would make 67 series look more like the whole law, not less
+    # a tenth of noise would make 67 series look nearer to the test series, not farther
     louder = {"some noise": {"noise": 0.3}, "much noise": {"noise": 0.6}, "loud": {"noise": 1.5}}
     kinds = DOUBLES | louder
     made = {name: ResamplingGenerator(**p).fit(X, y) for name, p in kinds.items()}
@@ -268,7 +328,7 @@ def test_the_doubles_are_ordered_on_a_real_set():
     assert clear["dropped class"] < clear["resampler"] - 0.5
     right = scores("classification_accuracy")
     assert right["dropped class"] < right["resampler"] - 0.2
-    fresh = scores("memorization")
+    memorization = scores("memorization")
     copies = "resampler", "dropped class", "ten copies"
-    assert all(fresh[name] == 0 for name in copies)
-    assert fresh["some noise"] > 0.3
+    assert all(memorization[name] == 0 for name in copies)
+    assert memorization["some noise"] > 0.3

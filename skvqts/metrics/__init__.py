@@ -1,21 +1,28 @@
-"""Scores of generated series: IS, FID, CAS and what keeps them honest."""
+"""Scores of generated series: FID, inception score, CAS, and what to compare them with."""
 
 from ._classifiers import (
     TwoSampleTest,
     classification_accuracy_score,
     classifier_two_sample_test,
 )
+from ._density import DensityCoverage, density_coverage, kernel_distance
 from ._displays import EmbeddingDisplay, LatentDisplay, SeriesDisplay
-from ._evaluation import generation_report
 from ._frechet import (
     frechet_distance,
     frechet_distance_extrapolated,
     frechet_distance_from_statistics,
 )
-from ._inception import inception_score, inception_score_extrapolated
-from ._information import cross_entropy, entropy, kl_divergence, mutual_information, perplexity
-from ._report import GenerationReport, Score
-from ._samples import DensityCoverage, density_coverage, kernel_distance, memorization_score
+from ._information import (
+    cross_entropy,
+    entropy,
+    inception_score,
+    inception_score_extrapolated,
+    kl_divergence,
+    mutual_information,
+    perplexity,
+)
+from ._memorization import memorization_score
+from ._report import GenerationReport, Score, generation_report
 from ._scorers import (
     GenerationScorer,
     classification_accuracy_scorer,

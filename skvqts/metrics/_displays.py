@@ -6,27 +6,30 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
 from .._fitting.validation import checked_labels, random_seed
-from ._validation import as_given, validate_choice, validate_two_panels
+from ._validation import restore_ndim, validate_choice, validate_integer, validate_two_panels
 
-_METHODS = ("pca", "tsne")
-_PERPLEXITY = 30  # t-SNE's neighbours, as it has them, or fewer for few series
-_COLORS = ("#1f77b4", "#d95f02")
+_AXES = {"pca": "principal component", "tsne": "t-SNE dimension"}
+_PERPLEXITY = 30  # of t-SNE, as published, for samples that are large enough
+_REAL_AND_GENERATED = ("#1f77b4", "#d95f02")
+_LEGEND_ROWS = 20
 
 
-class _Scatter:
-    """Points of the plane in groups; what both displays of embeddings share."""
+class _ScatterDisplay:
+    """Points of the plane in groups: what both displays of embeddings have in common."""
 
     def __init__(self, points, groups, *, method, name=None):
-        self.points, self.groups = points, groups
-        self.method, self.name = method, name
+        self.points = points
+        self.groups = groups
+        self.method = method
+        self.name = name
 
     def plot(self, ax=None, **scatter_kw):
-        """Draw the points, a colour per group.
+        """Draw the points with a colour for each group.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            None: new ones.
+            Axes to draw in; None makes new ones.
         **scatter_kw : dict
             Handed to ``ax.scatter``.
 
@@ -35,28 +38,37 @@ class _Scatter:
         display : the display
             With attributes ``ax_`` and ``figure_``.
         """
-        self.ax_, self.figure_ = _axes(ax)
+        if ax is None:
+            _, ax = _pyplot().subplots()
         style = {"s": 8, "alpha": 0.5, "linewidths": 0} | scatter_kw
-        for group in dict.fromkeys(self.groups.tolist()):
-            mine = self.points[self.groups == group]
-            self.ax_.scatter(mine[:, 0], mine[:, 1], label=str(group), **style)
-        axes = {"pca": "principal component", "tsne": "t-SNE dimension"}[self.method]
-        self.ax_.set(xlabel=f"first {axes}", ylabel=f"second {axes}", title=self.name)
-        self.ax_.legend(frameon=False, markerscale=2)
+        groups = list(dict.fromkeys(self.groups.tolist()))
+        for group, color in zip(groups, _colors(len(groups)), strict=True):
+            x, y = self.points[self.groups == group].T
+            # colours of the caller's, under either name that scatter has for them, come first
+            own_color = {} if {"c", "color"} & style.keys() else {"color": color}
+            ax.scatter(x, y, label=str(group), **style, **own_color)
+        name = _AXES[self.method]
+        ax.set(xlabel=f"first {name}", ylabel=f"second {name}", title=self.name)
+        n_columns = -(-len(groups) // _LEGEND_ROWS)
+        ax.legend(frameon=False, markerscale=2, ncols=n_columns)
+        self.ax_ = ax
+        self.figure_ = ax.figure
         return self
 
 
-class EmbeddingDisplay(_Scatter):
+class EmbeddingDisplay(_ScatterDisplay):
     """Real and generated series as points of the plane, by PCA or t-SNE.
 
-    Make it with `from_estimator` or `from_samples`. To be looked at, not to be taken as evidence.
+    Make it with `from_estimator` or `from_samples`. It is a picture to look at and no evidence.
 
     Parameters
     ----------
     points : ndarray of shape (n, 2)
+        The series in the plane.
     groups : ndarray of shape (n,)
         "real" or "generated".
     method : {"pca", "tsne"}
+        Where the points come from.
     name : str or None, default=None
         Title of the picture.
 
@@ -85,15 +97,19 @@ class EmbeddingDisplay(_Scatter):
         Parameters
         ----------
         X_real, X_gen : array-like of shape (n, t) or (n, c, t)
+            Real and generated series.
         method : {"pca", "tsne"}, default="pca"
             Principal components are those of the real series.
         extractor : fitted transformer or None, default=None
-            Draws features instead of the series themselves.
+            Its features are drawn instead of the series themselves.
         max_samples : int, default=1000
-            Of either kind, drawn at random.
+            Number of series of either kind, at most; they are drawn at random.
         random_state : int, RandomState instance or None, default=0
+            Seed of the choice of series and of the method.
         name : str or None, default=None
+            Title of the picture.
         ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
         **scatter_kw : dict
             Handed to ``ax.scatter``.
 
@@ -102,26 +118,33 @@ class EmbeddingDisplay(_Scatter):
         display : EmbeddingDisplay
         """
         rng = check_random_state(random_state)
-        panels = validate_two_panels(X_real, X_gen, min_samples=2)
-        panels = [X[rng.permutation(len(X))[:max_samples]] for X in panels]
-        parts = [_features(extractor, as_given(X, np.ndim(X_real))) for X in panels]
-        groups = np.repeat(["real", "generated"], [len(part) for part in parts])
-        points = _plane(np.concatenate(parts), method, rng, n_fitted=len(parts[0]))
+        features = []
+        for X in validate_two_panels(X_real, X_gen, min_samples=2):
+            X = restore_ndim(X[rng.permutation(len(X))[:max_samples]], np.ndim(X_real))
+            if extractor is None:
+                features.append(X.reshape(len(X), -1))
+            else:
+                features.append(np.asarray(extractor.transform(X)))
+        n_real, n_gen = map(len, features)
+        groups = np.repeat(["real", "generated"], [n_real, n_gen])
+        points = _in_the_plane(np.concatenate(features), method, rng, n_fitted=n_real)
         return cls(points, groups, method=method, name=name).plot(ax, **scatter_kw)
 
     @classmethod
-    def from_estimator(cls, generator, X, *, n_samples=None, random_state=0, **more):
+    def from_estimator(cls, generator, X, *, n_samples=None, random_state=0, **kwargs):
         """Draw real series beside as many that a generator samples.
 
         Parameters
         ----------
         generator : fitted generator
+            With a method ``sample(n_samples, random_state=None)``.
         X : array-like of shape (n, t) or (n, c, t)
             Real series.
         n_samples : int or None, default=None
-            Series to generate; None: as many as real ones.
+            Number of series to generate; None: as many as real ones.
         random_state : int, RandomState instance or None, default=0
-        **more : dict
+            Seed of sampling, of the choice of series and of the method.
+        **kwargs : dict
             Parameters of `from_samples`.
 
         Returns
@@ -130,20 +153,22 @@ class EmbeddingDisplay(_Scatter):
         """
         n_samples = len(X) if n_samples is None else n_samples
         generated = generator.sample(n_samples, random_state=random_state)
-        return cls.from_samples(X, generated, random_state=random_state, **more)
+        return cls.from_samples(X, generated, random_state=random_state, **kwargs)
 
 
-class LatentDisplay(_Scatter):
-    """What a transformer makes of series, as points of the plane, a colour per class.
+class LatentDisplay(_ScatterDisplay):
+    """Features or latents of series as points of the plane, with a colour for each class.
 
     Make it with `from_estimator`.
 
     Parameters
     ----------
     points : ndarray of shape (n, 2)
+        The series in the plane.
     groups : ndarray of shape (n,)
-        Classes.
+        Their classes.
     method : {"pca", "tsne"}
+        Where the points come from.
     name : str or None, default=None
         Title of the picture.
 
@@ -174,14 +199,19 @@ class LatentDisplay(_Scatter):
         transformer : fitted transformer
             A tokenizer with ``output="continuous_pooled"`` shows its latents alone.
         X : array-like of shape (n, t) or (n, c, t)
+            Series.
         y : array-like of shape (n,) or None, default=None
-            Classes.
+            Their classes; None draws all in one colour.
         method : {"pca", "tsne"}, default="pca"
+            How features become points of the plane.
         max_samples : int, default=1000
-            Series drawn, at random.
+            Number of series, at most; they are drawn at random.
         random_state : int, RandomState instance or None, default=0
+            Seed of the choice of series and of the method.
         name : str or None, default=None
+            Title of the picture.
         ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
         **scatter_kw : dict
             Handed to ``ax.scatter``.
 
@@ -191,17 +221,17 @@ class LatentDisplay(_Scatter):
         """
         rng = check_random_state(random_state)
         X = np.asarray(X)
-        picks = rng.permutation(len(X))[:max_samples]
-        features = np.asarray(transformer.transform(X[picks]), dtype=np.float64)
+        drawn = rng.permutation(len(X))[:max_samples]
+        features = np.asarray(transformer.transform(X[drawn]))
         y = np.full(len(X), "series") if y is None else checked_labels(y, len(X), "y")
-        groups = y[picks]
-        order = np.argsort(groups, kind="stable")
-        points = _plane(features[order], method, rng)
+        groups = y[drawn]
+        order = np.argsort(groups, kind="stable")  # classes stand in their order in the legend
+        points = _in_the_plane(features[order], method, rng)
         return cls(points, groups[order], method=method, name=name).plot(ax, **scatter_kw)
 
 
 class SeriesDisplay:
-    """Real and generated series overlaid, a row per class.
+    """Real and generated series overlaid, with a row for each class.
 
     Make it with `from_estimator` or `from_samples`.
 
@@ -219,7 +249,8 @@ class SeriesDisplay:
     """
 
     def __init__(self, panels, *, name=None):
-        self.panels, self.name = panels, name
+        self.panels = panels
+        self.name = name
 
     @classmethod
     def from_samples(
@@ -230,12 +261,15 @@ class SeriesDisplay:
         Parameters
         ----------
         X_real, X_gen : array-like of shape (n, t) or (n, c, t)
+            Real and generated series.
         y_real, y_gen : array-like of shape (n,) or None, default=None
             Their classes; without both there is one row.
         n_series : int, default=20
-            Of each kind and class, at most: the first.
+            The first series of each kind and class that are drawn, at most.
         channel : int, default=0
+            Index of the channel that is drawn.
         name : str or None, default=None
+            Title of the picture.
         **line_kw : dict
             Handed to ``ax.plot``.
 
@@ -243,36 +277,39 @@ class SeriesDisplay:
         -------
         display : SeriesDisplay
         """
-        real, gen = (X[:, channel] for X in validate_two_panels(X_real, X_gen))
+        real, gen = validate_two_panels(X_real, X_gen)
+        n_channels = real.shape[1]
+        validate_integer("channel", channel, -n_channels, n_channels - 1)
+        real = real[:, channel]
+        gen = gen[:, channel]
         if y_real is None or y_gen is None:
             panels = [("", real[:n_series], gen[:n_series])]
         else:
-            labels = [
-                checked_labels(y, len(series), name)
-                for y, series, name in ((y_real, real, "y_real"), (y_gen, gen, "y_gen"))
-            ]
+            y_real = checked_labels(y_real, len(real), "y_real")
+            y_gen = checked_labels(y_gen, len(gen), "y_gen")
             panels = [
-                (f"class {label}", real[labels[0] == label][:n_series], mine[:n_series])
-                for label in np.unique(labels[0])
-                for mine in [gen[labels[1] == label]]
+                (f"class {c}", real[y_real == c][:n_series], gen[y_gen == c][:n_series])
+                for c in np.unique(y_real)
             ]
         return cls(panels, name=name).plot(**line_kw)
 
     @classmethod
-    def from_estimator(cls, generator, X, y=None, *, n_series=20, random_state=0, **more):
+    def from_estimator(cls, generator, X, y=None, *, n_series=20, random_state=0, **kwargs):
         """Draw real series beside those that a generator samples, class by class.
 
         Parameters
         ----------
         generator : fitted generator
+            With a method ``sample(n_samples, y=None, random_state=None)``.
         X : array-like of shape (n, t) or (n, c, t)
             Real series.
         y : array-like of shape (n,) or None, default=None
             Their classes, if the generator was fitted with labels.
         n_series : int, default=20
-            Of each kind and class, at most.
+            Number of series of each kind and class, at most.
         random_state : int, RandomState instance or None, default=0
-        **more : dict
+            Seed of sampling.
+        **kwargs : dict
             Parameters of `from_samples`.
 
         Returns
@@ -280,11 +317,12 @@ class SeriesDisplay:
         display : SeriesDisplay
         """
         if y is None:
-            generated, y_gen = generator.sample(n_series, random_state=random_state), None
+            y_gen = None
+            generated = generator.sample(n_series, random_state=random_state)
         else:
             y_gen = np.repeat(np.unique(y), n_series)
             generated = generator.sample(len(y_gen), y=y_gen, random_state=random_state)
-        return cls.from_samples(X, generated, y, y_gen, n_series=n_series, **more)
+        return cls.from_samples(X, generated, y, y_gen, n_series=n_series, **kwargs)
 
     def plot(self, **line_kw):
         """Draw the series: real ones on the left, generated ones on the right.
@@ -306,7 +344,7 @@ class SeriesDisplay:
         style = {"linewidth": 0.8, "alpha": 0.6} | line_kw
         for row, (title, *parts) in zip(self.axes_, self.panels, strict=True):
             for ax, kind, series, color in zip(
-                row, ("real", "generated"), parts, _COLORS, strict=True
+                row, ("real", "generated"), parts, _REAL_AND_GENERATED, strict=True
             ):
                 ax.plot(series.T, **{"color": color} | style)
                 ax.set_title(f"{title} {kind}".strip(), fontsize=9, loc="left")
@@ -314,27 +352,28 @@ class SeriesDisplay:
         return self
 
 
-def _features(extractor, X):
-    if extractor is None:
-        return X.reshape(len(X), -1)
-    return np.asarray(extractor.transform(X), dtype=np.float64)
-
-
-def _plane(features, method, rng, n_fitted=None):
-    validate_choice("method", method, _METHODS)
-    features = np.pad(features, ((0, 0), (0, max(0, 2 - features.shape[1]))))
+def _in_the_plane(features, method, rng, n_fitted=None):
+    """Points ``(n, 2)`` for features ``(n, d)``; principal components are of the first rows."""
+    validate_choice("method", method, tuple(_AXES))
+    features = np.asarray(features, dtype=np.float64)
+    n, d = features.shape
+    features = np.pad(features, ((0, 0), (0, max(0, 2 - d))))  # a single feature gets a plane, too
+    seed = random_seed(rng)
+    # arrays, also where the caller has set transformers to give data frames
     if method == "pca":
-        pca = PCA(2, random_state=random_seed(rng)).set_output(transform="default")
+        pca = PCA(2, random_state=seed).set_output(transform="default")
         return pca.fit(features[:n_fitted]).transform(features)
-    perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
-    tsne = TSNE(perplexity=perplexity, random_state=random_seed(rng))
+    tsne = TSNE(perplexity=min(_PERPLEXITY, (n - 1) / 3), random_state=seed)
     return tsne.set_output(transform="default").fit_transform(features)
 
 
-def _axes(ax):
-    if ax is None:
-        _, ax = _pyplot().subplots()
-    return ax, ax.figure
+def _colors(n):
+    """A colour for each of n groups; None stands for the next one of matplotlib's cycle."""
+    import matplotlib as mpl
+
+    if n <= len(mpl.rcParams["axes.prop_cycle"]):
+        return [None] * n
+    return mpl.colormaps["turbo"](np.linspace(0, 1, n))
 
 
 def _pyplot():

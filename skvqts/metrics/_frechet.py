@@ -1,8 +1,10 @@
-"""Fréchet distance between feature distributions, taken as Gaussian (FID; eqs. 23 and 24).
+"""Fréchet distance between feature distributions, taken as Gaussian (FID).
 
-The trace of the root of the product of two covariances is the nuclear norm of the product of their
-roots, and a root of a sample covariance is the matrix of centred samples itself: so it is a sum of
-singular values, real and exact, also with fewer samples than features.
+For Gaussians the squared distance is ``|m - w|^2 + tr S + tr T - 2 tr (S T)^(1/2)`` (Dowson and
+Landau, 1982; eq. 6 of Heusel et al., 2017). The trace of the root of the product of two covariances
+is the nuclear norm of the product of their roots, and a root of a sample covariance is the matrix
+of centred samples itself. So it is a sum of singular values, real and exact, also with fewer
+samples than features.
 """
 
 import numpy as np
@@ -10,20 +12,22 @@ from scipy import linalg
 
 from ..exceptions import FidelityWarning, warn_user
 from ._resampling import extrapolated
-from ._validation import validate_gaussian, validate_two_samples, validate_whole
+from ._validation import validate_gaussian, validate_integer, validate_two_samples
 
 
 def frechet_distance(features_real, features_gen):
-    """Squared Fréchet distance of two samples, as Gaussians: the FID [1]_ (eq. 24).
+    """Squared Fréchet distance of two samples, as Gaussians: the FID ([1]_, eq. 6).
 
     It is biased upwards, more so for fewer samples: compare only at equal sizes, and see
-    `frechet_distance_extrapolated`. It is a number of the feature extractor as well: never compare
-    across extractors.
+    `frechet_distance_extrapolated`. It depends on the feature extractor as much as on the series:
+    never compare across extractors.
 
     Parameters
     ----------
     features_real : array-like of shape (n, d)
+        Features of real series.
     features_gen : array-like of shape (m, d)
+        Features of generated series, by the same extractor.
 
     Returns
     -------
@@ -45,34 +49,37 @@ def frechet_distance(features_real, features_gen):
     .. [1] Heusel et al. "GANs trained by a two time-scale update rule converge to a local Nash
        equilibrium", 2017.
     """
-    samples = validate_two_samples(features_real, features_gen)
-    _warn_of_few(*samples)
-    return distance_of_samples(*samples)
+    real, gen = validate_two_samples(features_real, features_gen)
+    _warn_of_few_samples(real, gen)
+    return frechet_distance_of_samples(real, gen)
 
 
-def _warn_of_few(real, gen):
-    least, width = min(len(real), len(gen)), real.shape[1]
-    if least <= width:
+def _warn_of_few_samples(real, gen):
+    n_samples = min(len(real), len(gen))
+    n_features = real.shape[1]
+    if n_samples <= n_features:
         warn_user(
-            f"n={least} <= d={width}: with so few samples of so many features the Fréchet "
+            f"n={n_samples} <= d={n_features}: with so few samples of so many features the Fréchet "
             "distance is mostly bias, and not one that falls with their number; compare it with "
             "that of real against real at equal sizes.",
             FidelityWarning,
         )
 
 
-def distance_of_samples(real, gen):
-    """`frechet_distance` of valid float64 arrays."""
-    return _distance(real.mean(0), _root(real), gen.mean(0), _root(gen))
+def frechet_distance_of_samples(real, gen):
+    """`frechet_distance` of valid float64 arrays, without a warning."""
+    return _distance(real.mean(0), _covariance_root(real), gen.mean(0), _covariance_root(gen))
 
 
 def frechet_distance_from_statistics(mean_real, covariance_real, mean_gen, covariance_gen):
-    """Squared Fréchet distance of two Gaussians (eq. 24).
+    """Squared Fréchet distance of two Gaussians [1]_.
 
     Parameters
     ----------
     mean_real, mean_gen : array-like of shape (d,)
+        Means of real and of generated features.
     covariance_real, covariance_gen : array-like of shape (d, d)
+        Their covariances.
 
     Returns
     -------
@@ -84,15 +91,19 @@ def frechet_distance_from_statistics(mean_real, covariance_real, mean_gen, covar
     ValueError
         If shapes do not fit, values are not finite, or a covariance is not symmetric with
         eigenvalues of at least 0.
+
+    References
+    ----------
+    .. [1] Dowson, Landau. "The Fréchet distance between multivariate normal distributions", 1982.
     """
-    real = validate_gaussian(mean_real, covariance_real, "covariance_real")
-    gen = validate_gaussian(mean_gen, covariance_gen, "covariance_gen")
-    if real[0].shape != gen[0].shape:
+    mean_real, root_real = validate_gaussian(mean_real, covariance_real, "covariance_real")
+    mean_gen, root_gen = validate_gaussian(mean_gen, covariance_gen, "covariance_gen")
+    if mean_real.shape != mean_gen.shape:
         raise ValueError(
-            f"Both Gaussians must have the same number of features, got {len(real[0])} and "
-            f"{len(gen[0])}."
+            f"Both Gaussians must have the same number of features, got {len(mean_real)} and "
+            f"{len(mean_gen)}."
         )
-    return _distance(real[0], real[1].T, gen[0], gen[1].T)
+    return _distance(mean_real, root_real, mean_gen, root_gen)
 
 
 def frechet_distance_extrapolated(features_real, features_gen, *, n_points=15, random_state=None):
@@ -104,10 +115,13 @@ def frechet_distance_extrapolated(features_real, features_gen, *, n_points=15, r
     Parameters
     ----------
     features_real : array-like of shape (n, d)
+        Features of real series.
     features_gen : array-like of shape (m, d)
+        Features of generated series, by the same extractor.
     n_points : int, default=15
         At least 2 sizes of subsets, from half of the samples to all of them.
     random_state : int, RandomState instance or None, default=None
+        Seed of the subsets.
 
     Returns
     -------
@@ -130,22 +144,27 @@ def frechet_distance_extrapolated(features_real, features_gen, *, n_points=15, r
     .. [1] Chong, Forsyth. "Effectively unbiased FID and Inception Score and where to find them",
        2020. Only the generated sample is reduced there; the bias of the real one then remains.
     """
-    validate_whole("n_points", n_points, 2, 1000)
-    samples = validate_two_samples(features_real, features_gen, min_samples=4)
-    _warn_of_few(*samples)
-    return max(extrapolated(distance_of_samples, samples, n_points, random_state), 0.0)
+    validate_integer("n_points", n_points, 2, 1000)
+    real, gen = validate_two_samples(features_real, features_gen, min_samples=4)
+    _warn_of_few_samples(real, gen)
+    value = extrapolated(frechet_distance_of_samples, (real, gen), n_points, random_state)
+    return max(value, 0.0)
 
 
-def _root(sample):
-    """A matrix ``R`` with ``R.T @ R`` the unbiased covariance, of at most d rows."""
-    centred = (sample - sample.mean(0)) / np.sqrt(len(sample) - 1)
-    if len(sample) <= sample.shape[1]:
+def _covariance_root(sample):
+    """A matrix ``R`` of at most d rows, with ``R.T @ R`` the unbiased covariance ``(d, d)``."""
+    n, d = sample.shape
+    centred = (sample - sample.mean(0)) / np.sqrt(n - 1)
+    if n <= d:
         return centred
-    return linalg.qr(centred, mode="r", overwrite_a=True, check_finite=False)[0][: sample.shape[1]]
+    # the triangle of a QR decomposition has the same product and d rows in place of n
+    return linalg.qr(centred, mode="r", overwrite_a=True, check_finite=False)[0][:d]
 
 
 def _distance(mean, root, other_mean, other_root):
-    shift = np.square(mean - other_mean).sum()
-    spread = np.square(root).sum() + np.square(other_root).sum()
-    shared = linalg.svdvals(root @ other_root.T, check_finite=False).sum()
-    return max(float(shift + spread - 2 * shared), 0.0)
+    """Squared distance of two Gaussians with covariances ``root.T @ root``."""
+    squared_shift = np.square(mean - other_mean).sum()
+    traces = np.square(root).sum() + np.square(other_root).sum()
+    nuclear_norm = linalg.svdvals(root @ other_root.T, check_finite=False).sum()
+    # rounding can leave a distance of 0 just below it
+    return max(float(squared_shift + traces - 2 * nuclear_norm), 0.0)

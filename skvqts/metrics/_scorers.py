@@ -5,53 +5,54 @@ They work wherever scikit-learn takes a callable `scoring`, in `cross_val_score`
 """
 
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone, is_classifier
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
 from .._fcn_classifier import FCNClassifier
-from .._fitting.validation import as_array_like, random_seed
+from .._fitting.validation import as_array_like, checked_labels, random_seed
 from .._random_convolutions import RandomConvolutionExtractor
-from ._classifiers import classification_accuracy_score
-from ._frechet import distance_of_samples, frechet_distance
-from ._inception import inception_score
-from ._samples import balls_hit, kernel_distance, memorization_score
+from ._classifiers import classification_accuracy_score, labels_in_training_proportion
+from ._density import density_coverage_of_samples, kernel_distance
+from ._frechet import frechet_distance, frechet_distance_of_samples
+from ._information import inception_score
+from ._memorization import capped_memorization_score, memorization_score
 from ._series import autocorrelation_difference
-from ._validation import validate_choice, validate_two_samples, validate_whole
-
-_LEAST_LABELLED = 1000  # series that CAS trains on, as published
+from ._validation import is_fitted, validate_choice, validate_integer, validate_two_samples
 
 
 def density(features_real, features_gen):
-    """The first of `density_coverage`, with fewer neighbours where there are no five."""
-    return balls_hit(*validate_two_samples(features_real, features_gen)).density
+    """The density of `density_coverage`, with fewer neighbours for five real rows or fewer."""
+    real, gen = validate_two_samples(features_real, features_gen)
+    return density_coverage_of_samples(real, gen).density
 
 
 def coverage(features_real, features_gen):
-    """The second of `density_coverage`, with fewer neighbours where there are no five."""
-    return balls_hit(*validate_two_samples(features_real, features_gen)).coverage
+    """The coverage of `density_coverage`, with fewer neighbours for five real rows or fewer."""
+    real, gen = validate_two_samples(features_real, features_gen)
+    return density_coverage_of_samples(real, gen).coverage
 
 
-def capped_memorization_score(X_gen, X_train, X_real):
-    """The memorization score, up to 1: what lies farther away than real series is not better."""
-    return min(memorization_score(X_gen, X_train, X_real), 1.0)
+class _Convention(NamedTuple):
+    """How a score function is called, and which of its values are better."""
+
+    takes: str
+    greater_is_better: bool
 
 
-# what a score function takes, and whether greater is better
-_KNOWN = {
-    frechet_distance: ("features", False),
-    kernel_distance: ("features", False),
-    density: ("features", True),
-    coverage: ("features", True),
-    inception_score: ("probabilities", True),
-    classification_accuracy_score: ("labels", True),
-    capped_memorization_score: ("training", True),
-    autocorrelation_difference: ("series", False),
-}
 _TAKES = ("features", "probabilities", "labels", "training", "series")
-_NAMED = {
+_CONVENTIONS = {
+    frechet_distance: _Convention("features", greater_is_better=False),
+    kernel_distance: _Convention("features", greater_is_better=False),
+    density: _Convention("features", greater_is_better=True),
+    coverage: _Convention("features", greater_is_better=True),
+    inception_score: _Convention("probabilities", greater_is_better=True),
+    classification_accuracy_score: _Convention("labels", greater_is_better=True),
+    capped_memorization_score: _Convention("training", greater_is_better=True),
+    autocorrelation_difference: _Convention("series", greater_is_better=False),
+}
+_NAMES = {
     "neg_fid": frechet_distance,
     "neg_fcn_fid": frechet_distance,
     "neg_kernel_distance": kernel_distance,
@@ -72,21 +73,22 @@ def make_generation_scorer(
     greater_is_better=None,
     n_samples=None,
     random_state=0,
+    X_train=None,
+    y_train=None,
 ):
     """Make a scorer of generators from a score function.
 
     Parameters
     ----------
     score : str or callable
-        A name of `get_scorer_names`, the function of `skvqts.metrics` behind one, or any other,
-        then with `takes` and `greater_is_better`.
+        A name of `get_scorer_names`, the function of `skvqts.metrics` behind one, or any other
+        function together with `takes` and `greater_is_better`.
 
     referee : estimator or None, default=None
-        What series are seen through: a transformer for features, a classifier for
+        What the score sees series through: a transformer for features, a classifier for
         probabilities, the classifier that CAS trains. A fitted one is used as it is, always the
-        same. Of one that is not fitted a clone is fitted in every call: a classifier to the
-        generator's own training data (``generator.X_fit_``, ``generator.y_fit_``), a transformer
-        to the real series at hand.
+        same. If it is not fitted, a clone is fitted in every call: a classifier to the training
+        series and their classes, a transformer to the real series at hand.
         None: `RandomConvolutionExtractor` for features, `FCNClassifier` for probabilities and
         "neg_fcn_fid".
 
@@ -96,7 +98,7 @@ def make_generation_scorer(
         - "features": ``score(features_real, features_gen)``
         - "probabilities": ``score(probabilities_gen)``
         - "series": ``score(X_real, X_gen)``
-        - "training": ``score(X_gen, generator.X_fit_, X_real)``
+        - "training": ``score(X_gen, X_train, X_real)``
         - "labels": ``score(X_gen, y_gen, X_real, y_real, classifier=referee)``
 
     greater_is_better : bool or None, default=None
@@ -108,8 +110,16 @@ def make_generation_scorer(
         same proportion for 1,000 in all if those are fewer.
 
     random_state : int, RandomState instance or None, default=0
-        Handed to ``generator.sample``; what is no int becomes one here, so that all calls of a
-        scorer agree.
+        Handed to ``generator.sample``; if it is not an int, one is drawn from it here, so that
+        all calls of a scorer agree.
+
+    X_train : array-like of shape (n, t) or (n, c, t) or None, default=None
+        The training series, for generators that do not hold them, such as one that was loaded
+        from a file; the scorer holds them instead, and so does its pickle. None: those of the
+        generator that is scored, ``generator.X_fit_`` and ``generator.y_fit_``.
+
+    y_train : array-like of shape (n,) or None, default=None
+        The classes of `X_train`, for a classifier that is not fitted.
 
     Returns
     -------
@@ -120,8 +130,8 @@ def make_generation_scorer(
     Raises
     ------
     ValueError
-        If `score`, `takes` or `n_samples` is not valid, or `takes` is missing for a function that
-        has no name.
+        If `score`, `takes`, `n_samples`, `X_train` or `y_train` is not valid, or `takes` is missing
+        for a function that has no name.
 
     Examples
     --------
@@ -130,38 +140,73 @@ def make_generation_scorer(
     >>> make_generation_scorer(frechet_distance, referee=FCNClassifier())
     GenerationScorer(-frechet_distance, FCNClassifier())
     """
-    by_classifier = score == "neg_fcn_fid"
+    # this name and "neg_fid" stand for one function: only the name tells which referee is meant
+    is_of_classifier = score == "neg_fcn_fid"
     if isinstance(score, str):
-        validate_choice("score", score, tuple(_NAMED))
-        score = _NAMED[score]
-    score = capped_memorization_score if score is memorization_score else score
-    known = _KNOWN.get(score, (None, None))
-    takes = known[0] if takes is None else takes
-    greater = known[1] if greater_is_better is None else greater_is_better
-    if takes is None or greater is None:
+        validate_choice("score", score, tuple(_NAMES))
+        score = _NAMES[score]
+    if score is memorization_score:  # in a search, noise far from all real series must not win
+        score = capped_memorization_score
+    if score in _CONVENTIONS:
+        convention = _CONVENTIONS[score]
+        takes = convention.takes if takes is None else takes
+        if greater_is_better is None:
+            greater_is_better = convention.greater_is_better
+    if takes is None or greater_is_better is None:
         raise ValueError(
             "make_generation_scorer needs `takes` and `greater_is_better` for a function that no "
-            f"name in {sorted(_NAMED)} stands for."
+            f"name in {sorted(_NAMES)} stands for."
         )
     validate_choice("takes", takes, _TAKES)
     if n_samples is not None:
-        validate_whole("n_samples", n_samples, 1, 10**9)
-    if not isinstance(random_state, Integral):
+        validate_integer("n_samples", n_samples, 1, 10**9)
+    if not isinstance(random_state, Integral):  # or every call would sample other series
         random_state = random_seed(random_state)
-    if referee is None and (takes == "probabilities" or by_classifier):
+    if referee is None and (takes == "probabilities" or is_of_classifier):
         referee = FCNClassifier(random_state=0)
     elif referee is None and takes == "features":
         referee = RandomConvolutionExtractor()
-    return GenerationScorer(score, referee, takes, greater, n_samples, random_state)
+    if X_train is None and y_train is not None:
+        raise ValueError("make_generation_scorer was given y_train without X_train: give both.")
+    if X_train is not None:
+        X_train = np.asarray(as_array_like(X_train, "make_generation_scorer", "X_train"))
+    if y_train is not None:
+        y_train = checked_labels(y_train, len(X_train), "y_train")
+    return GenerationScorer(
+        score,
+        referee=referee,
+        takes=takes,
+        greater_is_better=greater_is_better,
+        n_samples=n_samples,
+        random_state=random_state,
+        X_train=X_train,
+        y_train=y_train,
+    )
 
 
 class GenerationScorer:
-    """A scorer of generators, made by `make_generation_scorer`."""
+    """A scorer of generators, made by `make_generation_scorer`, whose parameters it has."""
 
-    def __init__(self, score, referee, takes, greater_is_better, n_samples, random_state):
-        self.score, self.referee, self.takes = score, referee, takes
+    def __init__(
+        self,
+        score,
+        *,
+        referee,
+        takes,
+        greater_is_better,
+        n_samples=None,
+        random_state=0,
+        X_train=None,
+        y_train=None,
+    ):
+        self.score = score
+        self.referee = referee
+        self.takes = takes
         self.greater_is_better = greater_is_better
-        self.n_samples, self.random_state = n_samples, random_state
+        self.n_samples = n_samples
+        self.random_state = random_state
+        self.X_train = X_train
+        self.y_train = y_train
 
     def __call__(self, estimator, X, y=None):
         """Score a fitted generator against real series.
@@ -185,92 +230,95 @@ class GenerationScorer:
         TypeError
             If `estimator` has no method ``sample``.
         ValueError
-            If labels are missing, or the generator does not tell what the score needs.
+            If labels are missing, or the generator does not hold the training series or classes
+            that the score needs and the scorer was not given them.
         """
         if not hasattr(estimator, "sample"):
             raise TypeError(
                 f"{self!r} scores generators with a method sample, and "
                 f"{type(estimator).__name__} has none."
             )
-        X = np.asarray(as_array_like(X, repr(self)))  # no names that generated series would lack
-        value = float(getattr(self, f"_of_{self.takes}")(estimator, X, y))
-        return value if self.greater_is_better else -value
+        # an array, as names of columns would differ from those of generated series
+        X = np.asarray(as_array_like(X, repr(self)))
+        match self.takes:
+            case "features":
+                value = self._score_features(estimator, X)
+            case "probabilities":
+                referee = self._fitted_referee(estimator, X)
+                value = self.score(referee.predict_proba(self._sample(estimator, X)))
+            case "series":
+                value = self.score(X, self._sample(estimator, X))
+            case "training":
+                X_train, _ = self._training_set(estimator)
+                value = self.score(self._sample(estimator, X), X_train, X)
+            case "labels":
+                value = self._score_labelled_samples(estimator, X, y)
+        return float(value) if self.greater_is_better else -float(value)
 
-    def _of_features(self, estimator, X, y):
-        referee = self._fitted(estimator, X)
-        seen = referee.transform(X), referee.transform(self._sample(estimator, X))
-        if self.score is frechet_distance:  # candidates are compared at equal sizes: no warning
-            return distance_of_samples(*validate_two_samples(*seen))
-        return self.score(*seen)
+    def _score_features(self, generator, X):
+        referee = self._fitted_referee(generator, X)
+        features_real = referee.transform(X)
+        features_gen = referee.transform(self._sample(generator, X))
+        if self.score is frechet_distance:
+            # no warning of few samples: all candidates of a search are compared at equal sizes
+            return frechet_distance_of_samples(*validate_two_samples(features_real, features_gen))
+        return self.score(features_real, features_gen)
 
-    def _of_probabilities(self, estimator, X, y):
-        referee = self._fitted(estimator, X)
-        return self.score(referee.predict_proba(self._sample(estimator, X)))
-
-    def _of_series(self, estimator, X, y):
-        return self.score(X, self._sample(estimator, X))
-
-    def _of_training(self, estimator, X, y):
-        return self.score(self._sample(estimator, X), training_data(estimator, self)[0], X)
-
-    def _of_labels(self, estimator, X, y):
+    def _score_labelled_samples(self, generator, X, y):
         if y is None:
             raise ValueError(f"{self!r} needs the classes of the real series, but y is None.")
-        labels = labels_as_in_training(estimator, self, self.n_samples)
-        generated = estimator.sample(len(labels), y=labels, random_state=self.random_state)
-        return self.score(generated, labels, X, y, classifier=self.referee)
+        y_gen = labels_in_training_proportion(generator, self, self.n_samples)
+        X_gen = generator.sample(len(y_gen), y=y_gen, random_state=self.random_state)
+        return self.score(X_gen, y_gen, X, y, classifier=self.referee)
 
-    def _sample(self, estimator, X):
+    def _sample(self, generator, X):
+        """Generated series with as many dimensions as the real ones, if they have one channel."""
         n = len(X) if self.n_samples is None else self.n_samples
-        generated = np.asarray(estimator.sample(n, random_state=self.random_state))
-        if generated.ndim == 3 and np.ndim(X) == 2 and generated.shape[1] == 1:
-            return generated[:, 0]
-        return generated
+        X_gen = np.asarray(generator.sample(n, random_state=self.random_state))
+        if X_gen.ndim == 3 and np.ndim(X) == 2 and X_gen.shape[1] == 1:
+            return X_gen[:, 0]
+        return X_gen
 
-    def _fitted(self, estimator, X):
-        try:
-            check_is_fitted(self.referee)
-        except NotFittedError:
-            data = training_data(estimator, self) if is_classifier(self.referee) else (X,)
-            return clone(self.referee).fit(*data)
-        return self.referee
+    def _fitted_referee(self, generator, X):
+        if is_fitted(self.referee):
+            return self.referee
+        if not is_classifier(self.referee):
+            return clone(self.referee).fit(X)
+        X_train, y_train = self._training_set(generator)
+        if y_train is None:
+            missing = (
+                f"this {type(generator).__name__} has no y_fit_"
+                if self.X_train is None
+                else "y_train was not given with X_train"
+            )
+            raise ValueError(
+                f"{self!r} fits its referee to the classes of the training series, and {missing}: "
+                "give make_generation_scorer(..., X_train=, y_train=) or a fitted referee, or fit "
+                "the generator with labels."
+            )
+        return clone(self.referee).fit(X_train, y_train)
+
+    def _training_set(self, generator):
+        """Training series, and their classes or None: the scorer's, or else the generator's."""
+        if self.X_train is not None:
+            return self.X_train, self.y_train
+        X_train = getattr(generator, "X_fit_", None)
+        if X_train is None:
+            raise ValueError(
+                f"{self!r} needs the training series, and this {type(generator).__name__} has no "
+                "X_fit_, which a generator that was loaded from a file does not hold: give them "
+                "to make_generation_scorer(..., X_train=, y_train=)."
+            )
+        return X_train, getattr(generator, "y_fit_", None)
 
     def __repr__(self):
         sign = "" if self.greater_is_better else "-"
+        score = getattr(self.score, "__name__", repr(self.score))  # a partial has no name
         referee = "" if self.referee is None else f", {self.referee!r}"
-        return f"GenerationScorer({sign}{_name(self.score)}{referee})"
+        return f"GenerationScorer({sign}{score}{referee})"
 
 
-def _name(function):
-    return getattr(function, "__name__", repr(function))
-
-
-def training_data(generator, scorer):
-    """Series and labels that a generator was trained on."""
-    missing = [name for name in ("X_fit_", "y_fit_") if getattr(generator, name, None) is None]
-    if "X_fit_" in missing or (missing and scorer.takes != "training"):
-        raise ValueError(
-            f"{scorer!r} needs the training data of the generator, and this "
-            f"{type(generator).__name__} has no {' or '.join(missing)}: fit it with labels, or "
-            "give a referee that is fitted."
-        )
-    return generator.X_fit_, getattr(generator, "y_fit_", None)
-
-
-def labels_as_in_training(generator, scorer, n_samples=None):
-    """Classes to generate: those of the training set, in the same proportion."""
-    if getattr(generator, "class_counts_", None) is None:
-        raise ValueError(
-            f"{scorer!r} needs a generator fitted with labels, and this "
-            f"{type(generator).__name__} has no class_counts_."
-        )
-    counts = np.asarray(generator.class_counts_)
-    n = max(_LEAST_LABELLED, counts.sum()) if n_samples is None else n_samples
-    wanted = np.maximum(1, np.round(counts * (n / counts.sum()))).astype(int)
-    return np.repeat(generator.classes_, wanted)
-
-
-_SCORERS = {name: make_generation_scorer(name) for name in _NAMED}
+_SCORERS = {name: make_generation_scorer(name) for name in _NAMES}
 neg_fid_scorer = _SCORERS["neg_fid"]
 neg_fcn_fid_scorer = _SCORERS["neg_fcn_fid"]
 inception_scorer = _SCORERS["inception_score"]
@@ -278,9 +326,9 @@ classification_accuracy_scorer = _SCORERS["classification_accuracy"]
 
 
 def get_scorer(name):
-    """A ready-made scorer of generators.
+    """Look up a ready-made scorer of generators.
 
-    "memorization" is cut off at 1, where generated series are as fresh as real ones; "density" is
+    "memorization" is cut off at 1, where generated series are as new as held-out ones; "density" is
     not, and can be high for few modes: look at "coverage" beside it.
     "neg_fcn_fid" and "inception_score" train an `FCNClassifier` on the generator's own training
     data in every call; `make_generation_scorer` with a fitted referee trains none.
@@ -297,14 +345,14 @@ def get_scorer(name):
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If no scorer has that name.
     """
     validate_choice("name", name, tuple(_SCORERS))
     return _SCORERS[name]
 
 
 def get_scorer_names():
-    """Names that `get_scorer` takes.
+    """List the names that `get_scorer` takes.
 
     Returns
     -------

@@ -1,27 +1,28 @@
-"""What score functions take: samples of features, series and labels, distributions."""
+"""Validation of what score functions take: features, series, labels and distributions."""
 
 from numbers import Integral
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
 
 from .._fitting.validation import as_array_like, checked_labels
 
-_US = "skvqts.metrics"
-_LARGEST = 1e150
-_SUM = 1e-4  # rows of float32 probabilities add up to 1 within this
+_CALLER = "skvqts.metrics"
+_MAX_ABS = 1e150  # of values whose squares are summed
+_SUM_TOLERANCE = 1e-4  # rows of float32 probabilities add up to 1 within this
 
 
 def validate_probabilities(p, ndim=None, name="probabilities"):
-    """A float64 distribution ``(k,)`` or one a row ``(n, k)``, each divided by its sum."""
-    p = as_array_like(p, _US, name)
+    """Float64 distributions ``(k,)`` or ``(n, k)``, with rows divided by their sums."""
+    p = as_array_like(p, _CALLER, name)
     p = check_array(p, dtype=np.float64, ensure_2d=False, input_name=name)
-    if p.ndim != ndim if ndim else p.ndim not in (1, 2):
-        raise ValueError(
-            f"{name} must have shape (n, k){'' if ndim else ' or (k,)'}, got {p.shape}."
-        )
+    if p.ndim not in ((1, 2) if ndim is None else (ndim,)):
+        shapes = "(n, k) or (k,)" if ndim is None else "(n, k)"
+        raise ValueError(f"{name} must have shape {shapes}, got {p.shape}.")
     total = p.sum(-1, keepdims=True)
-    if p.min() < 0 or np.abs(total - 1).max() > _SUM:
+    if p.min() < 0 or np.abs(total - 1).max() > _SUM_TOLERANCE:
         raise ValueError(
             f"{name} must be at least 0 and add up to 1 in every row; the least is "
             f"{p.min():.4g}, sums go from {total.min():.4g} to {total.max():.4g}."
@@ -31,8 +32,10 @@ def validate_probabilities(p, ndim=None, name="probabilities"):
 
 def validate_joint(joint):
     """A float64 joint distribution ``(k, m)``, divided by its sum."""
-    joint = check_array(as_array_like(joint, _US, "joint"), dtype=np.float64, input_name="joint")
-    if joint.min() < 0 or np.abs(joint.sum() - 1) > _SUM:
+    joint = check_array(
+        as_array_like(joint, _CALLER, "joint"), dtype=np.float64, input_name="joint"
+    )
+    if joint.min() < 0 or np.abs(joint.sum() - 1) > _SUM_TOLERANCE:
         raise ValueError(
             "joint must be at least 0 and add up to 1 over all cells; the least is "
             f"{joint.min():.4g}, the sum {joint.sum():.4g}. Divide a table of counts by its sum."
@@ -42,11 +45,11 @@ def validate_joint(joint):
 
 def _validate_array(X, name, min_samples):
     """A finite float64 array ``(n, d)`` or ``(n, c, t)``."""
-    given, X = X, as_array_like(X, _US, name)
-    if len(X.shape) == 0:
-        raise ValueError(f"{name} must be an array of shape (n, d) or (n, c, t), got {given!r}.")
+    array_like = as_array_like(X, _CALLER, name)
+    if len(array_like.shape) == 0:
+        raise ValueError(f"{name} must be an array of shape (n, d) or (n, c, t), got {X!r}.")
     X = check_array(
-        X,
+        array_like,
         dtype=np.float64,
         allow_nd=True,
         ensure_min_samples=min_samples,
@@ -55,21 +58,26 @@ def _validate_array(X, name, min_samples):
     )
     if 0 in X.shape:
         raise ValueError(f"{name} has no time point: its shape is {X.shape}.")
-    if np.abs(X).max() > _LARGEST:
-        raise ValueError(f"{name} has values beyond {_LARGEST:.0e}, whose squares overflow.")
+    if np.abs(X).max() > _MAX_ABS:
+        raise ValueError(f"{name} has values beyond {_MAX_ABS:.0e}, whose squares overflow.")
     return X
 
 
 def validate_two_samples(X, Y, min_samples=2, names=("features_real", "features_gen")):
     """Two finite float64 samples ``(n, d)`` of features, or of series, flattened."""
-    X, Y = (_validate_array(Z, name, min_samples) for Z, name in zip((X, Y), names, strict=True))
-    width, other = (Z.shape[2:] if Z.ndim == 3 and Z.shape[1] == 1 else Z.shape[1:] for Z in (X, Y))
-    if width != other:
+    X = _drop_single_channel(_validate_array(X, names[0], min_samples))
+    Y = _drop_single_channel(_validate_array(Y, names[1], min_samples))
+    if X.shape[1:] != Y.shape[1:]:
         raise ValueError(
-            f"{names[0]} has rows of shape {width} and {names[1]} of shape {other}: they must be "
-            "the same features."
+            f"{names[0]} has rows of shape {X.shape[1:]} and {names[1]} of shape {Y.shape[1:]}: "
+            "they must be the same features."
         )
     return X.reshape(len(X), -1), Y.reshape(len(Y), -1)
+
+
+def _drop_single_channel(X):
+    """Series ``(n, 1, t)`` as ``(n, t)``; all others as they are."""
+    return X[:, 0] if X.ndim == 3 and X.shape[1] == 1 else X
 
 
 def validate_panel(X, name, min_samples=1):
@@ -81,8 +89,9 @@ def validate_panel(X, name, min_samples=1):
 def validate_two_panels(
     X, Y, min_samples=1, min_timepoints=1, paired=False, names=("X_real", "X_gen")
 ):
-    """Two samples of series ``(n, c, t)`` of one shape; `paired`: as many of either."""
-    X, Y = (validate_panel(Z, name, min_samples) for Z, name in zip((X, Y), names, strict=True))
+    """Two samples of series ``(n, c, t)`` of one shape, of one size if `paired`."""
+    X = validate_panel(X, names[0], min_samples)
+    Y = validate_panel(Y, names[1], min_samples)
     if X.shape[1:] != Y.shape[1:]:
         raise ValueError(
             f"{names[0]} and {names[1]} must have series of one shape, got {X.shape[1:]} and "
@@ -100,13 +109,16 @@ def validate_two_panels(
     return X, Y
 
 
-def as_given(X, n_dims):
-    """Series ``(n, c, t)`` with as many dimensions as the user's: estimators of tables need two."""
-    return X[:, 0] if n_dims == 2 else X
+def restore_ndim(X, ndim):
+    """Series ``(n, c, t)`` as ``(n, t)`` if the user's had 2 dimensions.
+
+    A classifier or transformer of the user's may take only tables.
+    """
+    return X[:, 0] if ndim == 2 else X
 
 
 def validate_labelled(X, y, name, min_samples=1):
-    """Finite series ``(n, c, t)`` and a label for each."""
+    """Finite float64 series ``(n, c, t)`` and a label for each."""
     X = validate_panel(X, f"X_{name}", min_samples)
     if y is None:
         raise ValueError(f"y_{name} is needed, but it is None.")
@@ -114,15 +126,16 @@ def validate_labelled(X, y, name, min_samples=1):
 
 
 def validate_one_kind(y, other, names):
-    """Labels of two sets can be compared: strings both, or neither."""
-    kinds = [isinstance(labels[0], str) for labels in (y, other)]
-    if kinds[0] != kinds[1]:
-        first, second = ("strings" if kind else "no strings" for kind in kinds)
+    """Raise if one of two sets of labels holds strings and the other does not."""
+    first, second = (
+        "strings" if isinstance(labels[0], str) else "no strings" for labels in (y, other)
+    )
+    if first != second:
         raise ValueError(f"{names[0]} holds {first} and {names[1]} {second}: use one kind.")
 
 
 def validate_gaussian(mean, covariance, name):
-    """A float64 mean ``(d,)`` and a root ``(d, d)`` of a covariance: ``root @ root.T``."""
+    """A float64 mean ``(d,)`` and a root ``(d, d)`` of the covariance: ``root.T @ root``."""
     mean = check_array(mean, dtype=np.float64, ensure_2d=False, input_name="mean")
     covariance = check_array(covariance, dtype=np.float64, input_name=name)
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
@@ -130,22 +143,32 @@ def validate_gaussian(mean, covariance, name):
             "A Gaussian has a mean of shape (d,) and a covariance of shape (d, d), got "
             f"{mean.shape} and {covariance.shape}."
         )
-    size = np.abs(covariance).max()
-    if np.abs(covariance - covariance.T).max() > 1e-6 * size:
+    # statistics are often computed or stored in single precision
+    tolerance = 1e-6 * np.abs(covariance).max()
+    if np.abs(covariance - covariance.T).max() > tolerance:
         raise ValueError(f"{name} must be symmetric.")
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    if values[0] < -1e-6 * size:
+    if values[0] < -tolerance:
         raise ValueError(f"{name} must have no negative eigenvalue; its least is {values[0]:.4g}.")
-    return mean, vectors * np.sqrt(np.maximum(values, 0.0))
+    return mean, (vectors * np.sqrt(np.maximum(values, 0.0))).T
 
 
-def validate_whole(name, value, low, high):
-    """A whole number in [low, high]."""
+def validate_integer(name, value, low, high):
+    """Raise if a parameter is not an integer in [low, high]."""
     if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
         raise ValueError(f"{name} must be an int in the range [{low}, {high}]. Got {value!r}.")
 
 
 def validate_choice(name, value, choices):
-    """One of a few names."""
+    """Raise if a parameter is not one of a few names."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {sorted(choices)}. Got {value!r}.")
+
+
+def is_fitted(estimator):
+    """Whether an estimator can be used as it is."""
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True

@@ -1,0 +1,149 @@
+"""Displays of generated beside real series, and of latents by class."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from sklearn import config_context
+from sklearn.decomposition import PCA
+
+from skvqts import RandomConvolutionExtractor
+from skvqts.metrics import EmbeddingDisplay, LatentDisplay, SeriesDisplay
+
+from . import tally
+from .conftest import two_shapes
+from .doubles import ResamplingGenerator
+from .transformers import fitted, fitted_classifier
+
+mpl.use("Agg")
+
+X, INDICES = two_shapes(160, 24, noise=0.15)
+Y = np.array(["saw", "sine"])[1 - INDICES]
+TRAIN, TEST = (X[:80], Y[:80]), (X[80:], Y[80:])
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return ResamplingGenerator(noise=0.1).fit(*TRAIN)
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_embedding_shows_real_and_generated_series(generator, method):
+    shown = EmbeddingDisplay.from_estimator(generator, TEST[0], method=method, max_samples=40)
+    assert shown.points.shape == (80, 2)
+    assert shown.groups.tolist() == ["real"] * 40 + ["generated"] * 40
+    labels = [text.get_text() for text in shown.ax_.get_legend().get_texts()]
+    assert labels == ["real", "generated"]
+    assert shown.figure_ is shown.ax_.figure
+
+
+def test_principal_components_are_those_of_the_real_series():
+    far = TEST[0] + 100 * np.linspace(-1, 1, 24)
+    shown = EmbeddingDisplay.from_samples(TEST[0], far)
+    alone = EmbeddingDisplay.from_samples(TEST[0], TEST[0])
+    real = [np.sort(d.points[:80], axis=0) for d in (shown, alone)]
+    np.testing.assert_allclose(np.abs(real[0]).sum(0), np.abs(real[1]).sum(0), rtol=1e-6)
+
+
+def test_embedding_draws_features_on_given_axes(generator):
+    ax = Figure().subplots()
+    extractor = RandomConvolutionExtractor(5).fit(TRAIN[0])
+    shown = EmbeddingDisplay.from_samples(
+        TEST[0], generator.sample(9), extractor=extractor, ax=ax, s=20, name="features"
+    )
+    assert shown.ax_ is ax
+    assert shown.ax_.get_title() == "features"
+    assert len(shown.points) == 89
+
+
+def test_embedding_with_extractors_of_tables_and_of_series_of_one_time_point(generator):
+    drawn = generator.sample(9)
+    shown = EmbeddingDisplay.from_samples(TEST[0], drawn, extractor=PCA(5).fit(TRAIN[0]))
+    assert len(shown.points) == 89
+    shown = EmbeddingDisplay.from_samples(TEST[0][:, :1], drawn[:, :1])
+    np.testing.assert_allclose(np.ptp(shown.points[:80, 0]), np.ptp(TEST[0][:, 0]))
+    assert not shown.points[:, 1].any()
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_displays_work_where_transformers_give_frames(method, container, generator):
+    made = generator.sample(9, random_state=0)
+    expected = EmbeddingDisplay.from_samples(TEST[0][:9], made, method=method).points
+    with config_context(transform_output=container):
+        shown = EmbeddingDisplay.from_samples(TEST[0][:9], made, method=method)
+        LatentDisplay.from_estimator(fitted("VQTokenizer"), *two_shapes(24), method=method)
+    assert np.array_equal(shown.points, expected)
+
+
+def test_displays_refuse_labels_of_another_length(generator):
+    tokenizer, series = fitted("VQTokenizer"), two_shapes(24)[0]
+    message = "inconsistent numbers of samples"
+    for n in (23, 25):
+        right, wrong = np.zeros(24, int), np.zeros(n, int)
+        for call in (
+            lambda y=wrong: LatentDisplay.from_estimator(tokenizer, series, y),
+            lambda a=right, b=wrong: SeriesDisplay.from_samples(series, series, a, b),
+            lambda a=wrong, b=right: SeriesDisplay.from_samples(series, series, a, b),
+        ):
+            assert tally.refusal(call, (ValueError,), message) == "clear"
+
+
+def test_latents_of_a_tokenizer_are_drawn_by_class():
+    tokenizer = fitted("VQTokenizer")
+    shown = LatentDisplay.from_estimator(tokenizer, *two_shapes(24), method="tsne")
+    assert shown.points.shape == (24, 2)
+    assert len(shown.ax_.collections) == 2
+
+
+def test_features_of_a_classifier_are_drawn_by_class_or_in_one_colour():
+    shown = LatentDisplay.from_estimator(fitted_classifier("FCNClassifier"), *two_shapes(24))
+    assert sorted(set(shown.groups.tolist())) == [0, 1]
+    assert len(shown.ax_.collections) == 2
+    bare = LatentDisplay.from_estimator(fitted_classifier("FCNClassifier"), two_shapes(24)[0])
+    assert len(bare.ax_.collections) == 1
+
+
+def test_each_of_twelve_classes_has_a_colour_of_its_own_and_stands_in_the_legend():
+    tokenizer, classes = fitted("VQTokenizer"), np.arange(24) % 12
+    shown = LatentDisplay.from_estimator(tokenizer, two_shapes(24)[0], classes)
+    colors = {tuple(points.get_facecolor()[0]) for points in shown.ax_.collections}
+    assert len(colors) == 12
+    labels = [text.get_text() for text in shown.ax_.get_legend().get_texts()]
+    assert labels == [str(label) for label in range(12)]
+    red = LatentDisplay.from_estimator(tokenizer, two_shapes(24)[0], classes, c="red")
+    colors = {tuple(points.get_facecolor()[0, :3]) for points in red.ax_.collections}
+    assert colors == {(1, 0, 0)}
+
+
+def test_series_display_draws_the_channel_and_refuses_one_that_does_not_exist():
+    panels = np.stack([TEST[0], -TEST[0]], axis=1)
+    for channel in (1, -1):
+        shown = SeriesDisplay.from_samples(panels, panels, channel=channel)
+        assert np.array_equal(shown.axes_[0, 0].lines[0].get_ydata(), -TEST[0][0])
+    for n_channels, channel in ((1, 1), (2, 2), (2, -3), (2, 0.5), (2, None)):
+        series = panels[:, :n_channels]
+        call = lambda X=series, c=channel: SeriesDisplay.from_samples(X, X, channel=c)  # noqa: E731
+        message = rf"channel must be an int in the range \[-{n_channels}, {n_channels - 1}\]"
+        assert tally.refusal(call, (ValueError,), message) == "clear"
+
+
+def test_series_are_drawn_in_a_row_per_class(generator):
+    shown = SeriesDisplay.from_estimator(generator, *TEST, n_series=7)
+    assert shown.axes_.shape == (2, 2)
+    assert [len(ax.lines) for ax in shown.axes_.ravel()] == [7] * 4
+    np.testing.assert_allclose(shown.axes_[0, 0].lines[0].get_ydata(), TEST[0][TEST[1] == "saw"][0])
+    plain = SeriesDisplay.from_samples(TEST[0], generator.sample(5), n_series=9)
+    assert [len(ax.lines) for ax in plain.axes_[0]] == [9, 5]
+
+
+def test_unknown_method_is_refused(generator):
+    call = lambda: EmbeddingDisplay.from_estimator(generator, TEST[0], method="umap")  # noqa: E731
+    assert tally.refusal(call, (ValueError,), "method must be one of") == "clear"
