@@ -81,5 +81,6 @@ def pooled_features(latents, activations):
         Standardised.
     """
     statistics = ("max", "min", "std", "shares", "positions", "stretches")
-    parts = [pool(of_layer, statistics, (1,)) for of_layer in activations]
-    return torch.cat([pooled_latents(latents), *parts], dim=1)
+    parts = [pooled_latents(latents)]
+    parts += [pool(of_layer, statistics, (1,)) for of_layer in activations]
+    return torch.cat(parts, dim=1)

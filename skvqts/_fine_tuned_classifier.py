@@ -20,9 +20,8 @@ from ._fitting.state import (
     all_or_nothing,
     frozen_inside,
     seeded_clone,
-    set_trained,
 )
-from ._fitting.training import Progress, hold_out, train, training_plan
+from ._fitting.training import Progress, hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
     RealInterval,
@@ -253,10 +252,14 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             data, held_out = hold_out([x, classes], plan, generator, classes)
             if self.train_encoder:
                 step = ClassificationStep(network)
-                step.learning_rates = [(network.encoder, self._encoder_rate())]
+                rate = self.encoder_rate
+                if rate == "auto":
+                    rate = 0.3 if self.start == "pretrained" else 1.0
+                step.learning_rates = [(network.encoder, rate)]
             else:
                 step = ClassificationStep(network.head)
-                data, held_out = represented(network, data), represented(network, held_out)
+                data = represented(network, data)
+                held_out = represented(network, held_out)
             record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
             set_trained(self, network, plan, record)
         return self
@@ -339,12 +342,6 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         self.architecture_ = transformer.architecture_
         self.scaler_ = transformer.scaler_
         return transformer.encoder_ if self.start == "pretrained" else None
-
-    def _encoder_rate(self):
-        """Learning rate of the encoder as a share of `learning_rate`."""
-        if self.encoder_rate != "auto":
-            return self.encoder_rate
-        return 0.3 if self.start == "pretrained" else 1.0
 
     def _network_constructor(self):
         return partial(make_encoder_classifier, len(self.classes_), **self.architecture_)

@@ -20,8 +20,8 @@ from ._encoders import (
 from ._fitting.reading import read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
-from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing, set_trained
-from ._fitting.training import Progress, hold_out, train, training_plan
+from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
+from ._fitting.training import Progress, hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
     IntegerInterval,
@@ -389,10 +389,11 @@ class VQTokenizer(
 
         self.architecture_ = encoder_architecture(self, X)
         self.quantizer_ = make_quantizer(self.quantizer)
+        codes = {"codebook_size": int(self.codebook_size), **self.quantizer_.network_parameters()}
         if warm:
-            network = network_to_continue(self, self._shaped_by_now())
+            network = network_to_continue(self, (self.architecture_, codes, self.scaling))
         else:
-            self._shaped_by = self._shaped_by_now()
+            self._shaped_by = (self.architecture_, codes, self.scaling)
             self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
             network = build(self._network_constructor(), generator)  # encoder, codebook, decoder
 
@@ -529,15 +530,9 @@ class VQTokenizer(
         scaled = read_rows(self, lambda rows: self.module_.decode(embed(rows)), rows)
         return self.scaler_.inverse(scaled).reshape(len(scaled), *self._series_shape)
 
-    def _shaped_by_now(self):
-        """What shapes network and scaling, so that it may not change before a warm start."""
-        network_parameters = self.quantizer_.network_parameters()
-        return self.architecture_, int(self.codebook_size), network_parameters, self.scaling
-
     def _network_constructor(self):
-        architecture, codebook_size, network_parameters, _ = self._shaped_by
-        quantizer = partial(VectorQuantizer, codebook_size=codebook_size, **network_parameters)
-        return partial(make_vqvae, quantizer, **architecture)
+        architecture, codes, _ = self._shaped_by
+        return partial(make_vqvae, partial(VectorQuantizer, **codes), **architecture)
 
     @property
     def _n_features_out(self):
@@ -569,7 +564,8 @@ def start_codebooks(network, init, x, batch_size, generator):
     generator : torch.Generator
     """
     for index, band in enumerate(network.bands):
-        n_tokens, n_codes = math.prod(network.grid[index]), len(band.quantizer.codebook)
+        n_tokens = math.prod(network.grid[index])
+        n_codes = len(band.quantizer.codebook)
         tokens_per_batch = min(batch_size, len(x)) * n_tokens
         if init == "normal":
             band.quantizer.cluster_size.fill_(tokens_per_batch / n_codes)
@@ -625,7 +621,8 @@ class SelfSupervisedVQStep(nn.Module):
 
     def forward(self, x):
         terms = self.vq_step(x)
-        network, masks_input = self.vq_step.network, self.ssl.objective.masks_input
+        network = self.vq_step.network
+        masks_input = self.ssl.objective.masks_input
         with kept_statistics(network):
             view = self.ssl.view(x, network.encoder)
             if self.weights["augmented"] and not masks_input:
@@ -648,7 +645,8 @@ class SelfSupervisedVQStep(nn.Module):
 
 def self_supervision(ssl, augmentation, network, x, generator):
     """The objective and the views that the parameters `ssl` and `augmentation` stand for."""
-    objective, augmentation = make_objective(ssl), make_augmentation(augmentation)
+    objective = make_objective(ssl)
+    augmentation = make_augmentation(augmentation)
     return SelfSupervision(objective, augmentation, network.encoder, network.decode, x, generator)
 
 

@@ -24,7 +24,9 @@ class FidelityWarning(UserWarning):
 
 def warn_user(message, category=UserWarning):
     """Warn at the line of the caller's that led into skvqts, through scikit-learn or not."""
-    level, frame = 2, sys._getframe(1)
+    level = 2
+    frame = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
-        level, frame = level + 1, frame.f_back
+        level += 1
+        frame = frame.f_back
     warnings.warn(message, category, stacklevel=level)

@@ -14,8 +14,7 @@ from functools import partial
 from sklearn.base import BaseEstimator, clone
 
 from ._fitting.validation import IntegerInterval, RealInterval
-from ._nn import self_supervision as branches
-from ._nn.self_supervision import Projector
+from ._nn.self_supervision import BYOLBranch, JointBranch, MaskedBranch, MoCoBranch, Projector
 from .functional import objectives as losses
 
 __all__ = [
@@ -39,6 +38,10 @@ _PROJECTOR = {"projector_width": [IntegerInterval(1)], "weight": _WEIGHT}
 class Objective(BaseEstimator):
     """A self-supervised objective and its parameters.
 
+    A subclass has ``make_branch(dim, n_series)``: it validates the parameters and builds, for
+    pooled latents of dimension `dim` and a number of training series, the modules that the
+    objective adds to an encoder, whose call gives the loss of two views.
+
     Attributes
     ----------
     masks_input : bool
@@ -46,27 +49,6 @@ class Objective(BaseEstimator):
     """
 
     masks_input = False
-
-    def make_branch(self, dim, n_series):
-        """Build the modules that the objective adds to an encoder, and their loss.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents.
-        n_series : int
-            Number of training series.
-
-        Returns
-        -------
-        branch : torch.nn.Module
-
-        Raises
-        ------
-        ValueError
-            If a parameter is not valid.
-        """
-        raise NotImplementedError
 
 
 class BarlowTwins(Objective):
@@ -92,7 +74,7 @@ class BarlowTwins(Objective):
     def make_branch(self, dim, n_series):
         self._validate_params()
         loss = partial(losses.barlow_twins, off_diagonal_weight=self.off_diagonal_weight)
-        return branches.Joint(Projector(dim, self.projector_width), loss)
+        return JointBranch(Projector(dim, self.projector_width), loss)
 
 
 class VICReg(Objective):
@@ -138,7 +120,7 @@ class VICReg(Objective):
             variance_weight=self.variance_weight,
             covariance_weight=self.covariance_weight,
         )
-        return branches.Joint(Projector(dim, self.projector_width), loss)
+        return JointBranch(Projector(dim, self.projector_width), loss)
 
 
 class VIbCReg(Objective):
@@ -184,7 +166,7 @@ class VIbCReg(Objective):
             variance_weight=self.variance_weight,
             correlation_weight=self.correlation_weight,
         )
-        return branches.Joint(Projector(dim, self.projector_width, whiten=True), loss)
+        return JointBranch(Projector(dim, self.projector_width, whiten=True), loss)
 
 
 class VCReg(Objective):
@@ -224,9 +206,7 @@ class VCReg(Objective):
             variance_weight=self.variance_weight,
             covariance_weight=self.covariance_weight,
         )
-        return branches.Joint(
-            Projector(dim, self.projector_width), lambda z1, z2: loss(z1) + loss(z2)
-        )
+        return JointBranch(Projector(dim, self.projector_width), lambda z1, z2: loss(z1) + loss(z2))
 
 
 class SimCLR(Objective):
@@ -252,7 +232,7 @@ class SimCLR(Objective):
     def make_branch(self, dim, n_series):
         self._validate_params()
         loss = partial(losses.nt_xent, temperature=self.temperature)
-        return branches.Joint(Projector(dim, self.projector_width, n_hidden=1), loss)
+        return JointBranch(Projector(dim, self.projector_width, n_hidden=1), loss)
 
 
 class MoCo(Objective):
@@ -292,7 +272,7 @@ class MoCo(Objective):
         self._validate_params()
         projector = Projector(dim, self.projector_width, n_hidden=1)
         queue_size = min(self.queue_size, n_series)
-        return branches.MoCo(
+        return MoCoBranch(
             projector, self.projector_width, self.momentum, self.temperature, queue_size
         )
 
@@ -321,7 +301,7 @@ class BYOL(Objective):
         self._validate_params()
         projector = Projector(dim, self.projector_width, n_hidden=1)
         predictor = Projector(self.projector_width, self.projector_width, n_hidden=1)
-        return branches.BYOL(projector, predictor, self.momentum)
+        return BYOLBranch(projector, predictor, self.momentum)
 
 
 class MaskedModelling(Objective):
@@ -353,7 +333,7 @@ class MaskedModelling(Objective):
 
     def make_branch(self, dim, n_series):
         self._validate_params()
-        return branches.Masked()
+        return MaskedBranch()
 
 
 OBJECTIVES = {

@@ -17,7 +17,7 @@ from .._generation.stages import default_tokenizer
 from .._version import __version__
 from ..exceptions import DivergedError
 from ..metrics import generation_report
-from ..metrics._evaluation import LEAST_SERIES
+from ..metrics._report import MIN_SERIES
 from .files import BUNDLED, load
 
 
@@ -26,10 +26,10 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         data = load(options.data or _default_data(), options.label)
-        if not options.tokenizer_only and len(data.X_test) < LEAST_SERIES:
+        if not options.tokenizer_only and len(data.X_test) < MIN_SERIES:
             raise ValueError(
                 f"{data.name} has {len(data.X_test)} test series; judging generated ones takes "
-                f"{LEAST_SERIES} at least. --tokenizer-only does without."
+                f"{MIN_SERIES} at least. --tokenizer-only does without."
             )
         Path(options.out).mkdir(parents=True, exist_ok=True)
         _run(data, options)
@@ -62,10 +62,10 @@ def _parser():
     )
     parser.add_argument(
         "--samples",
-        type=partial(_whole, LEAST_SERIES),
+        type=partial(_whole, MIN_SERIES),
         default=500,
         metavar="N",
-        help=f"series to generate, {LEAST_SERIES} at least",
+        help=f"series to generate, {MIN_SERIES} at least",
     )
     parser.add_argument(
         "--tokenizer-only", action="store_true", help="no prior, nothing is generated"

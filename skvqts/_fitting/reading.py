@@ -3,7 +3,10 @@
 import numpy as np
 import torch
 
-from .runtime import chunk_size, computing, in_chunks
+from .runtime import computing
+
+_CHUNK_POINTS = 2**13  # values of one chunk on the CPU
+_MAX_CHUNK = 64
 
 
 def read_series(estimator, function, X):
@@ -64,3 +67,40 @@ def scaled_chunks(estimator, X):
     for start in range(0, len(X), rows):
         chunk = np.asarray(X[start : start + rows])
         yield torch.from_numpy(estimator.scaler_.transform(chunk)).to(estimator.device_)
+
+
+def chunk_size(n_values_per_row):
+    """Rows of an inference chunk: depends on the row's size only."""
+    fitting = max(1, _CHUNK_POINTS // n_values_per_row)
+    return min(_MAX_CHUNK, 2 ** (fitting.bit_length() - 1))
+
+
+def in_chunks(function, X, rows):
+    """Apply `function` to chunks of exactly `rows` rows, the last one padded with zeros.
+
+    Convolution and matrix kernels round by the shape of the batch; with one
+    shape, the result of a row does not depend on the rows beside it.
+
+    Parameters
+    ----------
+    function : callable
+        From an array of `rows` rows to a list of arrays of as many rows.
+    X : ndarray
+    rows : int
+
+    Returns
+    -------
+    list of ndarray
+    """
+    outs = None
+    for start in range(0, len(X), rows):
+        chunk = np.array(X[start : start + rows], order="C")  # torch wants one it may write to
+        n = len(chunk)
+        if n < rows:
+            chunk = np.concatenate([chunk, np.zeros((rows - n, *X.shape[1:]), chunk.dtype)])
+        results = function(chunk)
+        if outs is None:
+            outs = [np.empty((len(X), *result.shape[1:]), result.dtype) for result in results]
+        for out, result in zip(outs, results, strict=True):
+            out[start : start + n] = result[:n]
+    return outs

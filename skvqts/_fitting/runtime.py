@@ -1,15 +1,12 @@
-"""What surrounds a computation by torch: number of threads, gradient mode, precision, chunks."""
+"""What surrounds a computation by torch: number of threads, gradient mode, precision."""
 
 import os
 import threading
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
 _SMALL_WORK = 2**22  # time points seen in a training that need only one thread
-_CHUNK_POINTS = 2**13  # values of one inference chunk on the CPU
-_MAX_CHUNK = 64
 
 
 def default_n_threads(n_points):
@@ -96,42 +93,7 @@ def _pinned_threads(n_threads):
     pool of threads, which did not survive the fork and would be waited for without end. So it makes
     a pin of its own at its first computation, which allows one thread.
     """
-    pin = _pins.setdefault(os.getpid(), _ThreadPin(most=1))
-    return pin(n_threads)
-
-
-def chunk_size(n_values_per_row):
-    """Rows of an inference chunk: depends on the row's size only."""
-    fitting = max(1, _CHUNK_POINTS // n_values_per_row)
-    return min(_MAX_CHUNK, 2 ** (fitting.bit_length() - 1))
-
-
-def in_chunks(function, X, rows):
-    """Apply `function` to chunks of exactly `rows` rows, the last one padded with zeros.
-
-    Convolution and matrix kernels round by the shape of the batch; with one
-    shape, the result of a row does not depend on the rows beside it.
-
-    Parameters
-    ----------
-    function : callable
-        From an array of `rows` rows to a list of arrays of as many rows.
-    X : ndarray
-    rows : int
-
-    Returns
-    -------
-    list of ndarray
-    """
-    outs = None
-    for start in range(0, len(X), rows):
-        chunk = np.array(X[start : start + rows], order="C")  # torch wants one it may write to
-        n = len(chunk)
-        if n < rows:
-            chunk = np.concatenate([chunk, np.zeros((rows - n, *X.shape[1:]), chunk.dtype)])
-        results = function(chunk)
-        if outs is None:
-            outs = [np.empty((len(X), *result.shape[1:]), result.dtype) for result in results]
-        for out, result in zip(outs, results, strict=True):
-            out[start : start + n] = result[:n]
-    return outs
+    process = os.getpid()
+    if process not in _pins:
+        _pins[process] = _ThreadPin(most=1)
+    return _pins[process](n_threads)

@@ -29,7 +29,8 @@ class SeriesScaler:
         """Learn from series ``(n, c, t)``."""
         if self.per_series:
             mean, scale = _moments(X, axis=2)
-            self.mean_, self.scale_ = mean.mean(0, keepdims=True), scale.mean(0, keepdims=True)
+            self.mean_ = mean.mean(0, keepdims=True)
+            self.scale_ = scale.mean(0, keepdims=True)
         else:
             self.mean_, self.scale_ = _moments(X, axis=(0, 2))
         return self

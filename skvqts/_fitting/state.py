@@ -46,7 +46,8 @@ class TorchStateMixin:
 
     def __setstate__(self, state):
         state = dict(state)
-        name, version = type(self).__name__, state.pop("_skvqts_version", "unknown")
+        name = type(self).__name__
+        version = state.pop("_skvqts_version", "unknown")
         if version != __version__:
             warnings.warn(
                 f"This {name} was pickled by skvqts {version} and is opened by {__version__}: it "
@@ -103,16 +104,6 @@ def all_or_nothing(fit):
         return estimator
 
     return fit_or_restore
-
-
-def set_trained(estimator, network, plan, record):
-    """Set the fitted attributes that every trained estimator has."""
-    estimator.module_ = network
-    estimator.device_ = str(plan.device)
-    estimator.n_threads_ = plan.n_threads
-    estimator.n_iter_ = record.n_epochs
-    estimator.interrupted_ = record.interrupted
-    estimator.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
 
 
 def seeded_clone(estimator, generator):

@@ -8,6 +8,7 @@ import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.adamw import adamw
@@ -286,6 +287,16 @@ def train(step, data, plan, generator, validation=None, progress=None):
     step.zero_grad(set_to_none=True)
     step.eval()
     return record
+
+
+def set_trained(estimator, network, plan, record):
+    """Set the fitted attributes that every trained estimator has."""
+    estimator.module_ = network
+    estimator.device_ = str(plan.device)
+    estimator.n_threads_ = plan.n_threads
+    estimator.n_iter_ = record.n_epochs
+    estimator.interrupted_ = record.interrupted
+    estimator.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
 
 
 def _run_epoch(loss_terms, optimizer, data, n_batches, generator, follow):

@@ -4,7 +4,6 @@ It is also the only one that imports private names of scikit-learn; all others t
 """
 
 import os
-from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Number, Real
 
@@ -100,26 +99,17 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
     TypeError
         If `X` is sparse or not numeric.
     """
-    X = as_array_like(X, type(estimator).__name__)
+    name = type(estimator).__name__
+    X = as_array_like(X, name)
     is_panel = len(X.shape) == 3
-    with _cells_are_numbers(type(estimator).__name__):
-        if is_panel:
-            X = _validate_panel(estimator, X, reset, min_samples)
-        else:
-            X = _validate_table(estimator, X, reset, min_samples)[:, None, :]
-    _check_values(X, estimator, reset, missing)
-    if reset:
-        _, estimator.n_channels_in_, estimator.n_timepoints_in_ = X.shape
-        estimator._series_shape = X.shape[1:] if is_panel else X.shape[2:]
-    else:
-        _check_same_shape(estimator, X)
-    return X
-
-
-@contextmanager
-def _cells_are_numbers(name):
+    rules = {**_SERIES, "ensure_min_samples": min_samples}
     try:
-        yield
+        if is_panel:
+            X = check_array(X, estimator=estimator, input_name="X", allow_nd=True, **rules)
+        elif reset or len(estimator._series_shape) == 1:
+            X = validate_data(estimator, X, reset=reset, **rules)[:, None]
+        else:  # series of one channel, fitted as a panel: X has no names of features
+            X = check_array(X, estimator=estimator, input_name="X", **rules)[:, None]
     except ValueError as error:
         if "array element with a sequence" not in str(error):
             raise
@@ -127,29 +117,49 @@ def _cells_are_numbers(name):
             "X holds whole series in its cells, or series of unequal length. "
             + _WANTED.format(name)
         ) from None
-
-
-def _validate_table(estimator, X, reset, min_samples):
-    if reset or len(estimator._series_shape) == 1:
-        return validate_data(estimator, X, reset=reset, ensure_min_samples=min_samples, **_SERIES)
-    return _check(estimator, X, ensure_min_samples=min_samples)
-
-
-def _validate_panel(estimator, X, reset, min_samples):
-    X = _check(estimator, X, allow_nd=True, ensure_min_samples=min_samples)
     if 0 in X.shape:
         raise ValueError(
             f"Found array with {X.shape[1]} channel(s) and {X.shape[2]} time point(s) "
-            f"(shape={X.shape}) while a minimum of 1 is required by {type(estimator).__name__}."
+            f"(shape={X.shape}) while a minimum of 1 is required by {name}."
         )
-    if reset:
+    _, n_channels, n_timepoints = X.shape
+    if reset and is_panel:
         _check_feature_names(estimator, X, reset=True)
-        estimator.n_features_in_ = X.shape[1]
+        estimator.n_features_in_ = n_channels
+    _check_values(X, estimator, reset, missing)
+    if reset:
+        estimator.n_channels_in_ = n_channels
+        estimator.n_timepoints_in_ = n_timepoints
+        estimator._series_shape = X.shape[1:] if is_panel else X.shape[2:]
+    for given, expected, unit in (
+        (n_channels, estimator.n_channels_in_, "channels"),
+        (n_timepoints, estimator.n_timepoints_in_, "time points"),
+    ):
+        if given != expected:
+            raise ValueError(
+                f"X has {given} {unit}, but {name} is expecting {expected} {unit} as input."
+            )
     return X
 
 
-def _check(estimator, X, **options):
-    return check_array(X, estimator=estimator, input_name="X", **_SERIES, **options)
+def _check_values(X, estimator, reset, missing):
+    """Refuse infinite values and, unless they stand for missing ones, NaN."""
+    name = type(estimator).__name__
+    # The extremes tell without a mask of the size of X; fmin and fmax pass NaN over.
+    lowest = (np.fmin if missing else np.minimum).reduce(X, axis=None)
+    highest = (np.fmax if missing else np.maximum).reduce(X, axis=None)
+    if np.isnan(lowest) and not missing:
+        can_fill = hasattr(estimator, "impute") and not reset
+        advice = "fill them with `impute`" if can_fill else "interpolate them"
+        raise ValueError(
+            f"Input X contains NaN: {name} does not accept missing values, {advice} or leave "
+            "those series out."
+        )
+    if max(-lowest, highest) > np.finfo(np.float32).max:
+        raise ValueError(
+            "Input X contains infinity or a value too large for dtype('float32'), "
+            f"the precision of {name}."
+        )
 
 
 def as_array_like(X, name, argument="X"):
@@ -210,39 +220,6 @@ def _array_of_list(X, name, argument):
             f"{argument} holds series of unequal length, which {name} does not accept: "
             "pad or resample them to one length."
         ) from None
-
-
-def _check_same_shape(estimator, X):
-    name = type(estimator).__name__
-    channels, timepoints = X.shape[1:]
-    if channels != estimator.n_channels_in_:
-        raise ValueError(
-            f"X has {channels} channels, but {name} is expecting "
-            f"{estimator.n_channels_in_} channels as input."
-        )
-    if timepoints != estimator.n_timepoints_in_:
-        raise ValueError(
-            f"X has {timepoints} time points, but {name} is expecting "
-            f"{estimator.n_timepoints_in_} time points as input."
-        )
-
-
-def _check_values(X, estimator, reset, missing):
-    name = type(estimator).__name__
-    lowest, highest = (np.fmin, np.fmax) if missing else (np.minimum, np.maximum)
-    lowest, highest = lowest.reduce(X, axis=None), highest.reduce(X, axis=None)
-    if np.isnan(lowest) and not missing:
-        can_fill = hasattr(estimator, "impute") and not reset
-        advice = "fill them with `impute`" if can_fill else "interpolate them"
-        raise ValueError(
-            f"Input X contains NaN: {name} does not accept missing values, {advice} or leave "
-            "those series out."
-        )
-    if max(-lowest, highest) > np.finfo(np.float32).max:
-        raise ValueError(
-            "Input X contains infinity or a value too large for dtype('float32'), "
-            f"the precision of {name}."
-        )
 
 
 def validate_labels(estimator, y, n_samples):
@@ -330,7 +307,12 @@ def resolve_device(device):
             "device must be 'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or a torch.device "
             f"of these. Got {device!r} instead."
         )
-    if resolved.type != "cpu" and not _is_present(resolved):
+    present = {
+        "cpu": True,
+        "mps": torch.backends.mps.is_available(),
+        "cuda": (resolved.index or 0) < torch.cuda.device_count(),
+    }
+    if not present[resolved.type]:
         raise ValueError(
             f"device={device!r} requested but torch reports no such device; "
             "use device='cpu' or 'auto'."
@@ -338,15 +320,10 @@ def resolve_device(device):
     return resolved
 
 
-def _is_present(device):
-    if device.type == "mps":
-        return torch.backends.mps.is_available()
-    return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
-
-
 def validate_tokens(estimator, ids, ranges):
     """Token ids as an int64 ``(n, N)`` array, each in its range: ``ranges`` is ``(N, 2)``."""
-    name, n_tokens = type(estimator).__name__, len(ranges)
+    name = type(estimator).__name__
+    n_tokens = len(ranges)
     ids = check_array(
         as_array_like(ids, name), dtype=None, estimator=estimator, input_name="token ids"
     )
@@ -356,21 +333,16 @@ def validate_tokens(estimator, ids, ranges):
         )
     whole = ids.astype(np.int64) if ids.dtype.kind in "biuf" else None
     if whole is None or not np.array_equal(whole, ids) or not _within(whole, ranges):
-        raise ValueError(f"token ids must be whole numbers in {_told(ranges)}.")
+        bands, counts = np.unique(ranges, axis=0, return_counts=True)
+        allowed = [f"[{first}, {stop})" for first, stop in bands.tolist()]
+        if len(bands) > 1:
+            allowed = [f"{band} for {n} tokens" for band, n in zip(allowed, counts, strict=True)]
+        raise ValueError(f"token ids must be whole numbers in {' and '.join(allowed)}.")
     return whole
 
 
 def _within(ids, ranges):
     return bool((ids >= ranges[:, 0]).all() and (ids < ranges[:, 1]).all())
-
-
-def _told(ranges):
-    """Ranges in words, once for the tokens of each band."""
-    bands, counts = np.unique(ranges, axis=0, return_counts=True)
-    if len(bands) == 1:
-        return f"[{bands[0, 0]}, {bands[0, 1]})"
-    parts = zip(bands.tolist(), counts.tolist(), strict=True)
-    return " and ".join(f"[{a}, {b}) for {n} tokens" for (a, b), n in parts)
 
 
 def validate_read_out(estimator, X, n_columns):
@@ -387,7 +359,8 @@ def validate_read_out(estimator, X, n_columns):
 
 def validate_one_hot(estimator, X, ranges):
     """Ids ``(n, N)`` of a one-hot ``(n, N * K)`` matrix, each in its range."""
-    n_tokens, n_codes = len(ranges), ranges.max()
+    n_tokens = len(ranges)
+    n_codes = ranges.max()
     cells = validate_read_out(estimator, X, n_tokens * n_codes).reshape(len(X), n_tokens, n_codes)
     ids = cells.argmax(2)
     if not (np.array_equal(cells, np.arange(n_codes) == ids[..., None]) and _within(ids, ranges)):

@@ -8,8 +8,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._fitting.runtime import computing
-from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing, set_trained
-from .._fitting.training import Progress, train
+from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
+from .._fitting.training import Progress, set_trained, train
 from .._fitting.validation import (
     IntegerInterval,
     RealInterval,
@@ -545,7 +545,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
             classes = unconditional_classes(self, len(X))
         else:
             classes = known_classes(self, y, len(X))
-        known, seed = ~np.isnan(X), seed_of(self, random_state)
+        known = ~np.isnan(X)
+        seed = seed_of(self, random_state)
         fill = partial(TokenReader(self).fill, decodings=self._decodings())
         draws = [
             impute_series(self, fill, X, known, classes, seed + draw).reshape(

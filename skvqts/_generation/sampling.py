@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from scipy.special import logsumexp
 
-from .._fitting.reading import read_rows
-from .._fitting.runtime import computing, in_chunks
+from .._fitting.reading import in_chunks, read_rows
+from .._fitting.runtime import computing
 from .._fitting.validation import checked_labels, random_seed, validate_n_samples
 from ..functional.decoding import fill, replay
 from ..functional.masking import likelihood_bound
@@ -27,7 +27,8 @@ def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
     n_samples, y, random_state, return_y
         The arguments of `sample`.
     """
-    name, n_classes = type(estimator).__name__, estimator.architecture_["n_classes"]
+    name = type(estimator).__name__
+    n_classes = estimator.architecture_["n_classes"]
     if n_samples is None:
         n_samples = max(1, len(y)) if np.ndim(y) else 1
     elif np.ndim(y) and len(y) != n_samples:
@@ -199,7 +200,8 @@ class TokenReader:
         scale = self._guidance_scale()
 
         def fill_chunk(table):
-            rows, classes = table[:, 0].tolist(), table[:, 1]
+            rows = table[:, 0].tolist()
+            classes = table[:, 1]
             masks, ids = table[:, 2:].tensor_split(2, dim=1)
             masks_of_bands = masks.bool().split(self.prior.n_tokens, dim=1)
             for band, (mask, decoding) in enumerate(zip(masks_of_bands, decodings, strict=True)):

@@ -267,7 +267,8 @@ class PriorStep(nn.Module):
         """Let the running mean follow the weights, faster in the first steps."""
         self.n_taken += 1
         decay = min(self.ema_decay, self.n_taken / (self.n_taken + 9))
-        averages, weights = list(self.average.parameters()), list(self.prior.parameters())
+        averages = list(self.average.parameters())
+        weights = list(self.prior.parameters())
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
     def _validation_loss(self, ids, classes, masks):

@@ -35,12 +35,6 @@ def along_time(in_channels, out_channels, kernel, stride=1, padding=0, dilation=
     )
 
 
-def _stem(n_channels, width, stride):
-    """A convolution over three neighbouring patches of `stride` points, or five points."""
-    kernel, padding = (5, 2) if stride == 1 else (3 * stride, stride)
-    return along_time(n_channels, width, kernel, stride=stride, padding=padding)
-
-
 class Residual(Readable, nn.Module):
     """``x + f(x)`` with a dilated and a pointwise convolution, pre-activation (He et al. 2016)."""
 
@@ -86,7 +80,9 @@ class ConvEncoder(nn.Module):
         self.padding = -n_timepoints % stride
         self.grid = (1, (n_timepoints + self.padding) // stride)
         stem = min(stride, _STEM_STRIDE)
-        layers = [_stem(n_channels, width, stem)]
+        # The stem sees three neighbouring patches of so many points, or five points.
+        kernel, padding = (5, 2) if stem == 1 else (3 * stem, stem)
+        layers = [along_time(n_channels, width, kernel, stride=stem, padding=padding)]
         for _ in range(int(math.log2(stride // stem))):
             layers += [Residual(width), BatchNorm2d(width), nn.SiLU()]
             layers += [along_time(width, width, 4, stride=2, padding=1)]

@@ -104,9 +104,6 @@ class BatchNorm2d(Readable, _SingleValue, nn.BatchNorm2d):
     the training set's mean. That is what features are read from.
     """
 
-    def __init__(self, n_features, *, affine=True):
-        super().__init__(n_features, affine=affine)
-
     def forward(self, x, activations=None):
         """Normalise; with a scale of its own, add ``(B, H W, C)`` to the list of activations."""
         if activations is not None and self.affine:

@@ -71,7 +71,8 @@ class Attention(nn.Module):
 
     def __init__(self, width, n_heads, head_dim, causal):
         super().__init__()
-        self.n_heads, self.causal = n_heads, causal
+        self.n_heads = n_heads
+        self.causal = causal
         self.project = nn.Linear(width, 3 * n_heads * head_dim, bias=False)
         self.join = nn.Linear(n_heads * head_dim, width, bias=False)
 
@@ -144,8 +145,11 @@ class BandPrior(nn.Module):
         causal,
     ):
         super().__init__()
-        self.times, self.n_tokens, self.first_code = times, n_tokens, first_code
-        self.causal, self.mask_id = causal, first_code + n_codes
+        self.times = times
+        self.n_tokens = n_tokens
+        self.first_code = first_code
+        self.mask_id = first_code + n_codes
+        self.causal = causal
         self.codes = nn.Parameter(torch.empty(self.mask_id + 1, code_dim))
         self.embed = nn.Linear(code_dim, width, bias=False)
         self.positions = nn.Parameter(torch.empty(len(times), width))
@@ -191,7 +195,8 @@ class BandPrior(nn.Module):
         x = self.embed(F.embedding(ids, self.codes)) + self.positions
         x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
         x = self.dropout(x[:, :-1] if self.causal else x, generator)
-        cos, sin = self.angles[: x.shape[1]].cos(), self.angles[: x.shape[1]].sin()
+        angles = self.angles[: x.shape[1]]
+        cos, sin = angles.cos(), angles.sin()
         for block in self.blocks:
             x = block(x, cos, sin, generator)
         return self.head(self.norm(x[:, -self.n_tokens :])) + self.bias
@@ -216,9 +221,12 @@ class Prior(nn.Module):
         self.n_tokens = tuple(rows * columns for rows, columns in grid)
         self.unconditional = n_classes  # the class id that stands for no class in particular
         self.bands = nn.ModuleList()
+        finest = max(columns for _, columns in grid)
         times = []
-        for index, shape in enumerate(grid):
-            times = [*times, *_times(shape, max(columns for _, columns in grid))]
+        for index, (rows, columns) in enumerate(grid):
+            # Each token lies at its middle in time, in units of the finest band's columns.
+            middles = [(column + 0.5) * finest / columns for column in range(columns)]
+            times = times + middles * rows
             self.bands.append(
                 BandPrior(
                     times,
@@ -269,9 +277,3 @@ class Prior(nn.Module):
         targets = ids[:, start:stop] - self.bands[band].first_code
         logits = self.logits(band, ids, masks, classes, generator).float()
         return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-
-
-def _times(shape, finest):
-    """Middle of each token in time, row by row, in units of the finest band's columns."""
-    rows, columns = shape
-    return [(column + 0.5) * finest / columns for column in range(columns)] * rows

@@ -87,7 +87,8 @@ class VectorQuantizer(nn.Module):
     def forward(self, z):
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
-            vectors, codebook = self.vectors(z), self.codes()
+            vectors = self.vectors(z)
+            codebook = self.codes()
             ids = cb.nearest_code(vectors.flatten(0, -2), codebook).view(vectors.shape[:-1])
             codes = F.embedding(ids, codebook)
             z_q = self.expand(cb.straight_through(vectors, codes) if self.training else codes)

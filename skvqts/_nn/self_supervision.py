@@ -42,12 +42,13 @@ class Branch(nn.Module):
         """Follow the encoder after each step of the optimiser."""
 
 
-class Joint(Branch):
+class JointBranch(Branch):
     """Both views through one projector; `loss` compares the projections."""
 
     def __init__(self, projector, loss):
         super().__init__()
-        self.projector, self.loss = projector, loss
+        self.projector = projector
+        self.loss = loss
 
     def forward(self, first, second):
         return self.loss(
@@ -55,7 +56,7 @@ class Joint(Branch):
         )
 
 
-class _WithSlowCopy(Branch):
+class _SlowCopyBranch(Branch):
     """A branch with a slow copy of encoder and projector, a moving average of their weights.
 
     Running statistics of batch normalisation are copied.
@@ -63,7 +64,8 @@ class _WithSlowCopy(Branch):
 
     def __init__(self, projector, momentum):
         super().__init__()
-        self.projector, self.momentum = projector, momentum
+        self.projector = projector
+        self.momentum = momentum
 
     def start(self, encoder, decode):
         self.slow_encoder = deepcopy(encoder).requires_grad_(False)
@@ -84,7 +86,7 @@ class _WithSlowCopy(Branch):
         return self.slow_projector(mean_and_maximum(self.slow_encoder(view.series)))
 
 
-class BYOL(_WithSlowCopy):
+class BYOLBranch(_SlowCopyBranch):
     """Each view predicts the slow projection of the other (Grill et al. 2020)."""
 
     def __init__(self, projector, predictor, momentum):
@@ -99,7 +101,7 @@ class BYOL(_WithSlowCopy):
         return ob.byol(predictions[0], self.slow(second), predictions[1], self.slow(first))
 
 
-class MoCo(_WithSlowCopy):
+class MoCoBranch(_SlowCopyBranch):
     """Each view finds the slow projection of the other among those of a queue (He et al. 2020).
 
     Parameters
@@ -128,16 +130,13 @@ class MoCo(_WithSlowCopy):
             ob.info_nce(query, key, queue, self.temperature)
             for query, key in zip(queries, reversed(keys), strict=True)
         ]
-        if self.training:
-            self._enqueue(torch.cat(keys))
+        if self.training:  # the newest keys push the oldest out of the queue
+            newest = nn.functional.normalize(torch.cat(keys), dim=1)
+            self.queue.copy_(torch.cat([newest, self.queue])[: len(self.queue)])
         return sum(losses) / 2
 
-    def _enqueue(self, keys):
-        keys = nn.functional.normalize(keys, dim=1)
-        self.queue.copy_(torch.cat([keys, self.queue])[: len(self.queue)])
 
-
-class Masked(Branch):
+class MaskedBranch(Branch):
     """The hidden values of a series are decoded from the latents of the rest (He et al. 2022)."""
 
     def start(self, encoder, decode):
@@ -164,7 +163,9 @@ class IterNorm(nn.Module):
         super().__init__()
         group = max(size for size in range(1, min(_GROUP, width) + 1) if width % size == 0)
         self.shape = width // group, group
-        self.n_iterations, self.eps, self.momentum = n_iterations, eps, momentum
+        self.n_iterations = n_iterations
+        self.eps = eps
+        self.momentum = momentum
         self.weight = nn.Parameter(torch.empty(width))
         self.bias = nn.Parameter(torch.empty(width))
         self.register_buffer("running_mean", torch.empty(self.shape))
