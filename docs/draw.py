@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from aeon.datasets import load_gunpoint
-from skvqts._cli.main.figures import draw_augmentations
 
+from skvqts._cli.figures import draw_augmentations
 from skvqts.augmentation import (
     PRESETS,
     AmplitudeResize,
