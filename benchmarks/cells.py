@@ -62,8 +62,8 @@ def _text(value, digits):
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
-def mean_and_spread(values):
-    """ "0.861 ± 0.006", the standard deviation over seeds."""
+def mean_and_spread(values, digits=3):
+    """Mean and standard deviation as text, "0.861 ± 0.006"; a single value stands alone."""
     if len(values) == 1:
-        return f"{values[0]:.3f}"
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+        return f"{values[0]:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"

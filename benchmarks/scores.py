@@ -19,21 +19,13 @@ from scipy import linalg
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
 from benchmarks.data import default_folder, load, sets_of
+from benchmarks.published import FCN
 from skvqts import FCNClassifier
 from skvqts.metrics import generation_report
 from skvqts.metrics._classifiers import default_classifier
 from skvqts.metrics._frechet import distance_of_samples
 from tests.doubles import ResamplingGenerator
 
-# Wang et al. (2017), retrained five times by Ismail Fawaz et al. (2019)
-PUBLISHED = {
-    "TwoPatterns": 0.870,
-    "Wafer": 0.997,
-    "FordA": 0.914,
-    "Symbols": 0.955,
-    "SonyAIBORobotSurface1": 0.958,
-    "ItalyPowerDemand": 0.963,
-}
 DOUBLED = ("TwoPatterns", "Wafer", "ItalyPowerDemand", "Crop")
 DOUBLES = {
     "resampler": {},
@@ -72,7 +64,7 @@ def run_referee(cells, sets, options):
     for name in sets:
         rows = [r for r in cells.rows if r["mode"] == "referee" and r["set"] == name]
         rows = [r for r in rows if r["seed"] in options.seeds]
-        line = {"set": name, "published": PUBLISHED.get(name, "")}
+        line = {"set": name, "published": FCN.get(name, "")}
         for key in ("accuracy", "train", "seconds", "ridge", "ridge seconds"):
             line[key] = mean_and_spread([row[key] for row in rows])
         line["mean"] = float(np.mean([row["accuracy"] for row in rows]))
@@ -80,7 +72,7 @@ def run_referee(cells, sets, options):
     columns = ["set", "accuracy", "published", "train", "seconds", "ridge", "ridge seconds"]
     print("\n".join(table(lines, columns)))
     print(f"mean {np.mean([line['mean'] for line in lines]):.4f}", end="")
-    print(f", published {np.mean([PUBLISHED[name] for name in sets if name in PUBLISHED]):.4f}")
+    print(f", published {np.mean([FCN[name] for name in sets if name in FCN]):.4f}")
 
 
 def run_doubles(cells, sets, options):
@@ -195,7 +187,7 @@ def run_frechet(cells, sets, options):
 
 
 MODES = {
-    "referee": (run_referee, tuple(PUBLISHED)),
+    "referee": (run_referee, tuple(FCN)),
     "doubles": (run_doubles, DOUBLED),
     "frechet": (run_frechet, ()),
 }
