@@ -1,12 +1,12 @@
-"""What pretraining is worth: the same network, pretrained or new, over fractions of the labels.
+"""What pretraining is worth, over fractions of the labels.
 
     python -m benchmarks.fine_tuning [SET ...] [--seeds 0 1 2] [--threads 1]
 
 For each set and seed an `SSLFeatureExtractor` learns from all training series without labels.
-Then `FineTunedClassifier` gets the labels of a fraction of them (at least one a class), for 50
-and for 300 training steps: with the pretrained encoder trained on, with it frozen, and with
-the same network from new weights. Test accuracy and seconds of training, that of the
-extractor beside. Cells are written to benchmarks/results as they finish, a plot at the end.
+`FineTunedClassifier` then gets the labels of a fraction of them, at least one of each class, and
+trains for 50 and for 300 steps in three ways: it trains the pretrained encoder further, or keeps
+it frozen, or trains the same network from new weights. Test accuracies and seconds are written to
+benchmarks/results as they finish, a plot at the end.
 """
 
 import argparse
@@ -36,8 +36,8 @@ def labelled(y, fraction, seed):
     rng = np.random.default_rng(seed)
     picks = []
     for label in np.unique(y):
-        mine = rng.permutation(np.flatnonzero(y == label))
-        picks.append(mine[: max(1, round(fraction * len(mine)))])
+        members = rng.permutation(np.flatnonzero(y == label))
+        picks.append(members[: max(1, round(fraction * len(members)))])
     return np.sort(np.concatenate(picks))
 
 
@@ -101,7 +101,7 @@ def chosen(rows, name, fraction, n_steps, start):
 
 
 def draw(rows, sets):
-    """Accuracy over the fraction of labels, a panel per set, a line per start and budget."""
+    """Plot accuracy over the fraction of labels, a panel for each set."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
         for start, color in COLORS.items():

@@ -1,19 +1,20 @@
-"""Generated series on the published sets: all scores of a report, floors and seconds side by side.
+"""Generated series on published sets: every score of a report, its floors, and seconds.
 
     python -m benchmarks.generation screen [SET ...] [--seeds 0]     [--threads 1]
     python -m benchmarks.generation final  [SET ...] [--seeds 0 1 2] [--threads 1]
 
-"screen": tokenizers of several sizes, one band and two, with self-supervision, the autoregressive
-prior; all with the same prior and budget, and each masked prior sampled in several orders and
-temperatures. "final": the default, the naive VQ-VAE (the published architecture, one band, 32
-codes) with the same prior, once for as many steps (its tokenizer for a minute) and once for the
-seconds of the default (half for each stage), and timevqvae with the models of its README for
-those seconds, if it is installed:
+"screen" compares tokenizers of several sizes, with one band or two, and with self-supervision.
+Each carries the same masked prior, sampled in several orders and temperatures, and the
+autoregressive prior. "final" compares the default with the naive VQ-VAE (the published
+architecture, one band, 32 codes) and with timevqvae. The naive model has the same prior; it is
+trained once for as many steps, its tokenizer for a minute, and once for the seconds of the
+default, half of them for each stage. timevqvae has the models of its README and the same seconds;
+it takes part where it is installed:
 `pip install --no-deps --ignore-requires-python timevqvae==1.0.1 einops pyyaml`.
 
-Each model is judged by `generation_report` with an FCN trained on the real training set; CAS by
-random convolutions and ridge, in "final" by an FCN too. Cells are written to benchmarks/results:
-start again to continue.
+Each model is judged by `generation_report` with an FCN trained on the real training set. CAS is
+that of random convolutions with ridge, in "final" that of an FCN too. Cells are written to
+benchmarks/results as they finish, so a run can be stopped and continued.
 """
 
 import argparse

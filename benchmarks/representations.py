@@ -1,17 +1,19 @@
-"""Self-supervised representations on the published sets: time and accuracy side by side.
+"""Self-supervised representations on published sets: seconds and accuracies.
 
     python -m benchmarks.representations screen    [SET ...] [--seeds 0]     [--seconds 60]
     python -m benchmarks.representations report    [SET ...] [--seeds 0 1 2] [--seconds 90]
     python -m benchmarks.representations published [SET ...] [--seeds 0]     [--steps 600]
 
-"screen": every objective in both estimators, judged by cross-validation inside the training sets.
-"report": the plain tokenizer, the two best settings of each estimator in the screen, untrained
-encoders, raw series and MiniRocket on the test sets. Each fit has as many epochs as fill the
-seconds. Probes: RBF SVC with C by cross-validation, ridge, 5-NN, and the paper's (means of
-quantised latents, scaled to (-1, 1), linear SVC); the headline is that of SVC and ridge which
-cross-validation on the training set prefers. "published": the published architecture and
-settings with Barlow Twins against none, and the default settings for as many steps. Cells are
-written to benchmarks/results as they finish: start again to continue.
+"screen" judges every objective in both estimators by cross-validation inside the training sets.
+"report" judges the plain tokenizer, the two best settings of each estimator in the screen, an
+untrained encoder, raw series and MiniRocket on the test sets. Each fit has as many epochs as fill
+the seconds. "published" trains the published architecture and settings with Barlow Twins and
+without an objective, and the default settings for as many steps.
+
+The probes are an RBF SVC with C chosen by cross-validation, ridge, 5-NN, and the paper's: a
+linear SVC on means of quantized latents, scaled to (-1, 1). The headline is the accuracy of the
+one of SVC and ridge that cross-validation on the training set prefers. Cells are written to
+benchmarks/results as they finish, so a run can be stopped and continued.
 """
 
 import argparse

@@ -265,8 +265,8 @@ memorization score, as above.
 def referees():
     text = """## Referees
 
-`python -m benchmarks.scores referee --seeds 0 1 2` fits `FCNClassifier` with its default budget,
-and random convolutions with ridge: test accuracy of both, the published accuracy of the FCN,
+`python -m benchmarks.scores referee --seeds 0 1 2` fits `FCNClassifier` for its default number of
+steps, and random convolutions with ridge: test accuracy of both, the published accuracy of the FCN,
 its accuracy on the training series, and the seconds of a fit.
 """
     rows = select(rows_of("scores"), mode="referee")

@@ -3,11 +3,12 @@
     pip install --ignore-requires-python timevqvae
     python -m benchmarks.rivals [SET ...] [--seeds 0 1 2]
 
-VQTokenizer fits at its default budget, with the number of tokens and codes that give it the
-rival's bits per series (tokens x log2 K, within 10 %). The rival then trains for at least as many
+VQTokenizer trains for its default number of steps, with the tokens and codes that give it the
+bits of its rival (tokens x log2 K, within 10 %). The rival then trains for at least as many
 seconds, on as many threads, with a cosine schedule over them. The published architecture ("stft")
-has its published sizes; timevqvae is the package with the model of its README (AdamW at
-1e-3, batches of 32). Mean squared error is on the test series, in training-standardised units.
+has its published sizes; timevqvae is the package with the model of its README, trained by AdamW
+at 1e-3 in batches of 32. The mean squared error is that of the test series, in units of the
+standard deviation of the training set. Cells are written to benchmarks/results as they finish.
 """
 
 import argparse

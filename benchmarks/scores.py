@@ -1,14 +1,14 @@
-"""What judges generated series: is it right, does it rank as it should, how long does it take?
+"""Scores of generated series: are they right, do they rank as they should, how long do they take?
 
     python -m benchmarks.scores referee [SET ...] [--seeds 0 1 2] [--threads 2]
     python -m benchmarks.scores doubles [SET ...] [--seeds 0]     [--threads 2]
     python -m benchmarks.scores frechet
 
-"referee": test accuracy and seconds of `FCNClassifier` with its default budget, the published
-accuracy beside; and of `RandomConvolutionExtractor` with ridge. "doubles": every score of a
-report for generators whose faults are known: training series drawn again, with noise, with
-classes left out, ten series only. "frechet": `frechet_distance` against the matrix root of scipy.
-Cells are written to benchmarks/results as they finish: start again to continue.
+"referee" measures the test accuracy of `FCNClassifier`, beside the published one, and of
+`RandomConvolutionExtractor` with ridge. "doubles" takes every score of a report for generators
+whose faults are known: they draw training series again, with noise, without some classes, or ten
+of them only. "frechet" compares `frechet_distance` with the matrix root of scipy. Cells are
+written to benchmarks/results as they finish, so a run can be stopped and continued.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""What a training step and the quantiser cost, as ratios in one run.
+"""What a training step and the quantizer cost, as ratios in one run.
 
     python -m benchmarks.speed [plain] [ssl] [quantiser] [--threads 2]
 
-"plain": VQ-VAE steps at batch 128, length 140 for all front ends, in float32 and bfloat16,
-beside the machine's own rate for float32 matrix products. "ssl": steps with Barlow Twins,
-augmentation included, by default settings and in the published form. "quantiser": a training
-step of the quantiser (12,800 vectors of 64: nearest codes and moving averages) beside that of
-vector-quantize-pytorch, where it is installed, and the bare matrix product of vectors and codes.
-Medians of interleaved runs.
+"plain" times VQ-VAE steps at batch 128 and length 140 for all front ends, in float32 and
+bfloat16, beside the machine's own rate of float32 matrix products. "ssl" times steps with Barlow
+Twins, augmentation included, by default settings and in the published form. "quantiser" times a
+training step of the quantizer (nearest codes and moving averages of 12,800 vectors of 64 numbers)
+beside that of vector-quantize-pytorch, where it is installed, and beside the bare matrix product
+of vectors and codes. All times are medians of interleaved runs.
 """
 
 import argparse

@@ -6,7 +6,8 @@ from sklearn.base import BaseEstimator
 
 from benchmarks.rivals import reconstruction_loss, timevqvae_model, train_for
 
-CODES, CHUNK = 1024, 256
+CODES = 1024
+CHUNK = 256  # series that are generated at a time
 
 
 class TimeVQVAEGenerator(BaseEstimator):
@@ -15,7 +16,8 @@ class TimeVQVAEGenerator(BaseEstimator):
     Parameters
     ----------
     seconds : float
-        Of training, half for each stage; the learning rate falls along a cosine over them.
+        Seconds of training, half of them for each stage. The learning rate of each stage falls
+        along a cosine.
     n_threads : int
     random_state : int
     """
@@ -42,13 +44,13 @@ class TimeVQVAEGenerator(BaseEstimator):
         return self
 
     @torch.no_grad()
-    def sample(self, n_samples=1, *, y=None, random_state=None, return_y=False):
+    def sample(self, n_samples=None, *, y=None, random_state=None, return_y=False):
         rng = np.random.RandomState(random_state)
         torch.manual_seed(rng.randint(2**31 - 1))
         np.random.seed(rng.randint(2**31 - 1))  # noqa: NPY002
         if y is None:
             shares = self.class_counts_ / self.class_counts_.sum()
-            y = rng.choice(self.classes_, n_samples, p=shares)
+            y = rng.choice(self.classes_, n_samples or 1, p=shares)
         classes = torch.from_numpy(np.searchsorted(self.classes_, y))[:, None]
         parts = [self._decoded(part) for part in classes.split(CHUNK)]
         X = torch.cat(parts).numpy() * self._std + self._mean
