@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cells import table
 from skvqts import VQTokenizer
@@ -60,14 +61,11 @@ def seconds_per_step(models, threads, others, repeats):
     return steps | {name: found[name] for name in others}
 
 
-def multiply_adds(tokenizer):
-    """Floating-point operations of one step: three times those of the forward pass."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    x = torch.zeros(BATCH, 1, LENGTH)
-    network = tokenizer.module_
+def step_operations(tokenizer):
+    """Floating-point operations of a training step: three times those of the forward pass."""
+    X = np.zeros((BATCH, LENGTH))
     with FlopCounterMode(display=False) as counter:
-        network.losses(x, network.encode(x))
+        tokenizer.decode(tokenizer.encode(X))
     return 3 * counter.get_total_flops()
 
 
@@ -86,11 +84,9 @@ def print_steps(threads, precisions, repeats=4):
     print(f"float32 matrix product: {peak:.0f} GFLOP/s on {threads} thread(s)")
     rows = []
     for name, value in seconds.items():
-        x = np.zeros((2, LENGTH)) + np.arange(LENGTH)
         frontend = models[name]["frontend"]
-        work = (
-            multiply_adds(VQTokenizer(frontend=frontend, max_epochs=1, batch_size=2).fit(x)) / 1e9
-        )
+        tokenizer = VQTokenizer(frontend=frontend, max_epochs=1, batch_size=2)
+        work = step_operations(tokenizer.fit(np.tile(np.arange(LENGTH), (2, 1)))) / 1e9
         rows.append(
             {
                 "step": name,
