@@ -32,7 +32,7 @@ COLORS = {"pretrained": "#1f77b4", "pretrained, frozen": "#999999", "new weights
 
 
 def labelled(y, fraction, seed):
-    """Indices of a fraction of each class, at least one series."""
+    """Choose a fraction of each class, at least one series; return the indices."""
     rng = np.random.default_rng(seed)
     picks = []
     for label in np.unique(y):
@@ -42,7 +42,7 @@ def labelled(y, fraction, seed):
 
 
 def measure_set(cells, name, folder, seed, threads):
-    """All cells of a set and seed; the extractor is fitted once, if any is missing."""
+    """Measure all cells of a set and seed; the extractor is fitted once, if any cell is missing."""
     X, y, X_test, y_test = load(name, folder)
     pretrained = {}
 
@@ -108,7 +108,8 @@ def draw(rows, sets):
             for n_steps, style in zip(STEPS, ("--", "-"), strict=True):
                 found = [chosen(rows, name, f, n_steps, start) for f in FRACTIONS]
                 scores = [[row["accuracy"] for row in part] for part in found]
-                means, spreads = np.mean(scores, axis=1), np.std(scores, axis=1)
+                means = np.mean(scores, axis=1)
+                spreads = np.std(scores, axis=1)
                 axis.errorbar(
                     FRACTIONS,
                     means,
@@ -136,7 +137,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    cells, sets = Cells(RESULTS / "fine_tuning.jsonl"), sets_of(options, SETS, BUNDLED)
+    cells = Cells(RESULTS / "fine_tuning.jsonl")
+    sets = sets_of(options, SETS, BUNDLED)
     for name in sets:
         for seed in options.seeds:
             measure_set(cells, name, options.folder, seed, options.threads)

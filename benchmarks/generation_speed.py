@@ -40,7 +40,7 @@ OPERATIONS = 2 * (LAYERS * (4 * WIDTH * HEADS * HEAD_DIM + 2 * WIDTH * WIDTH) + 
 
 
 def descent(module, loss):
-    """A training step of AdamW."""
+    """Make a function that does a training step of AdamW."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)
 
     def step():
@@ -52,7 +52,7 @@ def descent(module, loss):
 
 
 def ours(threads):
-    """Two fits of the prior, whose difference is some steps, and sampling."""
+    """Make two fits of the prior, which differ by some steps, and a function that samples."""
     X = np.random.default_rng(0).normal(size=(TRAINED, LENGTH)).cumsum(1)
     y = np.arange(TRAINED) % 2
     shared = {"n_threads": threads, "random_state": 0}
@@ -125,7 +125,7 @@ def theirs():
 
 
 def product_rate(size=1024, repeats=10):
-    """Floating-point operations per second of float32 matrix products."""
+    """Measure the floating-point operations per second of float32 matrix products."""
     a = torch.randn(size, size)
     best = float("inf")
     for _ in range(repeats):

@@ -31,29 +31,29 @@ MEMORIZATION = "memorization score, series"
 
 
 def rows_of(name):
-    """The rows of a file of benchmarks/results."""
+    """Read the rows of a file of benchmarks/results."""
     lines = (RESULTS / f"{name}.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
 def select(rows, **key):
-    """The rows that have the values of `key`."""
+    """Return the rows that have the values of `key`."""
     return [row for row in rows if key.items() <= row.items()]
 
 
 def different(rows, column):
-    """The values of a column in alphabetical order."""
+    """Return the different values of a column in ascending order."""
     return sorted({row[column] for row in rows})
 
 
 def over_seeds(rows, column, digits=3):
-    """Mean and standard deviation of a column; empty where it was not measured."""
+    """Format mean and standard deviation of a column, or nothing if it was not measured."""
     values = [row[column] for row in rows if row.get(column) is not None]
     return mean_and_spread(values, digits) if values else ""
 
 
 def over_sets(rows, column, digits=3):
-    """Mean over sets for each seed, then mean and standard deviation over seeds."""
+    """Average over sets for each seed; format mean and standard deviation over seeds."""
     measured = [row for row in rows if row.get(column) is not None]
     seeds = different(measured, "seed")
     means = [np.mean([row[column] for row in select(measured, seed=seed)]) for seed in seeds]
@@ -61,12 +61,12 @@ def over_sets(rows, column, digits=3):
 
 
 def mean_of(rows, column):
-    """Mean of a column, such as seconds, without decimals."""
+    """Format the mean of a column, such as seconds, without decimals."""
     return f"{np.mean([row[column] for row in rows]):.0f}"
 
 
 def markdown(lines):
-    """A table of dicts of text."""
+    """Format dicts of text as a table of Markdown."""
     columns = list(lines[0])
     cells = [columns, ["---"] * len(columns), *([line[c] for c in columns] for line in lines)]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
@@ -337,7 +337,7 @@ SECTIONS = (
 
 
 def page():
-    """The text of RESULTS.md."""
+    """Return the text of RESULTS.md."""
     return "\n".join([INTRODUCTION, *(section() for section in SECTIONS)])
 
 

@@ -127,7 +127,7 @@ def print_doubles(cells, name, seed):
 
 
 def expected(rows, scores):
-    """What should hold of the doubles, score by score, and whether it does."""
+    """Check what should hold of the doubles, score by score."""
     found = {}
     for key in (k for k in scores if k.startswith("Fréchet")):
         fid = {double: row[key] for double, row in rows.items()}

@@ -31,10 +31,12 @@ class TimeVQVAEGenerator(BaseEstimator):
         torch.manual_seed(self.random_state)
         np.random.seed(self.random_state)  # noqa: NPY002 - timevqvae draws from it
         torch.set_num_threads(self.n_threads)
-        self.X_fit_, self.y_fit_ = X, y
+        self.X_fit_ = X
+        self.y_fit_ = y
         self.classes_, classes = np.unique(y, return_inverse=True)
         self.class_counts_ = np.bincount(classes)
-        self._mean, self._std = X.mean(), X.std()
+        self._mean = X.mean()
+        self._std = X.std()
         x = torch.from_numpy(((X - self._mean) / self._std).astype(np.float32))
         self._vqvae = timevqvae_model(*X.shape[1:])
         train_for(self.seconds / 2, self._vqvae, reconstruction_loss, x)
@@ -69,7 +71,7 @@ def _stage_2_loss(model, x, classes):
 
 
 def timevqvae_prior(vqvae, n_classes):
-    """The prior of timevqvae's README."""
+    """Build the prior of the README of timevqvae."""
     from timevqvae.maskgit import MaskGIT, PriorModelConfig
 
     shared = {"ff_mult": 1, "use_rmsnorm": True, "p_unconditional": 0.2}

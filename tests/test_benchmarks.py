@@ -20,7 +20,8 @@ from .transformers import fitted
 
 
 def test_a_cell_is_measured_once_and_a_cut_off_line_again(tmp_path):
-    path, calls = tmp_path / "results" / "cells.jsonl", []
+    path = tmp_path / "results" / "cells.jsonl"
+    calls = []
 
     def measure(value):
         calls.append(value)
