@@ -109,36 +109,3 @@ def draw_generated(real, generated, title="", n_series=5):
         axes[0].set_title(name, fontsize=10)
         axes[-1].set_xlabel("time point")
     return figure
-
-
-def draw_augmentations(series, augmentations, n_views=2, random_state=0):
-    """Draw random views of a series by each augmentation, over the series itself.
-
-    Parameters
-    ----------
-    series : array-like of shape (t,)
-        A series of mean 0 and standard deviation 1, the scale that augmentations work on.
-    augmentations : dict of str to augmentation
-        The augmentation of each panel, by the panel's title.
-    n_views : int
-        How many views are drawn, 2 at most.
-    random_state : int, RandomState instance or None
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-    """
-    n_rows = -(-len(augmentations) // 3)
-    figure = _new_figure(11, 1.7 * n_rows)
-    panels = figure.subplots(n_rows, 3, sharex=True, sharey=True, squeeze=False).ravel()
-    copies = np.repeat(np.asarray(series)[None], n_views, axis=0)
-    for axis, (name, augmentation) in zip(panels, augmentations.items(), strict=False):
-        axis.plot(series, color=_GREY, linewidth=2.5)
-        views = augmentation.view(copies, random_state)
-        for view, color in zip(views, (_BLUE, _ORANGE), strict=False):
-            axis.plot(view, color=color, linewidth=1)
-        axis.set_title(name, fontsize=9, loc="left")
-        axis.spines[["top", "right"]].set_visible(False)
-    for axis in panels[len(augmentations) :]:
-        axis.set_axis_off()
-    return figure
