@@ -60,14 +60,18 @@ def over_sets(rows, column, digits=3):
     return mean_and_spread(means, digits) if means else ""
 
 
-def mean_of(rows, column):
-    """Format the mean of a column, such as seconds, without decimals."""
-    return f"{np.mean([row[column] for row in rows]):.0f}"
+def mean_of(rows, column, digits=0):
+    """Format the mean of a column, such as seconds, or nothing if it was not measured."""
+    return f"{_mean(rows, column):.{digits}f}" if rows else ""
+
+
+def _mean(rows, column):
+    return np.mean([row[column] for row in rows])
 
 
 def markdown(lines):
     """Format dicts of text as a table of Markdown."""
-    columns = list(lines[0])
+    columns = list(lines[0]) if lines else []
     cells = [columns, ["---"] * len(columns), *([line[c] for c in columns] for line in lines)]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
@@ -140,7 +144,7 @@ values are those of NC-VQVAE.
                     "seeds": str(len(found)),
                     "seconds": mean_of(found, "seconds"),
                     "paper": over_seeds(found, "paper"),
-                    "published": NC_VQVAE[name][objective[0]],
+                    "published": NC_VQVAE.get(name, {}).get(objective[0], ""),
                     "headline": over_seeds(found, "headline"),
                 }
             )
@@ -162,8 +166,8 @@ seconds of fine-tuning on one thread.
                 line = {"set": name, "labels": f"{fraction:.0%}", "steps": str(steps)}
                 for start in ("pretrained", "pretrained, frozen", "new weights"):
                     found = select(rows, set=name, fraction=fraction, steps=steps, start=start)
-                    seconds = np.mean([row["seconds"] for row in found])
-                    line[start] = f"{over_seeds(found, 'accuracy')} ({seconds:.1f} s)"
+                    accuracy = over_seeds(found, "accuracy")
+                    line[start] = f"{accuracy} ({mean_of(found, 'seconds', 1)} s)"
                 lines.append(line)
     return text + "\n" + markdown(lines)
 
@@ -213,9 +217,12 @@ memorization score: 1 is as far from the training series as other real series ar
         for name in different(rows, "set"):
             found = select(rows, set=name, model=model)
             default = select(rows, set=name, model="default")
-            ratios.append(_mean(default, FID) / _mean(found, FID))
-            shares.append(_mean(found, CAS) / _mean(found, f"{CAS} of_real"))
-            memorization.append(_mean(found, MEMORIZATION))
+            if found and default:
+                ratios.append(_mean(default, FID) / _mean(found, FID))
+                shares.append(_mean(found, CAS) / _mean(found, f"{CAS} of_real"))
+                memorization.append(_mean(found, MEMORIZATION))
+        if not ratios:
+            continue
         means.append(
             {
                 "over four sets": model,
@@ -226,10 +233,6 @@ memorization score: 1 is as far from the training series as other real series ar
             }
         )
     return text + "\n" + markdown(means)
-
-
-def _mean(rows, column):
-    return np.mean([row[column] for row in rows])
 
 
 def tokenizers_and_orders():
@@ -246,18 +249,23 @@ memorization score, as above.
     for name in different(rows, "set"):
         for model in different(rows, "model"):
             found = select(rows, set=name, model=model)
-            masked = [row for row in found if row["sampler"] != "one by one"]
+            masked = select(found, sampler="low discrepancy")
             line = {
                 "set": name,
                 "tokenizer": model,
                 "seconds": mean_of(masked, "seconds"),
-                "MSE": over_seeds(found[:1], "MSE"),
-                "(FID)": over_seeds(found[:1], f"{FID} of_reconstructions", 2),
+                "MSE": over_seeds(masked, "MSE"),
+                "(FID)": over_seeds(masked, f"{FID} of_reconstructions", 2),
             }
             for sampler in different(rows, "sampler"):
-                (row,) = select(found, sampler=sampler)
+                sampled = select(found, sampler=sampler)
+                scores = (
+                    over_seeds(sampled, FID, 2),
+                    over_seeds(sampled, CAS),
+                    over_seeds(sampled, MEMORIZATION, 2),
+                )
                 title = "autoregressive" if sampler == "one by one" else sampler
-                line[title] = f"{row[FID]:.2f}, {row[CAS]:.3f}, {row[MEMORIZATION]:.2f}"
+                line[title] = ", ".join(filter(None, scores))
             lines.append(line)
     return text + "\n" + markdown(lines)
 
@@ -277,7 +285,7 @@ its accuracy on the training series, and the seconds of a fit.
             {
                 "set": name,
                 "FCN": over_seeds(found, "accuracy"),
-                "published": f"{FCN[name]:.3f}",
+                "published": f"{FCN[name]:.3f}" if name in FCN else "",
                 "training series": over_seeds(found, "train"),
                 "seconds": mean_of(found, "seconds"),
                 "random convolutions, ridge": over_seeds(found, "ridge"),
