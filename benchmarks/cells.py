@@ -10,7 +10,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 class Cells:
-    """A JSON-lines file of measured cells; a cell that is there is not measured again.
+    """A JSON-lines file of measured cells, none of which is measured twice.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Cells:
         self.rows = [json.loads(line) for line in whole]
 
     def measure(self, key, function):
-        """The row of `key` (a dict), made by ``function()`` (a dict) if it is not yet there."""
+        """Return the row of `key`, a dict; if it is missing, measure it by ``function()``."""
         for row in self.rows:
             if key.items() <= row.items():
                 return row
@@ -40,7 +40,7 @@ class Cells:
 
 
 def seconds_of(estimator, *data):
-    """Fit an estimator; the seconds it took."""
+    """Fit an estimator and return the seconds it took."""
     start = time.perf_counter()
     estimator.fit(*data)
     return time.perf_counter() - start
@@ -51,7 +51,7 @@ def _plain(value):
 
 
 def table(rows, columns, digits=3):
-    """Lines of a table of dicts; numbers rounded, missing cells empty."""
+    """Format dicts as lines of a table, with rounded numbers and empty missing cells."""
     cells = [[_text(row.get(column, ""), digits) for column in columns] for row in rows]
     lines = [columns, *cells]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -62,8 +62,8 @@ def _text(value, digits):
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
-def mean_and_spread(values):
-    """ "0.861 ± 0.006", the standard deviation over seeds."""
+def mean_and_spread(values, digits=3):
+    """Format mean and standard deviation, as "0.861 ± 0.006"; a single value has no deviation."""
     if len(values) == 1:
-        return f"{values[0]:.3f}"
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+        return f"{values[0]:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"

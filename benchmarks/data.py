@@ -18,18 +18,18 @@ BUNDLED = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "BasicMotions")
 
 
 def default_folder():
-    """The folder of UCR sets beside the repository, where there is one."""
+    """Find the folder of UCR sets beside the repository; None if there is none."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "ucr"
     return folder if folder.is_dir() else None
 
 
 def sets_of(options, usual=PUBLISHED, bundled=BUNDLED):
-    """Those asked for, or else the usual ones, or without a folder some that aeon brings."""
+    """Choose the sets asked for, or the usual ones, or without a folder some that aeon bundles."""
     return options.sets or (usual if options.folder else bundled)
 
 
 def load(name, folder):
-    """Training and test series ``(n, c, t)`` and labels of a set, default split."""
+    """Load the training and test series ``(n, c, t)`` and labels of a set in its default split."""
     if folder:
         with np.load(Path(folder) / f"{name}.npz", allow_pickle=False) as arrays:
             return tuple(arrays[k] for k in ("X_train", "y_train", "X_test", "y_test"))

@@ -1,12 +1,12 @@
-"""What pretraining is worth: the same network, pretrained or new, over fractions of the labels.
+"""What pretraining is worth, over fractions of the labels.
 
     python -m benchmarks.fine_tuning [SET ...] [--seeds 0 1 2] [--threads 1]
 
 For each set and seed an `SSLFeatureExtractor` learns from all training series without labels.
-Then `FineTunedClassifier` gets the labels of a fraction of them (at least one a class), for 50
-and for 300 training steps: with the pretrained encoder trained on, with it frozen, and with
-the same network from new weights. Test accuracy and seconds of training, that of the
-extractor beside. Cells are written to benchmarks/results as they finish, a plot at the end.
+`FineTunedClassifier` then gets the labels of a fraction of them, at least one of each class, and
+trains for 50 and for 300 steps in three ways: it trains the pretrained encoder further, or keeps
+it frozen, or trains the same network from new weights. Test accuracies and seconds are written to
+benchmarks/results as they finish, a plot at the end.
 """
 
 import argparse
@@ -32,17 +32,17 @@ COLORS = {"pretrained": "#1f77b4", "pretrained, frozen": "#999999", "new weights
 
 
 def labelled(y, fraction, seed):
-    """Indices of a fraction of each class, at least one series."""
+    """Choose a fraction of each class, at least one series; return the indices."""
     rng = np.random.default_rng(seed)
     picks = []
     for label in np.unique(y):
-        mine = rng.permutation(np.flatnonzero(y == label))
-        picks.append(mine[: max(1, round(fraction * len(mine)))])
+        members = rng.permutation(np.flatnonzero(y == label))
+        picks.append(members[: max(1, round(fraction * len(members)))])
     return np.sort(np.concatenate(picks))
 
 
 def measure_set(cells, name, folder, seed, threads):
-    """All cells of a set and seed; the extractor is fitted once, if any is missing."""
+    """Measure all cells of a set and seed; the extractor is fitted once, if any cell is missing."""
     X, y, X_test, y_test = load(name, folder)
     pretrained = {}
 
@@ -101,14 +101,15 @@ def chosen(rows, name, fraction, n_steps, start):
 
 
 def draw(rows, sets):
-    """Accuracy over the fraction of labels, a panel per set, a line per start and budget."""
+    """Plot accuracy over the fraction of labels, a panel for each set."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
         for start, color in COLORS.items():
             for n_steps, style in zip(STEPS, ("--", "-"), strict=True):
                 found = [chosen(rows, name, f, n_steps, start) for f in FRACTIONS]
                 scores = [[row["accuracy"] for row in part] for part in found]
-                means, spreads = np.mean(scores, axis=1), np.std(scores, axis=1)
+                means = np.mean(scores, axis=1)
+                spreads = np.std(scores, axis=1)
                 axis.errorbar(
                     FRACTIONS,
                     means,
@@ -136,7 +137,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    cells, sets = Cells(RESULTS / "fine_tuning.jsonl"), sets_of(options, SETS, BUNDLED)
+    cells = Cells(RESULTS / "fine_tuning.jsonl")
+    sets = sets_of(options, SETS, BUNDLED)
     for name in sets:
         for seed in options.seeds:
             measure_set(cells, name, options.folder, seed, options.threads)

@@ -1,19 +1,20 @@
-"""Generated series on the published sets: all scores of a report, floors and seconds side by side.
+"""Generated series on published sets: every score of a report, its floors, and seconds.
 
     python -m benchmarks.generation screen [SET ...] [--seeds 0]     [--threads 1]
     python -m benchmarks.generation final  [SET ...] [--seeds 0 1 2] [--threads 1]
 
-"screen": tokenizers of several sizes, one band and two, with self-supervision, the autoregressive
-prior; all with the same prior and budget, and each masked prior sampled in several orders and
-temperatures. "final": the default, the naive VQ-VAE (the published architecture, one band, 32
-codes) with the same prior, once for as many steps (its tokenizer for a minute) and once for the
-seconds of the default (half for each stage), and timevqvae with the models of its README for
-those seconds, if it is installed:
+"screen" compares tokenizers of several sizes, with one band or two, and with self-supervision.
+Each carries the same masked prior, sampled in several orders and temperatures, and the
+autoregressive prior. "final" compares the default with the naive VQ-VAE (the published
+architecture, one band, 32 codes) and with timevqvae. The naive model has the same prior; it is
+trained once for as many steps, its tokenizer for a minute, and once for the seconds of the
+default, half of them for each stage. timevqvae has the models of its README and the same seconds;
+it takes part where it is installed:
 `pip install --no-deps --ignore-requires-python timevqvae==1.0.1 einops pyyaml`.
 
-Each model is judged by `generation_report` with an FCN trained on the real training set; CAS by
-random convolutions and ridge, in "final" by an FCN too. Cells are written to benchmarks/results:
-start again to continue.
+Each model is judged by `generation_report` with an FCN trained on the real training set. CAS is
+that of random convolutions with ridge, in "final" that of an FCN too. Cells are written to
+benchmarks/results as they finish, so a run can be stopped and continued.
 """
 
 import argparse
@@ -68,7 +69,7 @@ BY_FCN = "classification accuracy, FCN"
 
 
 def judged(generator, data, referee, seed):
-    """Values, floors and reconstruction values of all scores, by "score, referee"."""
+    """Collect the values, floors and ceilings of all scores under "score, referee"."""
     report = generation_report(generator, *data, referee=referee, random_state=seed)
     found = {}
     for score in report.scores:
@@ -79,7 +80,7 @@ def judged(generator, data, referee, seed):
 
 
 def by_fcn(generator, data, referee, seed, threads):
-    """CAS as published: of an FCN trained on generated series, beside the one of real series."""
+    """Compute the CAS by an FCN, as published, and the accuracy after training on real series."""
     fcn = FCNClassifier(random_state=seed, n_threads=threads)
     score = make_generation_scorer("classification_accuracy", referee=fcn, random_state=seed)
     test = data[2:]
@@ -87,10 +88,11 @@ def by_fcn(generator, data, referee, seed, threads):
 
 
 class Referees:
-    """An FCN per set, trained once, the same for all models."""
+    """One FCN for each set, trained once and the same for all models."""
 
     def __init__(self, threads):
-        self.threads, self.fitted = threads, {}
+        self.threads = threads
+        self.fitted = {}
 
     def of(self, name, data):
         if name not in self.fitted:
@@ -100,7 +102,7 @@ class Referees:
 
 
 def run_screen(cells, sets, options):
-    """Every prior once; the masked ones sampled in every order."""
+    """Fit every prior once and sample the masked ones in every order."""
     referees = Referees(options.threads)
     for name in sets:
         data = load(name, options.folder)
@@ -110,7 +112,7 @@ def run_screen(cells, sets, options):
 
 
 def screen_tokenizer(cells, name, data, seed, model, referees, threads):
-    """Both priors on one tokenizer; nothing is kept where all cells are there."""
+    """Measure both priors on one tokenizer, which is fitted only if a cell is missing."""
     kept = {}
 
     def tokenizer():
@@ -145,7 +147,7 @@ def screen_tokenizer(cells, name, data, seed, model, referees, threads):
 
 
 def show(row):
-    """The scores of interest, with what reconstructions reach in brackets."""
+    """Print the main scores, with those of reconstructions in brackets."""
     parts = [f"{row['set']:<22}{row['seed']}  {row['model']:<26}{row.get('sampler', ''):<21}"]
     parts += [f"{row['seconds']:4.0f} s"]
     for short, key in SHOWN.items():
@@ -155,27 +157,27 @@ def show(row):
 
 
 def default(X, y, seed, threads, seconds):
-    """A fitted generator and the seconds of its fit; `seconds` are for those that need them."""
+    """Fit the default; return the generator and the seconds it took. `seconds` is not used."""
     generator = MaskedPriorGenerator(random_state=seed, n_threads=threads)
     return generator, seconds_of(generator, X, y)
 
 
 def naive(X, y, seed, threads, seconds):
-    """The published architecture, one band of 32 codes; its prior is that of the default."""
+    """Fit the published architecture, one band of 32 codes, with the prior of the default."""
     new, taken = naive_priors(X, seed, threads, _STAGE_1)
     generator = new("auto")
     return generator, taken + seconds_of(generator, X, y)
 
 
 def naive_in_seconds(X, y, seed, threads, seconds):
-    """The naive model, too, trained for as long as the default, half of it for each stage."""
+    """Fit the naive model for the seconds of the default, half of them for each stage."""
     new, taken = naive_priors(X, seed, threads, seconds / 2)
     generator = new(epochs_in(seconds / 2, new, X, y))
     return generator, taken + seconds_of(generator, X, y)
 
 
 def naive_priors(X, seed, threads, seconds):
-    """Priors by their epochs, on a naive tokenizer fitted here, and the seconds that it took."""
+    """Fit a naive tokenizer; return a function from epochs to priors, and the seconds it took."""
     tokenizer, row = fitted(VQTokenizer, X, seed, seconds, threads, **NAIVE)
     settings = {"random_state": seed, "n_threads": threads}
     new = lambda n: MaskedPriorGenerator(FrozenEstimator(tokenizer), max_epochs=n, **settings)  # noqa: E731
@@ -183,7 +185,7 @@ def naive_priors(X, seed, threads, seconds):
 
 
 def timevqvae(X, y, seed, threads, seconds):
-    """timevqvae, trained for as long as the default."""
+    """Fit timevqvae for the seconds of the default."""
     from benchmarks.timevqvae_rival import TimeVQVAEGenerator
 
     generator = TimeVQVAEGenerator(seconds, threads, seed)
@@ -199,10 +201,12 @@ FINAL = {
 
 
 def run_final(cells, sets, options):
-    referees, threads = Referees(options.threads), options.threads
+    referees = Referees(options.threads)
+    threads = options.threads
     for seed in options.seeds:
         for name in sets:
-            data, seconds = load(name, options.folder), None
+            data = load(name, options.folder)
+            seconds = None
 
             def cell(make, seconds, data=data, name=name, seed=seed):
                 generator, taken = make(*data[:2], seed, threads, seconds)
@@ -219,7 +223,7 @@ def run_final(cells, sets, options):
 
 
 def finalists(names):
-    """All, or those of some names after the default, whose seconds they may need.
+    """Choose the default, whose seconds the others may need, and all others or those of some names.
 
     timevqvae takes part where it is installed.
     """
@@ -228,28 +232,29 @@ def finalists(names):
 
 
 def print_final(cells, sets, seeds):
-    """Means over seeds, and the ratios of FID to the default's, geometric means over sets."""
+    """Print means over seeds, and the geometric mean over sets of the ratio of FIDs."""
     rows = [r for r in cells.rows if r["mode"] == "final" and r["seed"] in seeds]
-    fids, lines = {}, []
+    fids = {}
+    lines = []
     for name in sets:
         for model in FINAL:
-            mine = [r for r in rows if r["set"] == name and r["model"] == model]
-            if not mine:
+            found = [r for r in rows if r["set"] == name and r["model"] == model]
+            if not found:
                 continue
             line = {
                 "set": name,
                 "model": model,
-                "s": f"{np.mean([r['seconds'] for r in mine]):.0f}",
+                "s": f"{np.mean([r['seconds'] for r in found]):.0f}",
             }
             for short, key in (SHOWN | {"CAS FCN": BY_FCN}).items():
-                values = [r[key] for r in mine if key in r]
+                values = [r[key] for r in found if key in r]
                 line[short] = mean_and_spread(values) if values else ""
             for of in ("of_reconstructions", "of_train", "of_real"):
-                values = [r.get(f"{SHOWN['FID']} {of}") for r in mine]
+                values = [r.get(f"{SHOWN['FID']} {of}") for r in found]
                 line[f"FID {of}"] = mean_and_spread(values) if None not in values else ""
-            ceilings = [r[f"{SHOWN['CAS']} of_real"] for r in mine]
-            line["CAS share"] = float(np.mean([r[SHOWN["CAS"]] for r in mine]) / np.mean(ceilings))
-            fids.setdefault(model, {})[name] = np.mean([r[SHOWN["FID"]] for r in mine])
+            ceilings = [r[f"{SHOWN['CAS']} of_real"] for r in found]
+            line["CAS share"] = float(np.mean([r[SHOWN["CAS"]] for r in found]) / np.mean(ceilings))
+            fids.setdefault(model, {})[name] = np.mean([r[SHOWN["FID"]] for r in found])
             lines.append(line)
     print("\n".join(table(lines, list(lines[0]))))
     for model, of_sets in fids.items():

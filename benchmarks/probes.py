@@ -13,7 +13,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
 
 MAX_ROWS = 2000  # training rows of a probe
-WINDOW, STRIDE = 16, 4
+WINDOW = 16
+STRIDE = 4
 
 PROBES = {
     "linear": lambda: SVC(kernel="linear", cache_size=1000),
@@ -23,19 +24,19 @@ PROBES = {
 
 
 class SharedVariance(StandardScaler):
-    """Standardised columns of total variance 25, the scale of VQTokenizer's features."""
+    """Scale columns to a total variance of 25, as the features of VQTokenizer are."""
 
     def transform(self, X):
         return super().transform(X) * (5 / np.sqrt(X.shape[1]))
 
 
 def rows_for_probes(n, seed=0):
-    """Indices of at most `MAX_ROWS` training rows."""
+    """Choose at most `MAX_ROWS` training rows at random; return their indices."""
     return np.sort(np.random.default_rng(seed).permutation(n)[:MAX_ROWS])
 
 
 def accuracies(train, y, test, y_test, scaled=False):
-    """Test accuracy of each probe on features; standardised first unless `scaled`."""
+    """Compute the test accuracy of each probe on features, standardised first unless `scaled`."""
     found = {}
     for name, probe in PROBES.items():
         model = probe() if scaled else make_pipeline(SharedVariance(), probe())
@@ -44,7 +45,7 @@ def accuracies(train, y, test, y_test, scaled=False):
 
 
 def baselines(X, y, X_test, y_test, n_codes, seed):
-    """Accuracy of what needs no tokenizer: raw series, bag of k-means codes, MiniRocket."""
+    """Compute accuracies without a tokenizer: raw series, a bag of k-means codes, MiniRocket."""
     flat, flat_test = (np.reshape(part, (len(part), -1)) for part in (X, X_test))
     start = time.perf_counter()
     bag = KMeansBag(n_codes, seed).fit(X)
@@ -66,13 +67,13 @@ ALPHAS = np.logspace(-3, 3, 13)
 
 
 def standardised(train, test):
-    """Both parts by the training set's columns, of total variance 25."""
+    """Standardise both parts by the columns of the training set, to a total variance of 25."""
     scaler = SharedVariance().fit(train)
     return scaler.transform(train), scaler.transform(test)
 
 
 def headline(train, y, test=None, y_test=None):
-    """Accuracies of an RBF SVC with C by cross-validation, of ridge and of 5-NN.
+    """Compute accuracies of an RBF SVC, its C chosen by cross-validation, of ridge and of 5-NN.
 
     Features have a total variance of about 25, the SVC a kernel width to match. "headline" is
     the accuracy of SVC or ridge, whichever has the higher cross-validated accuracy on (at most
@@ -102,20 +103,22 @@ def headline(train, y, test=None, y_test=None):
 
 
 def paper_probe(train, y, test, y_test):
-    """Linear SVC on features scaled to (-1, 1), as NC-VQVAE judges its tokens."""
+    """Compute the accuracy of a linear SVC on features scaled to (-1, 1), as NC-VQVAE does."""
     probe = make_pipeline(MinMaxScaler((-1, 1)), SVC(kernel="linear", cache_size=1000))
     return probe.fit(train, y).score(test, y_test)
 
 
 def _few_labels(distances, train, y, c, n_draws=10, n_labels=5):
-    rng, scores = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    scores = []
     for _ in range(n_draws):
         order = rng.permutation(len(y))
         rank = np.empty(len(y), int)  # of each series among those of its class, in random order
         for label in np.unique(y):
-            mine = order[y[order] == label]
-            rank[mine] = np.arange(len(mine)) - min(0, len(mine) // 2 - n_labels)
-        known, others = np.flatnonzero(rank < n_labels), np.flatnonzero(rank >= n_labels)
+            members = order[y[order] == label]
+            rank[members] = np.arange(len(members)) - min(0, len(members) // 2 - n_labels)
+        known = np.flatnonzero(rank < n_labels)
+        others = np.flatnonzero(rank >= n_labels)
         others = others[:MAX_ROWS]
         svc = SVC(C=c, kernel="precomputed").fit(_kernel(distances[np.ix_(known, known)]), y[known])
         across = _kernel(distances[np.ix_(others, known)])
@@ -133,7 +136,7 @@ def _kernel(squared_distances):
 
 
 def _folds(y):
-    """Three folds of many series, repeated for few; every class in every training part."""
+    """Split into three folds, repeated for few series; every class is in every training part."""
     n_splits = int(np.clip(np.bincount(y)[np.unique(y)].min(), 2, 3))
     repeats = 1 if len(y) >= 100 else 5
     return RepeatedStratifiedKFold(n_splits=n_splits, n_repeats=repeats, random_state=0).split(y, y)
@@ -153,7 +156,7 @@ def _named(prefix, values):
 
 
 class KMeansBag:
-    """Square root of the share of each of K k-means codes among the windows of a series."""
+    """The square root of the share of each of K k-means codes among the windows of a series."""
 
     def __init__(self, n_codes, seed):
         self.kmeans = KMeans(n_codes, n_init=3, random_state=seed)
@@ -164,21 +167,22 @@ class KMeansBag:
         return self
 
     def transform(self, X):
-        windows, n_codes = _windows(X), self.kmeans.n_clusters
+        windows = _windows(X)
+        n_codes = self.kmeans.n_clusters
         ids = self.kmeans.predict(windows.reshape(-1, windows.shape[2])).reshape(len(X), -1)
         counts = np.stack([np.bincount(row, minlength=n_codes) for row in ids])
         return np.sqrt(counts / ids.shape[1])
 
 
 def _windows(X):
-    """Windows of 16 points, a new one every 4: ``(n, m, 16 c)`` float32."""
+    """Cut windows of 16 points, a new one every 4 points: ``(n, m, 16 c)`` float32."""
     width = min(WINDOW, X.shape[2])
     windows = np.lib.stride_tricks.sliding_window_view(X, width, axis=2)[:, :, ::STRIDE]
     return windows.transpose(0, 2, 1, 3).reshape(len(X), windows.shape[2], -1).astype(np.float32)
 
 
 def minirocket(X, y, X_test, y_test, seed):
-    """MiniRocket features and a ridge classifier (Dempster et al. 2021)."""
+    """Compute the accuracy of ridge on MiniRocket features (Dempster et al., 2021)."""
     from aeon.transformations.collection.convolution_based import MiniRocket
 
     start = time.perf_counter()
@@ -190,5 +194,5 @@ def minirocket(X, y, X_test, y_test, seed):
 
 
 def _at_least_nine(X):
-    """MiniRocket's kernels are nine points long."""
+    """Pad series to the nine points of the kernels of MiniRocket."""
     return np.pad(X.astype(np.float32), ((0, 0), (0, 0), (0, max(0, 9 - X.shape[2]))), mode="edge")

@@ -1,17 +1,19 @@
-"""Self-supervised representations on the published sets: time and accuracy side by side.
+"""Self-supervised representations on published sets: seconds and accuracies.
 
     python -m benchmarks.representations screen    [SET ...] [--seeds 0]     [--seconds 60]
     python -m benchmarks.representations report    [SET ...] [--seeds 0 1 2] [--seconds 90]
     python -m benchmarks.representations published [SET ...] [--seeds 0]     [--steps 600]
 
-"screen": every objective in both estimators, judged by cross-validation inside the training sets.
-"report": the plain tokenizer, the two best settings of each estimator in the screen, untrained
-encoders, raw series and MiniRocket on the test sets. Each fit has as many epochs as fill the
-seconds. Probes: RBF SVC with C by cross-validation, ridge, 5-NN, and the paper's (means of
-quantised latents, scaled to (-1, 1), linear SVC); the headline is that of SVC and ridge which
-cross-validation on the training set prefers. "published": the published architecture and
-settings with Barlow Twins against none, and the default settings for as many steps. Cells are
-written to benchmarks/results as they finish: start again to continue.
+"screen" judges every objective in both estimators by cross-validation inside the training sets.
+"report" judges the plain tokenizer, the two best settings of each estimator in the screen, an
+untrained encoder, raw series and MiniRocket on the test sets. Each fit has as many epochs as fill
+the seconds. "published" trains the published architecture and settings with Barlow Twins and
+without an objective, and the default settings for as many steps.
+
+The probes are an RBF SVC with C chosen by cross-validation, ridge, 5-NN, and the paper's: a
+linear SVC on means of quantized latents, scaled to (-1, 1). The headline is the accuracy of the
+one of SVC and ridge that cross-validation on the training set prefers. Cells are written to
+benchmarks/results as they finish, so a run can be stopped and continued.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from benchmarks.probes import (
     rows_for_probes,
     standardised,
 )
-from skvqts import SSLFeatureExtractor, VQTokenizer
+from skvqts import Quantizer, SSLFeatureExtractor, VQTokenizer
 from skvqts.objectives import OBJECTIVES, BarlowTwins
 
 SCREEN_SETS = ("TwoPatterns", "SwedishLeaf", "OSULeaf", "ECG200")
@@ -62,13 +64,12 @@ PUBLISHED_SETTINGS = {
     "batch_size": 128,
     "learning_rate": 1e-3,
     "weight_decay": 1e-3,
-    "commitment_weight": 1.0,
-    "ema_decay": 0.9,
+    "quantizer": Quantizer(commitment_weight=1.0, ema_decay=0.9),
 }
 
 
 def fitted(make, X, seed, seconds, threads, **parameters):
-    """An estimator with as many epochs as fill the seconds, and what its fit cost."""
+    """Fit an estimator for as many epochs as fill the seconds; return it and what the fit cost."""
     new = lambda n: make(random_state=seed, n_threads=threads, max_epochs=n, **parameters)  # noqa: E731
     n_steps = lambda n_series: -(-n_series // new(1).batch_size)  # noqa: E731
     if "learning_rate" in parameters:
@@ -82,16 +83,17 @@ def fitted(make, X, seed, seconds, threads, **parameters):
 
 
 def epochs_in(seconds, new, *data):
-    """Of ``new(n_epochs)``: a fit of one epoch taken off one that is a second longer or more."""
+    """Estimate how many epochs of ``new(n_epochs)`` fill the seconds, from two fits."""
     new(1).fit(*data)  # whatever is imported or allocated first
-    short, n_epochs = seconds_of(new(1), *data), 4
+    short = seconds_of(new(1), *data)
+    n_epochs = 4
     while (longer := seconds_of(new(n_epochs), *data) - short) < 1:
         n_epochs *= 4
     return max(1, round(seconds * (n_epochs - 1) / longer))
 
 
 def probed(estimator, X, y, X_test=None, y_test=None):
-    """Accuracies on the default features and by the paper's probe."""
+    """Compute accuracies on the default features and by the probe of the paper."""
     train, test = (None if part is None else estimator.transform(part) for part in (X, X_test))
     found = headline(train, y, test, y_test)
     if test is not None:
@@ -102,7 +104,7 @@ def probed(estimator, X, y, X_test=None, y_test=None):
 
 
 def token_means(estimator, kind, X):
-    """Means over the tokens of latents, ``(n, D)``."""
+    """Average latents over the tokens: ``(n, D)``."""
     before = estimator.output
     flat = estimator.set_params(output=kind).transform(X)
     estimator.set_params(output=before)
@@ -143,8 +145,9 @@ def published_cell(data, options, seed, make, parameters):
 
 
 def published_models(options):
-    """The published settings, and the defaults with the same objective, batches and steps."""
-    steps, width = options.steps, options.projector
+    """List the published settings, and the defaults with the same objective, batches and steps."""
+    steps = options.steps
+    width = options.projector
     settings = PUBLISHED_SETTINGS | {"precision": options.precision}
     how = f"{steps} steps" + f", {options.precision}" * (options.precision != "float32")
     models = {f"naive, {how}": (VQTokenizer, settings)}
@@ -184,7 +187,7 @@ MODES = {
 
 
 def run(cells, mode, sets, options):
-    """All cells of a mode, a line each."""
+    """Measure all cells of a mode and print a line for each."""
     measure, _, models, _ = MODES[mode]
     for name in sets:
         for seed in options.seeds:
@@ -205,7 +208,7 @@ def chosen(models, options):
 
 
 def print_means(rows, models, columns):
-    """Mean over sets, mean and spread over seeds."""
+    """Print means over sets, as mean and standard deviation over seeds."""
     lines = []
     for model in models:
         line = {"model": model}

@@ -3,11 +3,12 @@
     pip install --ignore-requires-python timevqvae
     python -m benchmarks.rivals [SET ...] [--seeds 0 1 2]
 
-VQTokenizer fits at its default budget, with the number of tokens and codes that give it the
-rival's bits per series (tokens x log2 K, within 10 %). The rival then trains for at least as many
+VQTokenizer trains for its default number of steps, with the tokens and codes that give it the
+bits of its rival (tokens x log2 K, within 10 %). The rival then trains for at least as many
 seconds, on as many threads, with a cosine schedule over them. The published architecture ("stft")
-has its published sizes; timevqvae is the package with the model of its README (AdamW at
-1e-3, batches of 32). Mean squared error is on the test series, in training-standardised units.
+has its published sizes; timevqvae is the package with the model of its README, trained by AdamW
+at 1e-3 in batches of 32. The mean squared error is that of the test series, in units of the
+standard deviation of the training set. Cells are written to benchmarks/results as they finish.
 """
 
 import argparse
@@ -26,7 +27,7 @@ LARGEST_CODEBOOK = 512
 
 
 def same_bits(bits, n_timepoints):
-    """Parameters of a tokenizer with so many bits per series and the fewest tokens for it."""
+    """Choose parameters that give a tokenizer so many bits per series with the fewest tokens."""
     for stride in (8, 4, 2, 1):
         n_tokens = math.ceil(n_timepoints / stride)
         if bits / n_tokens <= math.log2(LARGEST_CODEBOOK):
@@ -38,7 +39,7 @@ def same_bits(bits, n_timepoints):
 
 
 def fitted(X, threads, **parameters):
-    """A tokenizer, the seconds of its fit and its bits per series."""
+    """Fit a tokenizer; return it, the seconds it took and its bits per series."""
     start = time.perf_counter()
     tokenizer = VQTokenizer(n_threads=threads, **parameters).fit(X)
     seconds = time.perf_counter() - start
@@ -63,7 +64,7 @@ def stft_bits(X):
 
 
 def stft(X, X_test, seconds, threads, seed):
-    """As many epochs as fill the seconds, guessed and tried again where too few."""
+    """Fit for at least the seconds; the number of epochs is guessed, and raised if too small."""
     parameters = {"frontend": "stft", "random_state": seed}
     epochs = 4
     spent = fitted(X, threads, max_epochs=epochs, **parameters)[1]
@@ -75,7 +76,7 @@ def stft(X, X_test, seconds, threads, seed):
 
 
 def timevqvae_model(n_channels, n_timepoints):
-    """The model of timevqvae's README."""
+    """Build the model of the README of timevqvae."""
     from timevqvae.vqvae import VQVAE
 
     return VQVAE(
@@ -104,7 +105,7 @@ def timevqvae_bits(X):
 
 
 def reconstruction_loss(model, x):
-    """Of the first stage, as its README trains it."""
+    """Compute the loss of the first stage as the README of timevqvae does."""
     out = model(x)
     return sum(out.recons_loss.values()) + sum(v["loss"] for v in out.vq_losses.values())
 
@@ -113,7 +114,8 @@ def train_for(seconds, model, loss_of, *data):
     """Train on batches of 32 until the seconds are over, with a cosine schedule over them."""
     optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=1e-3)
     model.train()
-    start, steps = time.perf_counter(), 0
+    start = time.perf_counter()
+    steps = 0
     while (spent := time.perf_counter() - start) < seconds:
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * spent / seconds))
@@ -130,7 +132,8 @@ def train_for(seconds, model, loss_of, *data):
 def timevqvae(X, X_test, seconds, threads, seed):
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    mean, std = X.mean(), X.std()
+    mean = X.mean()
+    std = X.std()
     x, x_test = (torch.from_numpy(((part - mean) / std).astype(np.float32)) for part in (X, X_test))
     model = timevqvae_model(*X.shape[1:])
     spent, steps = train_for(seconds, model, reconstruction_loss, x)
@@ -144,27 +147,27 @@ RIVALS = {"stft": (stft_bits, stft), "timevqvae": (timevqvae_bits, timevqvae)}
 
 
 def compare(rival, name, folder, seed, threads, cells):
-    """Our cell and the rival's, the rival training as long as ours did."""
+    """Measure VQTokenizer, then the rival, which trains for at least as long."""
     X, _, X_test, _ = load(name, folder)
     bits_of, train = RIVALS[rival]
     key = {"set": name, "seed": seed, "against": rival}
-    mine = cells.measure(
+    tokenizer_row = cells.measure(
         key | {"who": "VQTokenizer"}, lambda: ours(X, X_test, bits_of(X), threads, seed)
     )
-    theirs = cells.measure(
-        key | {"who": rival}, lambda: train(X, X_test, mine["seconds"], threads, seed)
+    rival_row = cells.measure(
+        key | {"who": rival}, lambda: train(X, X_test, tokenizer_row["seconds"], threads, seed)
     )
-    return mine, theirs
+    return tokenizer_row, rival_row
 
 
 def print_table(rows):
     lines = []
     for row_key in dict.fromkeys((r["set"], r["against"], r["who"]) for r in rows):
-        mine = [r for r in rows if (r["set"], r["against"], r["who"]) == row_key]
+        found = [r for r in rows if (r["set"], r["against"], r["who"]) == row_key]
         line = dict(zip(("set", "against", "who"), row_key, strict=True))
         for column in ("seconds", "bits", "steps"):
-            line[column] = round(float(np.mean([r[column] for r in mine])))
-        lines.append(line | {"MSE": mean_and_spread([r["MSE"] for r in mine])})
+            line[column] = round(float(np.mean([r[column] for r in found])))
+        lines.append(line | {"MSE": mean_and_spread([r["MSE"] for r in found])})
     print("\n".join(table(lines, ["set", "against", "who", "seconds", "bits", "steps", "MSE"])))
 
 
@@ -176,7 +179,8 @@ def main():
     parser.add_argument("--rivals", nargs="+", choices=RIVALS, default=list(RIVALS))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
-    cells, rows = Cells(RESULTS / "rivals.jsonl"), []
+    cells = Cells(RESULTS / "rivals.jsonl")
+    rows = []
     for seed in options.seeds:
         for name in sets_of(options, SETS):
             for rival in options.rivals:

@@ -1,39 +1,31 @@
-"""What judges generated series: is it right, does it rank as it should, how long does it take?
+"""Scores of generated series: are they right, do they rank as they should, how long do they take?
 
     python -m benchmarks.scores referee [SET ...] [--seeds 0 1 2] [--threads 2]
     python -m benchmarks.scores doubles [SET ...] [--seeds 0]     [--threads 2]
     python -m benchmarks.scores frechet
 
-"referee": test accuracy and seconds of `FCNClassifier` with its default budget, the published
-accuracy beside; and of `RandomConvolutionExtractor` with ridge. "doubles": every score of a
-report for generators whose faults are known: training series drawn again, with noise, with
-classes left out, ten series only. "frechet": `frechet_distance` against the matrix root of scipy.
-Cells are written to benchmarks/results as they finish: start again to continue.
+"referee" measures the test accuracy of `FCNClassifier`, beside the published one, and of
+`RandomConvolutionExtractor` with ridge. "doubles" takes every score of a report for generators
+whose faults are known: they draw training series again, with noise, without some classes, or ten
+of them only. "frechet" compares `frechet_distance` with the matrix root of scipy. Cells are
+written to benchmarks/results as they finish, so a run can be stopped and continued.
 """
 
 import argparse
 import time
+import warnings
 
 import numpy as np
 from scipy import linalg
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
 from benchmarks.data import default_folder, load, sets_of
-from skvqts import FCNClassifier
-from skvqts.metrics import generation_report
+from benchmarks.published import FCN
+from skvqts import FCNClassifier, FidelityWarning
+from skvqts.metrics import frechet_distance, generation_report
 from skvqts.metrics._classifiers import default_classifier
-from skvqts.metrics._frechet import frechet_distance_of_samples
 from tests.doubles import ResamplingGenerator
 
-# Wang et al. (2017), retrained five times by Ismail Fawaz et al. (2019)
-PUBLISHED = {
-    "TwoPatterns": 0.870,
-    "Wafer": 0.997,
-    "FordA": 0.914,
-    "Symbols": 0.955,
-    "SonyAIBORobotSurface1": 0.958,
-    "ItalyPowerDemand": 0.963,
-}
 DOUBLED = ("TwoPatterns", "Wafer", "ItalyPowerDemand", "Crop")
 DOUBLES = {
     "resampler": {},
@@ -72,7 +64,7 @@ def run_referee(cells, sets, options):
     for name in sets:
         rows = [r for r in cells.rows if r["mode"] == "referee" and r["set"] == name]
         rows = [r for r in rows if r["seed"] in options.seeds]
-        line = {"set": name, "published": PUBLISHED.get(name, "")}
+        line = {"set": name, "published": FCN.get(name, "")}
         for key in ("accuracy", "train", "seconds", "ridge", "ridge seconds"):
             line[key] = mean_and_spread([row[key] for row in rows])
         line["mean"] = float(np.mean([row["accuracy"] for row in rows]))
@@ -80,7 +72,7 @@ def run_referee(cells, sets, options):
     columns = ["set", "accuracy", "published", "train", "seconds", "ridge", "ridge seconds"]
     print("\n".join(table(lines, columns)))
     print(f"mean {np.mean([line['mean'] for line in lines]):.4f}", end="")
-    print(f", published {np.mean([PUBLISHED[name] for name in sets if name in PUBLISHED]):.4f}")
+    print(f", published {np.mean([FCN[name] for name in sets if name in FCN]):.4f}")
 
 
 def run_doubles(cells, sets, options):
@@ -135,7 +127,7 @@ def print_doubles(cells, name, seed):
 
 
 def expected(rows, scores):
-    """What should hold of the doubles, score by score, and whether it does."""
+    """Check what should hold of the doubles, score by score."""
     found = {}
     for key in (k for k in scores if k.startswith("Fréchet")):
         fid = {double: row[key] for double, row in rows.items()}
@@ -156,7 +148,7 @@ def expected(rows, scores):
 
 
 def matrix_root(real, gen):
-    """The textbook's way: the root of the product of two covariances."""
+    """Compute the distance as Heusel et al. (2017, equation 6) write it, by a matrix root."""
     covariances = [np.cov(part, rowvar=False) for part in (real, gen)]
     root = linalg.sqrtm(covariances[0] @ covariances[1])
     shift = np.square(real.mean(0) - gen.mean(0)).sum()
@@ -165,14 +157,16 @@ def matrix_root(real, gen):
 
 
 def run_frechet(cells, sets, options):
-    """A size with more features than series, and one with fewer, where both are sound."""
-    rng, lines = np.random.default_rng(0), []
+    """Compare at a size with more features than series, and at one with fewer."""
+    warnings.simplefilter("ignore", FidelityWarning)  # fewer series than features, on purpose
+    rng = np.random.default_rng(0)
+    lines = []
     for n, d in ((300, 2000), (600, 128)):
         real, gen = rng.normal(size=(2, n, d))
         gen = 1.1 * gen + 0.05
         seconds = {"ours": [], "sqrtm": []}
         for _ in range(2):
-            for key, function in (("ours", frechet_distance_of_samples), ("sqrtm", matrix_root)):
+            for key, function in (("ours", frechet_distance), ("sqrtm", matrix_root)):
                 start = time.perf_counter()
                 found = function(real, gen)
                 seconds[key].append(time.perf_counter() - start)
@@ -195,7 +189,7 @@ def run_frechet(cells, sets, options):
 
 
 MODES = {
-    "referee": (run_referee, tuple(PUBLISHED)),
+    "referee": (run_referee, tuple(FCN)),
     "doubles": (run_doubles, DOUBLED),
     "frechet": (run_frechet, ()),
 }

@@ -1,13 +1,13 @@
-"""What a training step and the quantiser cost, as ratios in one run.
+"""What a training step and the quantizer cost, as ratios in one run.
 
-    python -m benchmarks.speed [plain] [ssl] [quantiser] [--threads 2]
+    python -m benchmarks.speed [plain] [ssl] [quantizer] [--threads 2]
 
-"plain": VQ-VAE steps at batch 128, length 140 for all front ends, in float32 and bfloat16,
-beside the machine's own rate for float32 matrix products. "ssl": steps with Barlow Twins,
-augmentation included, by default settings and in the published form. "quantiser": a training
-step of the quantiser (12,800 vectors of 64: nearest codes and moving averages) beside that of
-vector-quantize-pytorch, where it is installed, and the bare matrix product of vectors and codes.
-Medians of interleaved runs.
+"plain" times VQ-VAE steps at batch 128 and length 140 for all front ends, in float32 and
+bfloat16, beside the machine's own rate of float32 matrix products. "ssl" times steps with Barlow
+Twins, augmentation included, by default settings and in the published form. "quantizer" times a
+training step of the quantizer (nearest codes and moving averages of 12,800 vectors of 64 numbers)
+beside that of vector-quantize-pytorch, where it is installed, and beside the bare matrix product
+of vectors and codes. All times are medians of interleaved runs.
 """
 
 import argparse
@@ -15,19 +15,21 @@ import time
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cells import table
 from skvqts import VQTokenizer
-from skvqts._nn.quantizer import Quantizer
+from skvqts._nn.quantizer import VectorQuantizer
 from skvqts.augmentation import make_augmentation
 from skvqts.functional.codebook import nearest_code
 from skvqts.objectives import BarlowTwins
 
-BATCH, LENGTH = 128, 140
+BATCH = 128
+LENGTH = 140
 
 
 def medians(functions, repeats):
-    """Median seconds of each function, one run of each in turn."""
+    """Time functions in turn; return the median seconds of each."""
     seconds = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
@@ -37,11 +39,12 @@ def medians(functions, repeats):
     return {name: float(np.median(values[1:])) for name, values in seconds.items()}
 
 
-SHORT, LONG = 2, 12  # training steps of two fits, whose difference is timed
+SHORT = 2
+LONG = 12  # training steps of two fits, whose difference is timed
 
 
 def fits(threads, **parameters):
-    """Two fits of one batch, by their number of steps."""
+    """Make two fits of one batch, by their number of steps."""
     X = np.random.default_rng(0).normal(size=(BATCH, LENGTH)).cumsum(1)
     common = {"batch_size": BATCH, "n_threads": threads, "random_state": 0}
     tokenizers = {n: VQTokenizer(max_epochs=n, **common, **parameters) for n in (SHORT, LONG)}
@@ -49,7 +52,7 @@ def fits(threads, **parameters):
 
 
 def seconds_per_step(models, threads, others, repeats):
-    """Median seconds of a training step of each model, and of other functions, in one run."""
+    """Time a training step of each model, and other functions, in one run."""
     functions = {
         (name, n): fit
         for name, parameters in models.items()
@@ -60,14 +63,11 @@ def seconds_per_step(models, threads, others, repeats):
     return steps | {name: found[name] for name in others}
 
 
-def multiply_adds(tokenizer):
-    """Floating-point operations of one step: three times those of the forward pass."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    x = torch.zeros(BATCH, 1, LENGTH)
-    network = tokenizer.module_
+def step_operations(tokenizer):
+    """Count the operations of a training step as three times those of the forward pass."""
+    X = np.zeros((BATCH, LENGTH))
     with FlopCounterMode(display=False) as counter:
-        network.losses(x, network.encode(x))
+        tokenizer.decode(tokenizer.encode(X))
     return 3 * counter.get_total_flops()
 
 
@@ -86,11 +86,9 @@ def print_steps(threads, precisions, repeats=4):
     print(f"float32 matrix product: {peak:.0f} GFLOP/s on {threads} thread(s)")
     rows = []
     for name, value in seconds.items():
-        x = np.zeros((2, LENGTH)) + np.arange(LENGTH)
         frontend = models[name]["frontend"]
-        work = (
-            multiply_adds(VQTokenizer(frontend=frontend, max_epochs=1, batch_size=2).fit(x)) / 1e9
-        )
+        tokenizer = VQTokenizer(frontend=frontend, max_epochs=1, batch_size=2)
+        work = step_operations(tokenizer.fit(np.tile(np.arange(LENGTH), (2, 1)))) / 1e9
         rows.append(
             {
                 "step": name,
@@ -111,9 +109,10 @@ SELF_SUPERVISED = {
 
 
 def print_self_supervised(threads, repeats=4):
-    """Milliseconds of a step, and of the default augmentation alone."""
+    """Print the milliseconds of a step, and of the default augmentation alone."""
     torch.set_num_threads(threads)
-    x, generator = torch.randn(BATCH, 1, LENGTH), torch.Generator().manual_seed(0)
+    x = torch.randn(BATCH, 1, LENGTH)
+    generator = torch.Generator().manual_seed(0)
     augmentation = make_augmentation(VQTokenizer().augmentation)
     others = {"augmentation alone": lambda: augmentation(x, generator)}
     seconds = seconds_per_step(SELF_SUPERVISED, threads, others, repeats)
@@ -124,12 +123,12 @@ def print_self_supervised(threads, repeats=4):
     print("\n".join(table(rows, list(rows[0]))))
 
 
-def quantisers(n_codes):
-    """Training steps of quantisers with equal codes: forward and moving-average update."""
+def quantizers(n_codes):
+    """Make training steps of quantizers with equal codes: nearest codes and moving averages."""
     z = torch.randn(128, 100, 64)
     codes = torch.randn(n_codes, 64)
     generator = torch.Generator().manual_seed(0)
-    quantizer = Quantizer(64, n_codes, revival_threshold=0).train()
+    quantizer = VectorQuantizer(64, n_codes, revival_threshold=0).train()
     quantizer.initialise(generator)
     quantizer.codebook.copy_(codes)
     functions = {
@@ -139,7 +138,7 @@ def quantisers(n_codes):
     try:
         from vector_quantize_pytorch import VectorQuantize
     except ImportError:
-        print("vector-quantize-pytorch is not installed: compared with no other quantiser")
+        print("vector-quantize-pytorch is not installed: compared with no other quantizer")
     else:
         other = VectorQuantize(dim=64, codebook_size=n_codes, decay=0.95).train()
         other.codebook = codes.clone()
@@ -148,18 +147,18 @@ def quantisers(n_codes):
 
 
 def wrong_codes(z, codes):
-    """Number of codes that differ from those of all differences, in float64."""
+    """Count the codes that differ from those of float64 distances."""
     direct = "donot_use_mm_for_euclid_dist"
     blocks = z.double().split(1000)
     exact = [torch.cdist(block, codes.double(), compute_mode=direct).argmin(1) for block in blocks]
     return int((nearest_code(z, codes) != torch.cat(exact)).sum())
 
 
-def print_quantiser(threads, repeats=8):
+def print_quantizer(threads, repeats=8):
     torch.set_num_threads(threads)
     rows = []
     for n_codes in (32, 512, 8192):
-        functions, wrong = quantisers(n_codes)
+        functions, wrong = quantizers(n_codes)
         seconds = medians(functions, repeats)
         row = {"codes": n_codes, "wrong codes": wrong}
         row |= {f"{name} ms": 1e3 * value for name, value in seconds.items()}
@@ -171,7 +170,7 @@ def print_quantiser(threads, repeats=8):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=("plain", "ssl", "quantiser"))
+    parser.add_argument("parts", nargs="*", default=("plain", "ssl", "quantizer"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--bfloat16", action="store_true", help="slow where there is no AMX")
     options = parser.parse_args()
@@ -179,8 +178,8 @@ def main():
         print_steps(options.threads, ("float32", "bfloat16") if options.bfloat16 else ("float32",))
     if "ssl" in options.parts:
         print_self_supervised(options.threads)
-    if "quantiser" in options.parts:
-        print_quantiser(options.threads)
+    if "quantizer" in options.parts:
+        print_quantizer(options.threads)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from sklearn.base import BaseEstimator
 
 from benchmarks.rivals import reconstruction_loss, timevqvae_model, train_for
 
-CODES, CHUNK = 1024, 256
+CODES = 1024
+CHUNK = 256  # series that are generated at a time
 
 
 class TimeVQVAEGenerator(BaseEstimator):
@@ -15,7 +16,8 @@ class TimeVQVAEGenerator(BaseEstimator):
     Parameters
     ----------
     seconds : float
-        Of training, half for each stage; the learning rate falls along a cosine over them.
+        Seconds of training, half of them for each stage. The learning rate of each stage falls
+        along a cosine.
     n_threads : int
     random_state : int
     """
@@ -29,10 +31,12 @@ class TimeVQVAEGenerator(BaseEstimator):
         torch.manual_seed(self.random_state)
         np.random.seed(self.random_state)  # noqa: NPY002 - timevqvae draws from it
         torch.set_num_threads(self.n_threads)
-        self.X_fit_, self.y_fit_ = X, y
+        self.X_fit_ = X
+        self.y_fit_ = y
         self.classes_, classes = np.unique(y, return_inverse=True)
         self.class_counts_ = np.bincount(classes)
-        self._mean, self._std = X.mean(), X.std()
+        self._mean = X.mean()
+        self._std = X.std()
         x = torch.from_numpy(((X - self._mean) / self._std).astype(np.float32))
         self._vqvae = timevqvae_model(*X.shape[1:])
         train_for(self.seconds / 2, self._vqvae, reconstruction_loss, x)
@@ -42,13 +46,13 @@ class TimeVQVAEGenerator(BaseEstimator):
         return self
 
     @torch.no_grad()
-    def sample(self, n_samples=1, *, y=None, random_state=None, return_y=False):
+    def sample(self, n_samples=None, *, y=None, random_state=None, return_y=False):
         rng = np.random.RandomState(random_state)
         torch.manual_seed(rng.randint(2**31 - 1))
         np.random.seed(rng.randint(2**31 - 1))  # noqa: NPY002
         if y is None:
             shares = self.class_counts_ / self.class_counts_.sum()
-            y = rng.choice(self.classes_, n_samples, p=shares)
+            y = rng.choice(self.classes_, n_samples or 1, p=shares)
         classes = torch.from_numpy(np.searchsorted(self.classes_, y))[:, None]
         parts = [self._decoded(part) for part in classes.split(CHUNK)]
         X = torch.cat(parts).numpy() * self._std + self._mean
@@ -67,7 +71,7 @@ def _stage_2_loss(model, x, classes):
 
 
 def timevqvae_prior(vqvae, n_classes):
-    """The prior of timevqvae's README."""
+    """Build the prior of the README of timevqvae."""
     from timevqvae.maskgit import MaskGIT, PriorModelConfig
 
     shared = {"ff_mult": 1, "use_rmsnorm": True, "p_unconditional": 0.2}

@@ -1,15 +1,15 @@
-"""VQTokenizer on the published sets: time and quality side by side.
+"""VQTokenizer on published sets: seconds, reconstruction error and accuracies.
 
     python -m benchmarks.tokenizer report    [SET ...] [--seeds 0 1 2]
     python -m benchmarks.tokenizer selection [SET ...] [--seeds 0]
 
-"report" judges the default and the runner-up on the test sets: seconds, milliseconds per
-step, mean squared error on the test series in training-standardised units, bits per series (tokens
-x log2 K), perplexity, and test accuracy of a linear SVC (C=1), an RBF SVC (C=10) and
-5-NN on several outputs, probes being fitted on 2,000 training rows at most; beside it what a user
-would pick instead. "selection" changes one parameter of the default at a time at half the
-budget, and judges by cross-validation inside the training sets. Cells are written to
-benchmarks/results as they finish: start again to continue.
+"report" judges the default and 128 codes on the test sets: seconds, milliseconds per step, mean
+squared error of the test series in units of the standard deviation of the training set, bits per
+series (tokens x log2 K), perplexity, and the test accuracy of a linear SVC (C=1), an RBF SVC
+(C=10) and 5-NN on several outputs, fitted on at most 2,000 training series; beside them what a
+user would pick instead. "selection" changes one parameter of the default at a time, trains for
+300 steps, and judges by cross-validation inside the training sets. Cells are written to
+benchmarks/results as they finish, so a run can be stopped and continued.
 """
 
 import argparse
@@ -25,15 +25,15 @@ from benchmarks.probes import PROBES, accuracies, baselines, rows_for_probes
 from skvqts import VQTokenizer
 from skvqts.functional import readout
 
-QUANTISED = ("quantized_pooled", "quantized", "bag_of_codes")
-OUTPUTS = ("features", *QUANTISED)
+QUANTIZED = ("quantized_pooled", "quantized", "bag_of_codes")
+OUTPUTS = ("features", *QUANTIZED)
 
 # compared on the test sets
 REPORTED = {"default": {}, "runner-up": {"codebook_size": 128}}
 
 # one parameter at a time, on training sets only
 SELECTION_SETS = ("TwoPatterns", "SwedishLeaf", "OSULeaf", "ECG200")
-SELECTION_EPOCHS = 0.5  # of the budget
+SELECTION_STEPS = 300  # half of those of the default
 VARIANTS = {
     "default": {},
     "width=32": {"width": 32},
@@ -43,7 +43,7 @@ VARIANTS = {
     "codebook_size=16": {"codebook_size": 16},
     "codebook_size=128": {"codebook_size": 128},
     "codebook_size=512": {"codebook_size": 512},
-    "budget x 2": {"budget": 2},
+    "600 steps": {"n_steps": 600},
     "frontend=stft": {"frontend": "stft"},
 }
 POOLINGS = {
@@ -55,12 +55,12 @@ POOLINGS = {
 }
 
 
-def fitted(X, seed, budget=1, **parameters):
-    """A tokenizer and what its fit cost."""
+def fitted(X, seed, n_steps=None, **parameters):
+    """Fit a tokenizer, for `n_steps` or as by default; return it and what the fit cost."""
     tokenizer = VQTokenizer(random_state=seed, **parameters)
     steps_per_epoch = -(-len(X) // tokenizer.batch_size)
-    epochs = tokenizer._plan(len(X)).n_epochs
-    tokenizer.set_params(max_epochs=max(1, round(budget * epochs)))
+    if n_steps is not None:
+        tokenizer.set_params(max_epochs=-(-n_steps // steps_per_epoch))
     start = time.perf_counter()
     tokenizer.fit(X)
     seconds = time.perf_counter() - start
@@ -76,11 +76,12 @@ def fitted(X, seed, budget=1, **parameters):
 
 
 def judged(tokenizer, outputs, X, y, X_test, y_test):
-    """Accuracy of each probe on each output."""
+    """Compute the accuracy of each probe on each output."""
     found = {}
     for output in outputs:
         tokenizer.set_params(output=output)
-        train, test = tokenizer.transform(X), tokenizer.transform(X_test)
+        train = tokenizer.transform(X)
+        test = tokenizer.transform(X_test)
         scores = accuracies(train, y, test, y_test, scaled=output == "features")
         found |= {f"{output} {probe}": score for probe, score in scores.items()}
     return found
@@ -133,13 +134,13 @@ def print_report(rows, sets, seeds):
     print("\nmean over sets, test accuracy")
     lines = []
     for model in (*REPORTED, "baselines"):
-        mine = [row for row in rows if row["model"] == model]
-        for column in [c for c in mine[0] if c.split()[-1] in (*PROBES, "1nn", "minirocket")]:
-            lines.append({"model": model, "on": column, "accuracy": over_sets(mine, column, sets)})
+        found = [row for row in rows if row["model"] == model]
+        for column in [c for c in found[0] if c.split()[-1] in (*PROBES, "1nn", "minirocket")]:
+            lines.append({"model": model, "on": column, "accuracy": over_sets(found, column, sets)})
     print("\n".join(table(lines, ["model", "on", "accuracy"])))
-    print("\nquantised read-outs against the k-means bag, RBF SVC")
+    print("\nquantized read-outs against the k-means bag, RBF SVC")
     columns = [
-        *(f"{output} rbf" for output in QUANTISED),
+        *(f"{output} rbf" for output in QUANTIZED),
         "kmeans bag rbf",
         "raw 1nn",
         "minirocket",
@@ -159,16 +160,16 @@ def print_report(rows, sets, seeds):
 def print_per_set(rows, model, sets, columns):
     lines = []
     for name in sets:
-        mine = [row for row in rows if row["model"] == model and row["set"] == name]
-        values = {column: mean_and_spread([row[column] for row in mine]) for column in columns}
+        found = [row for row in rows if row["model"] == model and row["set"] == name]
+        values = {column: mean_and_spread([row[column] for row in found]) for column in columns}
         lines.append({"set": name} | values)
-    mine = [row for row in rows if row["model"] == model]
-    means = {column: over_sets(mine, column, sets) for column in columns}
+    found = [row for row in rows if row["model"] == model]
+    means = {column: over_sets(found, column, sets) for column in columns}
     print("\n".join(table([*lines, {"set": "mean"} | means], ["set", *columns])))
 
 
 def over_sets(rows, column, sets):
-    """Mean over sets of each seed, then mean and spread over seeds."""
+    """Average over sets for each seed; format mean and standard deviation over seeds."""
     seeds = sorted({row["seed"] for row in rows})
     values = [[r[column] for r in rows if r["seed"] == s and r["set"] in sets] for s in seeds]
     return mean_and_spread([float(np.mean(v)) for v in values])
@@ -178,18 +179,19 @@ def over_sets(rows, column, sets):
 
 
 def selection_cell(name, folder, seed, parameters, threads):
-    """Three folds of the training set: tokenizer and probes fitted on two, judged on the third."""
+    """Fit tokenizer and probes on two of three folds of the training set, judge on the third."""
     X, y, _, _ = load(name, folder)
     few = rows_for_probes(len(X))
-    X, y = X[few], y[few]
-    budget = SELECTION_EPOCHS * parameters.get("budget", 1)
-    parameters = {k: v for k, v in parameters.items() if k != "budget"}
+    X = X[few]
+    y = y[few]
+    is_default = not parameters
+    parameters = {"n_steps": SELECTION_STEPS} | parameters
     rows = []
     for train, test in StratifiedKFold(3, shuffle=True, random_state=seed).split(X, y):
-        tokenizer, row = fitted(X[train], seed, budget, n_threads=threads, **parameters)
+        tokenizer, row = fitted(X[train], seed, n_threads=threads, **parameters)
         row |= {"MSE": -tokenizer.score(X[test])}
         row |= judged(tokenizer, OUTPUTS, X[train], y[train], X[test], y[test])
-        if not parameters:
+        if is_default:
             row |= judged_poolings(tokenizer, X[train], y[train], X[test], y[test])
         rows.append(row)
     numbers = [k for k, v in rows[0].items() if not isinstance(v, str)]
@@ -229,17 +231,17 @@ def selection(sets, folder, seeds, threads):
 def print_selection(rows, sets, seeds):
     rows = [row for row in rows if row["set"] in sets and row["seed"] in seeds]
     columns = ("seconds", "MSE", "bits", "perplexity", "features linear", "features rbf")
-    columns += tuple(f"{output} rbf" for output in QUANTISED)
+    columns += tuple(f"{output} rbf" for output in QUANTIZED)
     lines = []
     for variant in VARIANTS:
-        mine = [row for row in rows if row["variant"] == variant]
-        values = {column: float(np.mean([row[column] for row in mine])) for column in columns}
+        found = [row for row in rows if row["variant"] == variant]
+        values = {column: float(np.mean([row[column] for row in found])) for column in columns}
         lines.append({"variant": variant} | values)
     print("\n".join(table(lines, ["variant", *columns])))
-    mine = [row for row in rows if row["variant"] == "default"]
+    found = [row for row in rows if row["variant"] == "default"]
     lines = [
-        {"on": key, "accuracy": float(np.mean([row[key] for row in mine]))}
-        for key in mine[0]
+        {"on": key, "accuracy": float(np.mean([row[key] for row in found]))}
+        for key in found[0]
         if key.split()[-1] in PROBES
     ]
     print("\n".join(["", *table(lines, ["on", "accuracy"])]))

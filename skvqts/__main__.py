@@ -1,4 +1,4 @@
-"""``python -m skvqts``: fit a tokenizer on a bundled set or the user's file."""
+"""Run the command line: ``python -m skvqts``."""
 
 import sys
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import results
 from benchmarks.cells import Cells, mean_and_spread, table
 from benchmarks.fine_tuning import labelled
 from benchmarks.probes import KMeansBag, accuracies, headline, paper_probe, rows_for_probes
@@ -19,7 +20,8 @@ from .transformers import fitted
 
 
 def test_a_cell_is_measured_once_and_a_cut_off_line_again(tmp_path):
-    path, calls = tmp_path / "results" / "cells.jsonl", []
+    path = tmp_path / "results" / "cells.jsonl"
+    calls = []
 
     def measure(value):
         calls.append(value)
@@ -103,3 +105,20 @@ def test_labelled_fractions_keep_every_class():
     assert np.bincount(y[few]).tolist() == [4, 2, 1]
     assert np.array_equal(few, labelled(y, 0.1, seed=0))
     assert len(labelled(y, 1.0, seed=0)) == 63
+
+
+def test_the_page_of_results_is_what_its_command_writes():
+    assert results.PATH.read_bytes() == results.page().encode()
+
+
+def test_means_of_results_by_hand():
+    rows = [
+        {"set": "a", "seed": 0, "x": 1.0},
+        {"set": "b", "seed": 0, "x": 2.0},
+        {"set": "a", "seed": 1, "x": 3.0},
+        {"set": "b", "seed": 1, "x": 4.0, "y": None},
+    ]
+    assert results.over_seeds(rows[::2], "x", digits=1) == "2.0 ± 1.4"
+    assert results.over_sets(rows, "x") == "2.500 ± 1.414"
+    assert results.over_seeds(rows, "y") == results.over_sets(rows, "y") == ""
+    assert results.markdown([{"set": "a", "x": "1"}]) == "| set | x |\n| --- | --- |\n| a | 1 |\n"

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from skvqts._cli.main.files import load
 
 import skvqts
 from skvqts._cli import main as _cli
+from skvqts._cli.files import load
 
 from .conftest import two_shapes
 
@@ -188,14 +188,14 @@ def test_parts_that_do_not_fit_are_told_before_training(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("--samples=3", "4 at least: '3'"),
-        ("--samples=x", "4 at least: 'x'"),
-        ("--samples=-5", "4 at least"),
-        ("--codes=0", "1 at least: '0'"),
-        ("--epochs=0", "1 at least: '0'"),
-        ("--epochs=1.5", "1 at least: '1.5'"),
-        ("--seed=-1", "0 at least: '-1'"),
-        ("--seed=²", "0 at least: '²'"),
+        ("--samples=3", "at least 4: '3'"),
+        ("--samples=x", "at least 4: 'x'"),
+        ("--samples=-5", "at least 4"),
+        ("--codes=0", "at least 1: '0'"),
+        ("--epochs=0", "at least 1: '0'"),
+        ("--epochs=1.5", "at least 1: '1.5'"),
+        ("--seed=-1", "at least 0: '-1'"),
+        ("--seed=²", "at least 0: '²'"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused_before_training(given, told, capsys):
@@ -288,3 +288,9 @@ def test_the_tokenizer_alone(tmp_path):
     assert "1-NN" in told
     assert "Generator" not in told
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["skvqts_waves_tokenizer.png"]
+
+
+def test_matplotlib_is_imported_only_to_draw():
+    code = "import sys, skvqts._cli.main; print('matplotlib' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "False\n"

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-
 from skvqts._nn.initialise import build
+
 from skvqts._nn.quantizer import Quantizer
 from skvqts.functional import codebook as cb
 

@@ -1,10 +1,11 @@
-"""What the README says is what happens."""
+"""The README and the guides say what is so, and their examples run."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+import skvqts
 from skvqts import FCNClassifier
 
 ROOT = Path(__file__).parents[1]
@@ -67,3 +68,25 @@ def test_example_of_generation_runs(capsys):
     assert all(float(value) < 0 for value in likelihoods.strip("[]").split())
     assert imputed == "(5, 1, 1, 150)"
     assert scores == "(3, 150)"
+
+
+@pytest.mark.parametrize("name", ["skvqts", "objectives", "augmentation", "metrics"])
+def test_the_page_of_public_names_is_complete(name):
+    text = (ROOT / "docs" / "api.md").read_text()
+    sections = dict(re.findall(r"^## ([\w.]+)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+    assert list(sections) == [
+        "skvqts",
+        "skvqts.objectives",
+        "skvqts.augmentation",
+        "skvqts.metrics",
+    ]
+    module = skvqts if name == "skvqts" else getattr(skvqts, name)
+    listed = re.findall(r"^\* `(\w+)`: .+\.$", sections[module.__name__], re.M)
+    assert sorted(listed) == sorted(module.__all__)
+
+
+def test_links_between_documents_lead_somewhere():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "RESULTS.md"]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), (page.name, target)

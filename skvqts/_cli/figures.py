@@ -1,28 +1,32 @@
-"""Pictures of fitted estimators; needs matplotlib (``pip install 'skvqts[plot]'``)."""
+"""Pictures of fitted estimators and of series.
+
+Only drawing needs matplotlib (``pip install 'skvqts[plot]'``); importing this module does not.
+"""
 
 import numpy as np
-from matplotlib.figure import Figure
 
-_BLUE, _ORANGE, _GREY = "#1f77b4", "#d95f02", "#999999"
-_VIEWS = _BLUE, _ORANGE
+_BLUE = "#1f77b4"
+_ORANGE = "#d95f02"
+_GREY = "#999999"
 
 
 def draw_tokenizer(tokenizer, X, title="", n_series=3):
-    """Series with their reconstructions and tokens, the use of the codes, the losses.
+    """Draw series with their reconstructions and tokens, the usage of the codes and the losses.
 
     Parameters
     ----------
     tokenizer : fitted VQTokenizer
     X : array-like of shape (n, t) or (n, c, t)
-        Series that were not trained on; the first channel of a few is drawn.
+        Series that the tokenizer was not trained on. The first channel of some is drawn.
     title : str
     n_series : int
+        How many series are drawn.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
     """
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = _new_figure(11, 7)
     figure.suptitle(f"VQTokenizer on {title}" if title else "VQTokenizer")
     left, right = figure.subfigures(1, 2, width_ratios=(3, 2))
     picks = np.linspace(0, len(X) - 1, min(n_series, len(X))).astype(int)
@@ -33,14 +37,22 @@ def draw_tokenizer(tokenizer, X, title="", n_series=3):
     return figure
 
 
-def _draw_reconstructions(figure, tokenizer, X):
+def _new_figure(width, height):
+    from matplotlib.figure import Figure  # optional
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _draw_reconstructions(figure, tokenizer, X, n_shown=24):
     tokens = tokenizer.encode(X)
-    original, decoded = (_first_channel(series) for series in (X, tokenizer.decode(tokens)))
+    original = _first_channel(X)
+    decoded = _first_channel(tokenizer.decode(tokens))
     axes = figure.subplots(len(X), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, series, again, ids in zip(axes, original, decoded, tokens, strict=True):
+    for axis, series, reconstruction, ids in zip(axes, original, decoded, tokens, strict=True):
         axis.plot(series, color=_GREY, linewidth=2, label="series")
-        axis.plot(again, color=_ORANGE, linewidth=1.2, label="from its tokens")
-        axis.set_title("tokens " + _shortened(ids), fontsize=7, loc="left", family="monospace")
+        axis.plot(reconstruction, color=_ORANGE, linewidth=1.2, label="from its tokens")
+        listed = " ".join(map(str, ids[:n_shown])) + (" ..." if len(ids) > n_shown else "")
+        axis.set_title(f"tokens {listed}", fontsize=7, loc="left", family="monospace")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, fontsize=8, loc="upper right")
     axes[-1].set_xlabel("time point")
@@ -50,15 +62,10 @@ def _first_channel(series):
     return series[:, 0] if series.ndim == 3 else series
 
 
-def _shortened(ids, n_shown=24):
-    return " ".join(map(str, ids[:n_shown])) + (" ..." if len(ids) > n_shown else "")
-
-
 def _draw_usage(axis, tokenizer):
-    axis.bar(
-        np.arange(len(tokenizer.codebook_)), np.sort(tokenizer.codebook_usage_)[::-1], color=_BLUE
-    )
-    axis.set_title(f"use of the codes, perplexity {tokenizer.perplexity_:.1f}", fontsize=10)
+    usage = np.sort(tokenizer.codebook_usage_)[::-1]
+    axis.bar(np.arange(len(usage)), usage, color=_BLUE)
+    axis.set_title(f"usage of the codes, perplexity {tokenizer.perplexity_:.1f}", fontsize=10)
     axis.set_xlabel("codes, most used first")
     axis.set_ylabel("share of tokens")
     axis.spines[["top", "right"]].set_visible(False)
@@ -76,19 +83,21 @@ def _draw_losses(axis, tokenizer):
 
 
 def draw_generated(real, generated, title="", n_series=5):
-    """Real series beside generated ones, on one scale; the first channel of a few.
+    """Draw real series beside generated ones, on the same axes.
 
     Parameters
     ----------
     real, generated : array-like of shape (n, t) or (n, c, t)
+        The first channel of some series of each is drawn.
     title : str
     n_series : int
+        How many series of each are drawn.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
     """
-    figure = Figure(figsize=(9, 1.3 * n_series + 0.8), layout="constrained")
+    figure = _new_figure(9, 1.3 * n_series + 0.8)
     figure.suptitle(f"Real and generated: {title}" if title else "Real and generated")
     panels = figure.subplots(n_series, 2, sharex=True, sharey=True, squeeze=False)
     columns = {"real": (real, _GREY), "generated": (generated, _ORANGE)}
@@ -99,34 +108,4 @@ def draw_generated(real, generated, title="", n_series=5):
             axis.spines[["top", "right"]].set_visible(False)
         axes[0].set_title(name, fontsize=10)
         axes[-1].set_xlabel("time point")
-    return figure
-
-
-def draw_augmentations(series, augmentations, n_views=2, random_state=0):
-    """Random views of a series by each augmentation, over the series.
-
-    Parameters
-    ----------
-    series : array-like of shape (t,)
-        Of mean 0 and standard deviation 1, the scale that augmentations work on.
-    augmentations : dict of str to augmentation
-    n_views : int
-    random_state : int, RandomState instance or None
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-    """
-    n_rows = -(-len(augmentations) // 3)
-    figure = Figure(figsize=(11, 1.7 * n_rows), layout="constrained")
-    panels = figure.subplots(n_rows, 3, sharex=True, sharey=True, squeeze=False).ravel()
-    copies = np.repeat(np.asarray(series)[None], n_views, axis=0)
-    for axis, (name, augmentation) in zip(panels, augmentations.items(), strict=False):
-        axis.plot(series, color=_GREY, linewidth=2.5)
-        for view, color in zip(augmentation.view(copies, random_state), _VIEWS, strict=False):
-            axis.plot(view, color=color, linewidth=1)
-        axis.set_title(name, fontsize=9, loc="left")
-        axis.spines[["top", "right"]].set_visible(False)
-    for axis in panels[len(augmentations) :]:
-        axis.set_axis_off()
     return figure

@@ -1,0 +1,354 @@
+"""Write RESULTS.md: a table of every measurement in benchmarks/results.
+
+    python -m benchmarks.results
+
+Cells are means over seeds, with the standard deviation where there is more than one seed.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import gmean
+
+from benchmarks.cells import RESULTS, mean_and_spread
+from benchmarks.published import FCN, NC_VQVAE
+
+PATH = Path(__file__).parent / "RESULTS.md"
+INTRODUCTION = """# Results
+
+`python -m benchmarks.results` writes this page from the files of [results](results); edit those
+or the command, not the page. Where a cell has "±", it is the mean and the standard deviation over
+seeds. Test accuracies are those of the default split of a set of the UCR archive. The machines
+had one or two slow cores and no GPU, so seconds compare within a table only, and only roughly.
+"""
+FID = "Fréchet distance, classifier"
+FID_EXTRACTOR = "Fréchet distance, extractor"
+INCEPTION = "inception score, classifier"
+CAS = "classification accuracy, trained classifier"
+CAS_FCN = "classification accuracy, FCN"
+MEMORIZATION = "memorization score, series"
+
+
+def rows_of(name):
+    """Read the rows of a file of benchmarks/results."""
+    lines = (RESULTS / f"{name}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def select(rows, **key):
+    """Return the rows that have the values of `key`."""
+    return [row for row in rows if key.items() <= row.items()]
+
+
+def different(rows, column):
+    """Return the different values of a column in ascending order."""
+    return sorted({row[column] for row in rows})
+
+
+def over_seeds(rows, column, digits=3):
+    """Format mean and standard deviation of a column, or nothing if it was not measured."""
+    values = [row[column] for row in rows if row.get(column) is not None]
+    return mean_and_spread(values, digits) if values else ""
+
+
+def over_sets(rows, column, digits=3):
+    """Average over sets for each seed; format mean and standard deviation over seeds."""
+    measured = [row for row in rows if row.get(column) is not None]
+    seeds = different(measured, "seed")
+    means = [np.mean([row[column] for row in select(measured, seed=seed)]) for seed in seeds]
+    return mean_and_spread(means, digits) if means else ""
+
+
+def mean_of(rows, column, digits=0):
+    """Format the mean of a column, such as seconds, or nothing if it was not measured."""
+    return f"{_mean(rows, column):.{digits}f}" if rows else ""
+
+
+def _mean(rows, column):
+    return np.mean([row[column] for row in rows])
+
+
+def markdown(lines):
+    """Format dicts of text as a table of Markdown."""
+    columns = list(lines[0]) if lines else []
+    cells = [columns, ["---"] * len(columns), *([line[c] for c in columns] for line in lines)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def representations():
+    text = """## Self-supervised representations
+
+`python -m benchmarks.representations report --seeds 0 1 2 --seconds 90` fits each model for
+about 90 seconds on one thread and judges its default features. "headline" is the test accuracy of
+the one of ridge and RBF SVC that cross-validation on the training set prefers; "paper" is that of
+a linear SVC on mean latents (of tokenizers: quantized latents), the probe of NC-VQVAE; "MSE" is
+the reconstruction error. An untrained extractor has random weights. Published headlines over the
+same eight sets: 0.734 for the best single setting of NC-VQVAE, 0.904 for T-Loss, 0.914 for TS2Vec
+and 0.925 for MiniRocket.
+"""
+    rows = rows_of("representations_report")
+    baselines = select(rows, model="baselines")
+    models = [model for model in different(rows, "model") if model != "baselines"]
+    columns = ("headline", "ridge", "svc", "5nn", "paper", "MSE")
+    means = [
+        {"mean over eight sets": model, "seconds": mean_of(select(rows, model=model), "seconds")}
+        | {column: over_sets(select(rows, model=model), column) for column in columns}
+        for model in models
+    ]
+    empty = dict.fromkeys(means[0], "")
+    raw_series = select(baselines, seed=0)  # nothing about them is random
+    raw = {column: over_sets(raw_series, f"raw {column}") for column in columns}
+    rocket = {"headline": over_sets(baselines, "minirocket")}
+    means.append(empty | {"mean over eight sets": "raw series"} | raw)
+    means.append(empty | {"mean over eight sets": "MiniRocket with ridge"} | rocket)
+    text += "\n" + markdown(means)
+    headlines = []
+    for name in different(rows, "set"):
+        line = {"headline": name}
+        for model in models:
+            line[model] = over_seeds(select(rows, set=name, model=model), "headline")
+        line["raw series"] = over_seeds(select(raw_series, set=name), "raw headline")
+        line["MiniRocket"] = over_seeds(select(baselines, set=name), "minirocket")
+        headlines.append(line)
+    text += "\n" + markdown(headlines)
+    for model in models:
+        lines = []
+        for name in different(rows, "set"):
+            found = select(rows, set=name, model=model)
+            line = {model: name, "seconds": mean_of(found, "seconds")}
+            line |= {"steps": mean_of(found, "steps")}
+            lines.append(line | {column: over_seeds(found, column) for column in columns})
+        text += "\n" + markdown(lines)
+    return text
+
+
+def published_settings():
+    text = """## Published settings
+
+`python -m benchmarks.representations published` trains the architecture and settings of NC-VQVAE,
+but for fewer steps than the published 1,000 epochs and mostly with a narrower projector, and the
+default settings with the same objective. "paper" and "headline" are as above. The published
+values are those of NC-VQVAE.
+"""
+    rows = rows_of("representations_published")
+    lines = []
+    for name in different(rows, "set"):
+        for model in different(select(rows, set=name), "model"):
+            found = select(rows, set=name, model=model)
+            objective = [key for key in ("slice", "warp") if key in model] or ["none"]
+            lines.append(
+                {
+                    "set": name,
+                    "model": model,
+                    "seeds": str(len(found)),
+                    "seconds": mean_of(found, "seconds"),
+                    "paper": over_seeds(found, "paper"),
+                    "published": NC_VQVAE.get(name, {}).get(objective[0], ""),
+                    "headline": over_seeds(found, "headline"),
+                }
+            )
+    return text + "\n" + markdown(lines)
+
+
+def fine_tuning():
+    text = """## Fine-tuning
+
+`python -m benchmarks.fine_tuning` trains an `SSLFeatureExtractor` on all training series without
+labels, then a `FineTunedClassifier` on a share of the labels: test accuracy, and in brackets the
+seconds of fine-tuning on one thread.
+"""
+    rows = rows_of("fine_tuning")
+    lines = []
+    for name in different(rows, "set"):
+        for fraction in different(rows, "fraction"):
+            for steps in different(rows, "steps"):
+                line = {"set": name, "labels": f"{fraction:.0%}", "steps": str(steps)}
+                for start in ("pretrained", "pretrained, frozen", "new weights"):
+                    found = select(rows, set=name, fraction=fraction, steps=steps, start=start)
+                    accuracy = over_seeds(found, "accuracy")
+                    line[start] = f"{accuracy} ({mean_of(found, 'seconds', 1)} s)"
+                lines.append(line)
+    return text + "\n" + markdown(lines)
+
+
+def generators():
+    text = """## Generators
+
+`python -m benchmarks.generation final` fits each model on one thread, two at a time on two cores.
+"naive" is the published architecture of a naive VQ-VAE (one band, 32 codes) with the prior of the
+default, trained for a minute and for as many steps of the prior as the default; "naive, same
+seconds" and timevqvae 1.0.1, with the models of its README, are trained for as many seconds as
+the default, half of them for each stage. FID and IS rest on an `FCNClassifier` trained on the real
+training set, "FID, random convolutions" on a `RandomConvolutionExtractor`, CAS on random
+convolutions and ridge, "CAS, FCN" on an `FCNClassifier`. Columns in brackets are what
+reconstructions of test series reach (FID), or real series (IS and CAS). "memorization" is the
+memorization score: 1 is as far from the training series as other real series are.
+"""
+    rows = select(rows_of("generation"), mode="final")
+    models = ("default", "naive", "naive, same seconds", "timevqvae")
+    lines = []
+    for name in different(rows, "set"):
+        for model in models:
+            found = select(rows, set=name, model=model)
+            lines.append(
+                {
+                    "set": name,
+                    "model": model,
+                    "seconds": mean_of(found, "seconds"),
+                    "FID": over_seeds(found, FID, 2),
+                    "(FID)": over_seeds(found, f"{FID} of_reconstructions", 2),
+                    "FID, random convolutions": over_seeds(found, FID_EXTRACTOR, 1),
+                    "IS": over_seeds(found, INCEPTION, 2),
+                    "(IS)": over_seeds(found, f"{INCEPTION} of_real", 2),
+                    "CAS": over_seeds(found, CAS),
+                    "(CAS)": over_seeds(found, f"{CAS} of_real"),
+                    "CAS, FCN": over_seeds(found, CAS_FCN),
+                    "(CAS, FCN)": over_seeds(found, f"{CAS_FCN} of_real"),
+                    "memorization": over_seeds(found, MEMORIZATION, 2),
+                }
+            )
+    text += "\n" + markdown(lines)
+    means = []
+    for model in models:
+        ratios = []
+        shares = []
+        memorization = []
+        for name in different(rows, "set"):
+            found = select(rows, set=name, model=model)
+            default = select(rows, set=name, model="default")
+            if found and default:
+                ratios.append(_mean(default, FID) / _mean(found, FID))
+                shares.append(_mean(found, CAS) / _mean(found, f"{CAS} of_real"))
+                memorization.append(_mean(found, MEMORIZATION))
+        if not ratios:
+            continue
+        means.append(
+            {
+                "over four sets": model,
+                "FID of the default / FID, geometric mean": f"{gmean(ratios):.2f}",
+                "CAS / CAS of real series, mean": f"{np.mean(shares):.3f}",
+                "memorization, mean": f"{np.mean(memorization):.2f}",
+                "memorization, lowest": f"{min(memorization):.2f}",
+            }
+        )
+    return text + "\n" + markdown(means)
+
+
+def tokenizers_and_orders():
+    text = """## Tokenizers and orders of generators
+
+`python -m benchmarks.generation screen` fits a `VQTokenizer` and, on its tokens, a
+`MaskedPriorGenerator`, which samples in several orders, and an `AutoregressivePriorGenerator`; one
+seed, one thread. "seconds" are those of both stages with the masked prior, "MSE" is the error of
+reconstructed test series, "(FID)" the FID of reconstructions. Each of the other cells is FID, CAS,
+memorization score, as above.
+"""
+    rows = select(rows_of("generation"), mode="screen")
+    lines = []
+    for name in different(rows, "set"):
+        for model in different(rows, "model"):
+            found = select(rows, set=name, model=model)
+            masked = select(found, sampler="low discrepancy")
+            line = {
+                "set": name,
+                "tokenizer": model,
+                "seconds": mean_of(masked, "seconds"),
+                "MSE": over_seeds(masked, "MSE"),
+                "(FID)": over_seeds(masked, f"{FID} of_reconstructions", 2),
+            }
+            for sampler in different(rows, "sampler"):
+                sampled = select(found, sampler=sampler)
+                scores = (
+                    over_seeds(sampled, FID, 2),
+                    over_seeds(sampled, CAS),
+                    over_seeds(sampled, MEMORIZATION, 2),
+                )
+                title = "autoregressive" if sampler == "one by one" else sampler
+                line[title] = ", ".join(filter(None, scores))
+            lines.append(line)
+    return text + "\n" + markdown(lines)
+
+
+def referees():
+    text = """## Referees
+
+`python -m benchmarks.scores referee --seeds 0 1 2` fits `FCNClassifier` for its default number of
+steps, and random convolutions with ridge: test accuracy of both, the published accuracy of the FCN,
+its accuracy on the training series, and the seconds of a fit.
+"""
+    rows = select(rows_of("scores"), mode="referee")
+    lines = []
+    for name in different(rows, "set"):
+        found = select(rows, set=name)
+        lines.append(
+            {
+                "set": name,
+                "FCN": over_seeds(found, "accuracy"),
+                "published": f"{FCN[name]:.3f}" if name in FCN else "",
+                "training series": over_seeds(found, "train"),
+                "seconds": mean_of(found, "seconds"),
+                "random convolutions, ridge": over_seeds(found, "ridge"),
+            }
+        )
+    means = dict.fromkeys(lines[0], "") | {"set": "mean", "FCN": over_sets(rows, "accuracy")}
+    means["published"] = f"{np.mean(list(FCN.values())):.3f}"
+    means["random convolutions, ridge"] = over_sets(rows, "ridge")
+    return text + "\n" + markdown([*lines, means])
+
+
+def doubles():
+    text = """## Scores of generators with known faults
+
+`python -m benchmarks.scores doubles` judges "generators" that draw training series again: all of
+them ("resampler"), with noise of 0.1, 0.3 and 1 standard deviations, without half of the classes,
+or ten series only; one seed.
+"""
+    rows = select(rows_of("scores"), mode="doubles")
+    for name in different(rows, "set"):
+        found = select(rows, set=name)
+        scores = [key for key in found[0] if ", " in key and not key.endswith("s.e.")]
+        lines = [
+            {name: score} | {row["double"]: f"{row[score]:.3g}" for row in found}
+            for score in scores
+        ]
+        text += "\n" + markdown(lines)
+    return text
+
+
+def recorded():
+    text = """## Figures recorded by earlier sessions
+
+The measurements behind these tables were not kept cell by cell. The files
+`results/recorded_*.jsonl` hold the figures as they were printed at the time, so the tables cannot
+be computed again; the commands measure them anew, with the code of today.
+"""
+    for name in ("tokenizer", "self_supervision", "generation", "speed"):
+        rows = rows_of(f"recorded_{name}")
+        for title in dict.fromkeys(row["table"] for row in rows):
+            description, *lines = select(rows, table=title)
+            cells = [{key: cell for key, cell in line.items() if key != "table"} for line in lines]
+            text += f"\n### {title}\n\n{description['text']}\n\n{markdown(cells)}"
+    return text
+
+
+SECTIONS = (
+    representations,
+    published_settings,
+    fine_tuning,
+    generators,
+    tokenizers_and_orders,
+    referees,
+    doubles,
+    recorded,
+)
+
+
+def page():
+    """Return the text of RESULTS.md."""
+    return "\n".join([INTRODUCTION, *(section() for section in SECTIONS)])
+
+
+if __name__ == "__main__":
+    PATH.write_text(page(), encoding="utf-8")
+    print(f"written: {PATH}")
