@@ -151,8 +151,8 @@ class SSLFeatureExtractor(
     ----------
     latent_std_ : ndarray of shape (latent_dim,)
         Standard deviation over the training series of each dimension of the pooled latents, in
-        units of the latents' own: near 0 where all series are alike (collapse). Measured, like
-        the next, on at most 1,024 series, evenly spaced.
+        units of the latents' own: near 0 where all series are alike (collapse). It is measured on
+        at most 1,024 series, evenly spaced, as is the effective rank.
     effective_rank_ : float
         Number of directions in which the pooled latents of the training series differ: the
         exponential of the entropy of their singular values [2]_.

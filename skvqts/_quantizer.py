@@ -86,7 +86,7 @@ class Quantizer(BaseEstimator):
 
 
 def make_quantizer(quantizer):
-    """A valid quantizer of its own from a parameter: None means the default one."""
+    """A valid copy of a quantizer that was passed as a parameter; None means the default one."""
     quantizer = Quantizer() if quantizer is None else clone(quantizer)
     quantizer._validate_params()
     return quantizer

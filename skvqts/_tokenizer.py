@@ -141,7 +141,7 @@ class VQTokenizer(
 
     ssl : None, str or objective, default=None
         Self-supervised objective that is learned beside the reconstruction: the latents of a series
-        and of a random view of it are to be alike, those of different series different [3]_.
+        and of a random view of it become similar, those of different series different [3]_.
         "barlow_twins", "vicreg", "vibcreg", "vcreg", "simclr", "moco", "byol", "masked" (hidden
         parts of the series are reconstructed instead), or an object of `skvqts.objectives`
         with parameters of its own. It makes a fit two to three times as long, and
@@ -222,7 +222,7 @@ class VQTokenizer(
     codebook_usage_ : ndarray of shape (n_bands * codebook_size,)
         Share of each code among the tokens of the training set.
     perplexity_ : float
-        Perplexity of `codebook_usage_`: from 1 (one code) to the number of codes (all alike).
+        Perplexity of `codebook_usage_`: from 1 (one code) to the number of codes (all used alike).
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean of each loss term per epoch, unweighted: "reconstruction", "commitment", with `ssl`
         "augmented" and "ssl", ...; their weighted sum "loss"; with early stopping,
@@ -603,7 +603,7 @@ class VQStep(nn.Module):
 
 
 class SelfSupervisedVQStep(nn.Module):
-    """The same beside a self-supervised loss between series and a view of them (NC-VQVAE).
+    """The loss of a VQ-VAE and a self-supervised one between series and a view (NC-VQVAE).
 
     The view is decoded from its continuous latents. It never touches the codebook, nor the
     running statistics of batch normalisations, which are those of series as inference sees them.

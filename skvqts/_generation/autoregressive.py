@@ -150,9 +150,9 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     residual_scale_ : ndarray of shape (n_channels_in_,)
         Standard deviation of its reconstruction error on the training set, scaled.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; only of a fit with labels.
+        The labels, sorted; only after a fit with labels.
     class_counts_ : ndarray of shape (n_classes,)
-        Training series of each class; only of a fit with labels.
+        Number of training series of each class; only after a fit with labels.
     X_fit_, y_fit_ : ndarray
         Read-only copies of the training series and, if there are any, of their labels: what
         scorers compare samples with. They are kept in this process only; pickles and copies of the
@@ -333,8 +333,8 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         n_samples : int or None, default=None
             Number of series. None: as many as `y` has classes, or one.
         y : label, array-like of shape (n_samples,) or None, default=None
-            Classes to generate: one for each series, or one for all. None: of a fit with labels,
-            classes drawn by their frequencies in the training set.
+            Classes to generate: one for each series, or one for all. None: after a fit with
+            labels, classes are drawn by their frequencies in the training set.
         random_state : int, RandomState instance or None, default=None
             None: the `random_state` of the generator.
         return_y : bool, default=False
@@ -343,7 +343,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         Returns
         -------
         X : float32 ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
-            In the units of the training set.
+            Series in the units of the training set.
         y : ndarray of shape (n_samples,)
             Only if `return_y`.
 
@@ -360,11 +360,12 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     def score_samples(self, X, *, include_reconstruction=False):
         """Log-likelihood of the tokens of series, in nats per series.
 
-        Of their tokens: the logarithm of a probability, at most 0. With `include_reconstruction`,
-        of the series themselves, scaled: plus the log-density of the series around its
-        reconstruction, normal with the variance of the training set's reconstruction error
-        (`residual_scale_`). That is a lower bound of the log-density, the evidence lower bound of
-        Kingma and Welling (2014, equation 3), and comparable between tokenizers.
+        By default it is that of their tokens: the logarithm of a probability, at most 0. With
+        `include_reconstruction` it is that of the scaled series themselves: the log-density of the
+        series around its reconstruction, normal with the variance of the training set's
+        reconstruction error (`residual_scale_`), is added. The sum is a lower bound of the
+        log-density, the evidence lower bound of Kingma and Welling (2014, equation 3), and
+        comparable between tokenizers.
 
         Parameters
         ----------

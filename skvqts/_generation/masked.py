@@ -94,7 +94,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         `anomaly_score` need.
 
     mask_schedule : {"cosine", "linear", "square", "likelihood"}, default="cosine"
-        How many tokens a training step hides of each series: the share of *masked* tokens
+        How many tokens of each series a training step hides: the share of *masked* tokens
         falls from 1 to 0 along it, at a random time for each series. "likelihood": all numbers
         are equally likely and every series weighs the same, so that the loss is the negative
         likelihood bound.
@@ -180,9 +180,9 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
     residual_scale_ : ndarray of shape (n_channels_in_,)
         Standard deviation of its reconstruction error on the training set, scaled.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; only of a fit with labels.
+        The labels, sorted; only after a fit with labels.
     class_counts_ : ndarray of shape (n_classes,)
-        Training series of each class; only of a fit with labels.
+        Number of training series of each class; only after a fit with labels.
     X_fit_, y_fit_ : ndarray
         Read-only copies of the training series and, if there are any, of their labels: what
         scorers compare samples with. They are kept in this process only; pickles and copies of the
@@ -390,8 +390,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         n_samples : int or None, default=None
             Number of series. None: as many as `y` has classes, or one.
         y : label, array-like of shape (n_samples,) or None, default=None
-            Classes to generate: one for each series, or one for all. None: of a fit with labels,
-            classes drawn by their frequencies in the training set.
+            Classes to generate: one for each series, or one for all. None: after a fit with
+            labels, classes are drawn by their frequencies in the training set.
         random_state : int, RandomState instance or None, default=None
             None: the `random_state` of the generator.
         return_y : bool, default=False
@@ -400,7 +400,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         Returns
         -------
         X : float32 ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
-            In the units of the training set.
+            Series in the units of the training set.
         y : ndarray of shape (n_samples,)
             Only if `return_y`.
 
@@ -417,20 +417,22 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
     def score_samples(self, X, *, include_reconstruction=False, method="bound", n_masks=32):
         """Log-likelihood of series, or a lower bound of it, in nats per series.
 
-        Of their tokens: the logarithm of a probability, at most 0. With `include_reconstruction`,
-        of the series themselves, scaled: plus the log-density of the series around its
-        reconstruction, normal with the variance of the training set's reconstruction error
-        (`residual_scale_`). That is a lower bound of the log-density, the evidence lower bound of
-        Kingma and Welling (2014, equation 3), and comparable between tokenizers.
+        By default it is that of their tokens: the logarithm of a probability, at most 0. With
+        `include_reconstruction` it is that of the scaled series themselves: the log-density of the
+        series around its reconstruction, normal with the variance of the training set's
+        reconstruction error (`residual_scale_`), is added. The sum is a lower bound of the
+        log-density, the evidence lower bound of Kingma and Welling (2014, equation 3), and
+        comparable between tokenizers.
 
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
         include_reconstruction : bool, default=False
         method : {"bound", "exact"}, default="bound"
-            "bound": mean over all orders of revealing the tokens one by one, estimated with masks
-            that are the same for all series. "exact": of what `sample` draws, with its classes,
-            steps, temperature and guidance; needs ``order="low_discrepancy"``.
+            "bound": the mean over all orders of revealing the tokens one by one, estimated with
+            masks that are the same for all series. "exact": the log-likelihood of what `sample`
+            draws, with its classes, steps, temperature and guidance; it needs
+            ``order="low_discrepancy"``.
         n_masks : int, default=32
             Masks per band of "bound", their counts spread evenly.
 

@@ -90,7 +90,7 @@ class _SingleValue:
 
 
 class BatchNorm1d(_SingleValue, nn.BatchNorm1d):
-    """For ``(B, C)`` or ``(B, C, T)``; accepts a single value per channel in training."""
+    """Batch normalisation of ``(B, C)`` or ``(B, C, T)`` that accepts a single value per channel."""
 
 
 class Readable:
@@ -98,14 +98,14 @@ class Readable:
 
 
 class BatchNorm2d(Readable, _SingleValue, nn.BatchNorm2d):
-    """For images ``(B, C, H, W)``; accepts a single value per channel, and can be read from.
+    """Batch normalisation of images ``(B, C, H, W)`` that can be read from.
 
     Its input, standardised per channel by the running statistics, says how far each value lies from
     the training set's mean. That is what features are read from.
     """
 
     def forward(self, x, activations=None):
-        """Normalise; with a scale of its own, add ``(B, H W, C)`` to the list of activations."""
+        """Normalise; where the layer is affine, add ``(B, H W, C)`` to a list of activations."""
         if activations is not None and self.affine:
             standardised = F.batch_norm(
                 x, self.running_mean, self.running_var, training=False, eps=self.eps

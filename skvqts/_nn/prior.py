@@ -1,7 +1,7 @@
 """The prior over tokens: transformers that predict the tokens of a band from those around them.
 
-Each band has a transformer of its own, which sees the tokens of all bands before it and, of its own
-band, those that are not masked (or, causally, those that come before). One band is the plain model.
+Each band has a transformer, which sees the tokens of all bands before it and those of its band that
+are not masked (or, if it is causal, those that come before). One band is the plain model.
 """
 
 import torch

@@ -56,7 +56,7 @@ class _Up(nn.ConvTranspose2d):
 
 
 class _Residual(Readable, nn.Module):
-    """``x + f(x)``, then batch normalisation; the encoder's `f` has one of its own."""
+    """``x + f(x)``, then batch normalisation; in the encoder, `f` has another one inside."""
 
     def __init__(self, dim, inner_norm):
         super().__init__()
