@@ -90,7 +90,7 @@ class _SingleValue:
 
 
 class BatchNorm1d(_SingleValue, nn.BatchNorm1d):
-    """Batch normalisation of ``(B, C)`` or ``(B, C, T)`` that accepts a single value per channel."""
+    """Batch normalisation of ``(B, C)`` or ``(B, C, T)``, also with one value per channel."""
 
 
 class Readable:
