@@ -76,7 +76,7 @@ def test_how_many_rows_go_together_does_not_matter(name, monkeypatch):
     series, labels = generator.sample(6, random_state=0, return_y=True)
     scores = generator.score_samples(X[:6])
     for rows in (1, 4):
-        monkeypatch.setattr("skvqts._generation.generator.sampling._MAX_ROWS", rows)
+        monkeypatch.setattr("skvqts._generation.sampling._MAX_ROWS", rows)
         assert generator._prior_reader().rows == rows
         found, same = generator.sample(6, random_state=0, return_y=True)
         assert np.array_equal(labels, same)

@@ -11,7 +11,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
-from skvqts._generation.generator.prior_training import PriorTask
 
 from skvqts import (
     DivergedError,
@@ -22,7 +21,8 @@ from skvqts import (
     VQTokenizer,
 )
 from skvqts._fitting.progress import Progress
-from skvqts._generation.generator import stages as token_prior
+from skvqts._generation import stages as token_prior
+from skvqts._generation.prior_training import PriorTask
 from skvqts._nn.prior import Dropout
 from skvqts.metrics import frechet_distance, generation_report, get_scorer
 

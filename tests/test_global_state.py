@@ -16,9 +16,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from skvqts._generation.generator.prior_training import PriorTask
 
 from skvqts._fitting.runtime import computing
+from skvqts._generation.prior_training import PriorTask
 
 from .conftest import two_shapes
 from .transformers import GENERATORS, TRANSFORMERS, fitted, fitted_generator, masked_prior
