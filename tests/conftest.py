@@ -19,8 +19,6 @@ from threadpoolctl import threadpool_limits
 
 from skvqts._fitting.progress import Progress
 
-from . import tally
-
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("default")
 torch.set_num_threads(1)
@@ -88,19 +86,3 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "cuda" in item.keywords:
                 item.add_marker(skip)
-
-
-def pytest_sessionfinish(session):
-    """A worker of pytest-xdist sends its counts to the process that prints the summary."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["tally"] = dict(tally.COUNTS)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node):
-    tally.COUNTS.update(getattr(node, "workeroutput", {}).get("tally", {}))
-
-
-def pytest_terminal_summary(terminalreporter):
-    for line in tally.summary():
-        terminalreporter.write_line(line)

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from .transformers import autoregressive_prior, masked_prior
+from .estimators import autoregressive_prior, masked_prior
 
 KINDS = {"masked": masked_prior, "autoregressive": autoregressive_prior}
 _TOKENIZER = {"codebook_size": 16, "width": 16, "latent_dim": 16, "max_epochs": 80}

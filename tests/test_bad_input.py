@@ -13,9 +13,9 @@ import torch
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from . import tally
 from .conftest import two_shapes
-from .transformers import CLASSIFIERS, COUNTS, TRANSFORMERS, fitted, fitted_classifier
+from .estimators import CLASSIFIERS, COUNT_PARAMETER, TRANSFORMERS, fitted, fitted_classifier
+from .refusals import assert_refused
 
 NAMES = list(TRANSFORMERS)
 VALUE, TYPE = (ValueError,), (TypeError,)
@@ -133,11 +133,10 @@ def test_refused_in_fit_and_transform(name, case, X):
     make, types, message = REFUSED[case]
     transformer = fitted(name)
     state = transformer.__dict__.copy()
-    verdict = tally.refusal(lambda: transformer.transform(make(X)), types, message)
-    assert verdict == "clear"
+    assert_refused(lambda: transformer.transform(make(X)), types, message)
     assert vars(transformer) == state
     new = TRANSFORMERS[name]()
-    assert tally.refusal(lambda: new.fit(make(X)), types, message) == "clear"
+    assert_refused(lambda: new.fit(make(X)), types, message)
     assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
 
 
@@ -145,38 +144,36 @@ def test_refused_in_fit_and_transform(name, case, X):
 @pytest.mark.parametrize("name", NAMES)
 def test_refused_in_transform(name, case, X):
     make, message = REFUSED_LATER[case]
-    assert tally.refusal(lambda: fitted(name).transform(make(X)), VALUE, message) == "clear"
+    assert_refused(lambda: fitted(name).transform(make(X)), VALUE, message)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_series_cannot_be_fitted(name, X):
-    verdict = tally.refusal(lambda: TRANSFORMERS[name]().fit(X[:1]), VALUE, "1 sample")
-    assert verdict == "clear"
+    assert_refused(lambda: TRANSFORMERS[name]().fit(X[:1]), VALUE, "1 sample")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_columns_in_another_order(name, X):
     frame = pd.DataFrame(X, columns=[f"t{i}" for i in range(32)])
     transformer = TRANSFORMERS[name](max_epochs=1).fit(frame)
-    verdict = tally.refusal(
+    assert_refused(
         lambda: transformer.transform(frame[frame.columns[::-1]]), VALUE, "feature names should"
     )
-    assert verdict == "clear"
 
 
 @pytest.mark.parametrize("value", PARAMETERS, ids=repr)
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_are_refused_in_fit_and_not_before(name, value, X):
-    parameter = COUNTS[name.split()[0]]
+    parameter = COUNT_PARAMETER[name.split()[0]]
     transformer = TRANSFORMERS[name](**{parameter: value})
     message = f"The '{parameter}' parameter of {name.split()[0]} must be an int in the range"
-    assert tally.refusal(lambda: transformer.fit(X), VALUE, message) == "clear"
+    assert_refused(lambda: transformer.fit(X), VALUE, message)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_parameters(name):
     make = TRANSFORMERS[name]
-    assert tally.refusal(lambda: make().set_params(codes=3), VALUE, "Invalid parameter") == "clear"
+    assert_refused(lambda: make().set_params(codes=3), VALUE, "Invalid parameter")
     with pytest.raises(TypeError, match="codes"):
         make(codes=3)
 
@@ -187,7 +184,7 @@ def test_unknown_parameters(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_seeds_of_other_kinds(name, value, X):
     transformer = TRANSFORMERS[name](random_state=value)
-    assert tally.refusal(lambda: transformer.fit(X), VALUE, "'random_state'|Seed") == "clear"
+    assert_refused(lambda: transformer.fit(X), VALUE, "'random_state'|Seed")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -196,7 +193,7 @@ def test_methods_before_fit(name, X):
     methods = [m for m in ("transform", "encode", "decode", "score") if hasattr(new, m)]
     for method in methods:
         call = getattr(new, method)
-        assert tally.refusal(lambda c=call: c(X), (NotFittedError,), type(new).__name__) == "clear"
+        assert_refused(lambda c=call: c(X), (NotFittedError,), type(new).__name__)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -205,7 +202,7 @@ def test_a_failed_refit_leaves_the_old_fit(name, case, X):
     transformer = TRANSFORMERS[name](max_epochs=1).fit(X)
     before = transformer.transform(X)
     make, types, message = REFUSED[case]
-    assert tally.refusal(lambda: transformer.fit(make(X)), types, message) == "clear"
+    assert_refused(lambda: transformer.fit(make(X)), types, message)
     assert np.array_equal(transformer.transform(X), before)
 
 
@@ -215,8 +212,7 @@ def test_refusals_hold_with_warnings_as_errors_and_leave_X_alone(name, X):
     before = nan.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        verdict = tally.refusal(lambda: fitted(name).transform(nan), VALUE, "contains NaN")
-    assert verdict == "clear"
+        assert_refused(lambda: fitted(name).transform(nan), VALUE, "contains NaN")
     assert np.array_equal(nan, before, equal_nan=True)
 
 
@@ -239,9 +235,9 @@ REFUSED_LABELS = {
 def test_classifiers_refuse_series(name, case, X):
     make, types, message = REFUSED[case]
     classifier = fitted_classifier(name)
-    assert tally.refusal(lambda: classifier.predict(make(X)), types, message) == "clear"
+    assert_refused(lambda: classifier.predict(make(X)), types, message)
     new, y = CLASSIFIERS[name](), np.arange(24) % 2
-    assert tally.refusal(lambda: new.fit(make(X), y), types, message) == "clear"
+    assert_refused(lambda: new.fit(make(X), y), types, message)
     assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
 
 
@@ -250,7 +246,7 @@ def test_classifiers_refuse_series(name, case, X):
 def test_classifiers_refuse_series_of_another_shape(name, case, X):
     make, message = REFUSED_LATER[case]
     classifier = fitted_classifier(name)
-    assert tally.refusal(lambda: classifier.predict_proba(make(X)), VALUE, message) == "clear"
+    assert_refused(lambda: classifier.predict_proba(make(X)), VALUE, message)
 
 
 @pytest.mark.parametrize("case", REFUSED_LABELS)
@@ -258,15 +254,14 @@ def test_classifiers_refuse_series_of_another_shape(name, case, X):
 def test_classifiers_refuse_labels(name, case, X):
     make, types, message = REFUSED_LABELS[case]
     new, y = CLASSIFIERS[name](), np.arange(24) % 2
-    assert tally.refusal(lambda: new.fit(X, make(y)), types, message) == "clear"
+    assert_refused(lambda: new.fit(X, make(y)), types, message)
     assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers_before_fit_and_after_a_failed_one(name, X):
     new = CLASSIFIERS[name]()
-    verdict = tally.refusal(lambda: new.predict(X), (NotFittedError,), type(new).__name__)
-    assert verdict == "clear"
+    assert_refused(lambda: new.predict(X), (NotFittedError,), type(new).__name__)
     classifier = CLASSIFIERS[name](max_epochs=1).fit(X, np.arange(24) % 2)
     before = classifier.predict_proba(X)
     with pytest.raises(ValueError, match="NaN"):

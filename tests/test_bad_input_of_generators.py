@@ -10,10 +10,10 @@ from sklearn.svm import SVC
 
 from skvqts import VQTokenizer
 
-from . import tally
 from .conftest import two_shapes
+from .estimators import GENERATORS, fitted_generator
+from .refusals import assert_refused
 from .test_bad_input import REFUSED, REFUSED_LATER, VALUE, with_value
-from .transformers import GENERATORS, fitted_generator
 
 MISSING = ("A20 missing", "B1 NaN", "B1 NaN, panel", "B11 object with None")  # right for `impute`
 READING = ("score_samples", "score", "class_log_likelihoods", "anomaly_score", "impute")
@@ -52,10 +52,10 @@ def test_generators_refuse_series(name, case, X):
     state = vars(generator).copy()
     for method in readers(generator, case):
         call = getattr(generator, method)
-        assert tally.refusal(lambda c=call: c(make(X)), types, message) == "clear", method
+        assert_refused(lambda c=call: c(make(X)), types, message, method)
     assert vars(generator) == state
     new, y = GENERATORS[name](), np.arange(24) % 2
-    assert tally.refusal(lambda: new.fit(make(X), y), types, message) == "clear"
+    assert_refused(lambda: new.fit(make(X), y), types, message)
     assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
 
 
@@ -66,7 +66,7 @@ def test_generators_refuse_series_of_another_shape(name, case, X):
     generator = fitted_generator(name)
     for method in readers(generator):
         call = getattr(generator, method)
-        assert tally.refusal(lambda c=call: c(make(X)), VALUE, message) == "clear", method
+        assert_refused(lambda c=call: c(make(X)), VALUE, message, method)
 
 
 @pytest.mark.parametrize("parameter", PRIOR_PARAMETERS)
@@ -75,7 +75,7 @@ def test_generators_refuse_parameters(name, parameter, X):
     for value in PRIOR_PARAMETERS[parameter]:
         new = GENERATORS[name](**{parameter: value})
         message = f"The '{parameter}' parameter of {name} must be"
-        assert tally.refusal(lambda n=new: n.fit(X), VALUE, message) == "clear", value
+        assert_refused(lambda n=new: n.fit(X), VALUE, message, value)
         assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
 
 
@@ -83,7 +83,7 @@ def test_generators_refuse_parameters(name, parameter, X):
 def test_generators_refuse_parameters_of_the_tokenizer(name, X):
     new = GENERATORS[name](tokenizer=VQTokenizer(codebook_size=0))
     message = "The 'codebook_size' parameter of VQTokenizer must be"
-    assert tally.refusal(lambda: new.fit(X), VALUE, message) == "clear"
+    assert_refused(lambda: new.fit(X), VALUE, message)
     assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
 
 
@@ -92,18 +92,17 @@ def test_generators_before_fit_and_after_a_failed_one(name, X):
     new, unfitted = GENERATORS[name](), (NotFittedError,)
     for method in readers(new):
         call = getattr(new, method)
-        assert tally.refusal(lambda c=call: c(X), unfitted, type(new).__name__) == "clear"
-    assert tally.refusal(lambda: new.sample(2), unfitted, type(new).__name__) == "clear"
+        assert_refused(lambda c=call: c(X), unfitted, type(new).__name__)
+    assert_refused(lambda: new.sample(2), unfitted, type(new).__name__)
     generator = GENERATORS[name]().fit(X, np.arange(24) % 2)
     before, state = generator.sample(3, random_state=0), vars(generator).copy()
     bad = with_value(np.nan)(X[:, :9]), np.arange(24) % 3
-    assert tally.refusal(lambda: generator.fit(*bad), VALUE, "contains NaN") == "clear"
-    assert tally.refusal(lambda: generator.fit(X, X[:, 0]), VALUE, "Unknown label") == "clear"
+    assert_refused(lambda: generator.fit(*bad), VALUE, "contains NaN")
+    assert_refused(lambda: generator.fit(X, X[:, 0]), VALUE, "Unknown label")
     assert vars(generator) == state
     assert np.array_equal(generator.sample(3, random_state=0), before)
 
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_one_series_is_no_training_set(name, X):
-    verdict = tally.refusal(lambda: GENERATORS[name]().fit(X[:1], [0]), VALUE, "1 sample")
-    assert verdict == "clear"
+    assert_refused(lambda: GENERATORS[name]().fit(X[:1], [0]), VALUE, "1 sample")

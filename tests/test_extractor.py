@@ -11,10 +11,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from skvqts import CollapseWarning, SSLFeatureExtractor
+from skvqts import CollapseWarning
 from skvqts.augmentation import Compose, Crop, GaussianNoise
 from skvqts.objectives import OBJECTIVES, BarlowTwins, MaskedModelling, MoCo, VICReg
 
+from . import estimators
 from .conftest import two_shapes
 
 FRONT_ENDS = ("conv", "multiscale", "stft")
@@ -22,14 +23,7 @@ POOLED = 5 * 3 * 8  # columns of three statistics of latents of 8 dimensions, on
 
 
 def make(objective="barlow_twins", **parameters):
-    small = {
-        "width": 4,
-        "latent_dim": 8,
-        "n_blocks": 2,
-        "max_epochs": 3,
-        "random_state": 0,
-    }
-    return SSLFeatureExtractor(objective, **small | parameters)
+    return estimators.extractor(objective=objective, **{"n_blocks": 2} | parameters)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from skvqts._nn.fcn import FCN
 from skvqts._nn.initialise import build
 
 from .conftest import two_shapes
-from .transformers import fcn
+from .estimators import fcn
 
 X, INDICES = two_shapes(80, noise=0.2)
 Y = np.array(["saw", "sine"])[1 - INDICES]

@@ -1,5 +1,6 @@
 """What FineTunedClassifier promises."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -11,21 +12,20 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
-from skvqts import FineTunedClassifier, SSLFeatureExtractor, VQTokenizer
+from skvqts import SSLFeatureExtractor, VQTokenizer
 
+from . import estimators
 from .conftest import two_shapes
 
 X, INDICES = two_shapes(120, noise=0.3)
 Y = np.array(["saw", "sine"])[1 - INDICES]
 
 
-def extractor(**parameters):
-    small = {"width": 8, "latent_dim": 16, "n_blocks": 1, "max_epochs": 10, "random_state": 0}
-    return SSLFeatureExtractor(**small | parameters)
+extractor = functools.partial(estimators.extractor, width=8, latent_dim=16, max_epochs=10)
 
 
 def make(pretrained, **parameters):
-    return FineTunedClassifier(pretrained, **{"max_epochs": 10, "random_state": 0} | parameters)
+    return estimators.fine_tuned(pretrained=pretrained, **{"max_epochs": 10} | parameters)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from skvqts._nn.initialise import build
 from skvqts._nn.vqvae import front_end_size, make_decoder, make_encoder
 
 from .conftest import two_shapes
-from .transformers import masked_prior
+from .estimators import masked_prior
 
 LENGTHS = [(129, 4), (140, 8), (126, 4), (500, 8)]
 

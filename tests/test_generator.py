@@ -14,9 +14,9 @@ from sklearn.neighbors import NearestCentroid
 from skvqts._nn.prior import Prior
 
 from .conftest import of_unpickled, two_shapes
+from .estimators import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
 from .learned import KINDS, bumps, of_bumps
 from .test_global_state import surroundings
-from .transformers import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
 
 X, Y = two_shapes(24)
 everyone = pytest.mark.parametrize("name", GENERATORS)

@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 from scipy.stats import chisquare, norm
 
 from .conftest import two_shapes
+from .estimators import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
 from .learned import KINDS, bumps, of_bumps
-from .transformers import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
 
 X, Y = two_shapes(24)
 everyone = pytest.mark.parametrize("name", GENERATORS)

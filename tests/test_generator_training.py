@@ -27,8 +27,7 @@ from skvqts._nn.prior import Dropout
 from skvqts.metrics import frechet_distance, generation_report, get_scorer
 
 from .conftest import two_shapes
-from .learned import bumps, of_bumps
-from .transformers import (
+from .estimators import (
     GENERATORS,
     autoregressive_prior,
     extractor,
@@ -36,6 +35,7 @@ from .transformers import (
     masked_prior,
     tokenizer,
 )
+from .learned import bumps, of_bumps
 
 X, Y = two_shapes(24)
 everyone = pytest.mark.parametrize("name", GENERATORS)

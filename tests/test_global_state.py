@@ -21,7 +21,7 @@ from skvqts._fitting.runtime import computing
 from skvqts._generation.prior_training import PriorTask
 
 from .conftest import two_shapes
-from .transformers import GENERATORS, TRANSFORMERS, fitted, fitted_generator, masked_prior
+from .estimators import GENERATORS, TRANSFORMERS, fitted, fitted_generator, masked_prior
 
 NAMES = list(TRANSFORMERS)
 
@@ -301,7 +301,7 @@ _PRELUDE = """
 import sys
 import numpy as np
 from tests.conftest import two_shapes
-from tests.transformers import TRANSFORMERS
+from tests.estimators import TRANSFORMERS
 X = two_shapes(24)[0]
 """
 

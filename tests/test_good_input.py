@@ -21,9 +21,8 @@ from sklearn.utils.estimator_checks import _NotAnArray
 
 from skvqts import VersionWarning, __version__
 
-from . import tally
 from .conftest import of_unpickled, two_shapes
-from .transformers import TRANSFORMERS, fitted
+from .estimators import TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
 
@@ -91,7 +90,7 @@ def test_containers(name, case):
     X = whole_numbers()
     container, before = CONTAINERS[case](X), copy.deepcopy(CONTAINERS[case](X))
     out = fitted(name).transform(container)
-    assert tally.accepted(np.array_equal(out, fitted(name).transform(X)))
+    assert np.array_equal(out, fitted(name).transform(X))
     refitted = TRANSFORMERS[name](max_epochs=1).fit(container)
     assert np.array_equal(refitted.transform(X), TRANSFORMERS[name](max_epochs=1).fit_transform(X))
     assert type(container) is type(before)
@@ -105,7 +104,7 @@ def test_unsigned_and_boolean(name):
     for dtype in (bool, np.uint16):
         Z = np.abs(X).astype(dtype)
         expected = fitted(name).transform(Z.astype(float))
-        assert tally.accepted(np.array_equal(fitted(name).transform(Z), expected)), dtype
+        assert np.array_equal(fitted(name).transform(Z), expected), dtype
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,10 +114,10 @@ def test_memory_map_and_broadcast(name, tmp_path):
     np.save(tmp_path / "X.npy", X.astype(np.float32))
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     expected = fitted(name).transform(X)
-    assert tally.accepted(np.array_equal(fitted(name).transform(mapped), expected))
+    assert np.array_equal(fitted(name).transform(mapped), expected)
     row = np.broadcast_to(X[0], X.shape)
     again = fitted(name).transform(row)
-    assert tally.accepted(np.array_equal(again, np.repeat(expected[:1], 24, axis=0)))
+    assert np.array_equal(again, np.repeat(expected[:1], 24, axis=0))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,7 +128,8 @@ def test_lengths(name, length):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The training set has only")
         out = transformer.fit_transform(X)
-    assert tally.accepted(np.isfinite(out).all() and len(out) == 6)
+    assert np.isfinite(out).all()
+    assert len(out) == 6
     if hasattr(transformer, "inverse_transform"):
         assert transformer.inverse_transform(out).shape == X.shape
 
@@ -138,17 +138,19 @@ def test_lengths(name, length):
 def test_few_and_equal_series(name):
     X = two_shapes(24)[0]
     one = fitted(name).transform(X[:1])
-    assert tally.accepted(np.array_equal(one, fitted(name).transform(X)[:1]))
+    assert np.array_equal(one, fitted(name).transform(X)[:1])
     same = np.repeat(X[:1], 10, axis=0)
     out = TRANSFORMERS[name]().fit_transform(same)
-    assert tally.accepted(np.isfinite(out).all() and np.ptp(out, axis=0).max() == 0)
+    assert np.isfinite(out).all()
+    assert np.ptp(out, axis=0).max() == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [0.0, 1e6, -1e30])
 def test_constant_series(name, value):
     out = TRANSFORMERS[name]().fit_transform(np.full((10, 20), value))
-    assert tally.accepted(np.isfinite(out).all() and np.ptp(out, axis=0).max() == 0)
+    assert np.isfinite(out).all()
+    assert np.ptp(out, axis=0).max() == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -157,7 +159,7 @@ def test_scale_does_not_matter(name, factor):
     """Powers of two scale without rounding: equal bits."""
     X = two_shapes(24)[0]
     out = TRANSFORMERS[name]().fit_transform(factor * X)
-    assert tally.accepted(np.array_equal(out, fitted(name).transform(X)))
+    assert np.array_equal(out, fitted(name).transform(X))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -165,7 +167,7 @@ def test_offset_does_not_matter(name):
     """Sums of 1,024 numbers with 10 binary places are exact beside 2**20 too."""
     X = np.round(two_shapes(32)[0] * 1024) / 1024
     plain, moved = (TRANSFORMERS[name]().fit_transform(Z) for Z in (X, X + 2.0**20))
-    assert tally.accepted(np.array_equal(moved, plain))
+    assert np.array_equal(moved, plain)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -173,7 +175,7 @@ def test_dtype_of_the_result(name):
     wanted = np.int64 if name.endswith("tokens") else np.float32
     for dtype in (np.float32, np.float64, np.int32):
         out = fitted(name).transform(whole_numbers().astype(dtype))
-        assert tally.accepted(out.dtype == wanted)
+        assert out.dtype == wanted
 
 
 # ---- life cycle
@@ -186,9 +188,7 @@ def test_refit_with_another_shape_leaves_no_trace(name):
         pd.DataFrame(np.stack([X[:, :9]] * 2, 1).reshape(24, 18))
     )
     transformer.fit(np.stack([X[:, :9]] * 2, 1)).fit(X)
-    assert tally.accepted(
-        np.array_equal(transformer.transform(X[:, None]), fitted(name).transform(X))
-    )
+    assert np.array_equal(transformer.transform(X[:, None]), fitted(name).transform(X))
     assert transformer.n_features_in_ == 32
     assert not hasattr(transformer, "feature_names_in_")
 
@@ -200,7 +200,7 @@ def test_copies(name, tmp_path):
     joblib.dump(fitted(name), tmp_path / "transformer")
     copies = [pickle.loads(pickle.dumps(fitted(name), protocol)) for protocol in (2, 3, 4, 5)]
     copies += [copy.deepcopy(fitted(name)), joblib.load(tmp_path / "transformer")]
-    assert tally.accepted(all(np.array_equal(c.transform(X), expected) for c in copies))
+    assert all(np.array_equal(c.transform(X), expected) for c in copies)
     for new in (clone(fitted(name)), pickle.loads(pickle.dumps(TRANSFORMERS[name]()))):
         assert new.get_params() == fitted(name).get_params()
         assert not [a for a in vars(new) if a.endswith("_")]
@@ -211,7 +211,7 @@ def test_pickles_open_in_a_new_process(tmp_path):
     X, transformers = two_shapes(24)[0], [fitted(name) for name in NAMES]
     out = of_unpickled(tmp_path, transformers, "estimator.transform(X)", X)
     for found, transformer, name in zip(out, transformers, NAMES, strict=True):
-        assert tally.accepted(np.array_equal(found, transformer.transform(X))), name
+        assert np.array_equal(found, transformer.transform(X)), name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -220,14 +220,14 @@ def test_a_pickle_of_another_version_warns_with_both(name):
     with pytest.warns(VersionWarning, match=rf"skvqts 0\.0\.9 .* opened by {__version__}"):
         other.__setstate__(fitted(name).__getstate__() | {"_skvqts_version": "0.0.9"})
     X = two_shapes(24)[0]
-    assert tally.accepted(np.array_equal(other.transform(X), fitted(name).transform(X)))
+    assert np.array_equal(other.transform(X), fitted(name).transform(X))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_set_after_fit_wait_for_the_next_fit(name):
     X = two_shapes(24)[0]
     transformer = copy.deepcopy(fitted(name)).set_params(random_state=5, scaling="series")
-    assert tally.accepted(np.array_equal(transformer.transform(X), fitted(name).transform(X)))
+    assert np.array_equal(transformer.transform(X), fitted(name).transform(X))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -238,11 +238,11 @@ def test_seeds_and_settings_that_change_nothing(name, capsys):
     settings += [{"verbose": 2}] if "verbose" in fitted(name).get_params() else []
     for parameters in settings:
         out = TRANSFORMERS[name](**parameters).fit_transform(X)
-        assert tally.accepted(np.array_equal(out, expected)), parameters
+        assert np.array_equal(out, expected), parameters
     seeded = [
         TRANSFORMERS[name](random_state=np.random.RandomState(3)).fit_transform(X) for _ in range(2)
     ]
-    assert tally.accepted(np.array_equal(*seeded))
+    assert np.array_equal(*seeded)
     assert np.isfinite(TRANSFORMERS[name](random_state=None).fit_transform(X)).all()
 
 
@@ -252,11 +252,12 @@ def test_inside_compositions(name):
     frame = pd.DataFrame(X, columns=FRAME)
     expected = fitted(name).transform(X)
     union = FeatureUnion([("a", TRANSFORMERS[name]()), ("b", TRANSFORMERS[name]())])
-    assert tally.accepted(np.array_equal(union.fit_transform(X), np.hstack([expected, expected])))
+    assert np.array_equal(union.fit_transform(X), np.hstack([expected, expected]))
     columns = ColumnTransformer([("a", TRANSFORMERS[name](), FRAME)])
-    assert tally.accepted(np.array_equal(columns.fit_transform(frame), expected))
+    assert np.array_equal(columns.fit_transform(frame), expected)
     for container, kind in (("pandas", pd.DataFrame), ("polars", pl.DataFrame)):
         pipeline = make_pipeline(TRANSFORMERS[name]()).set_output(transform=container)
         out = pipeline.fit_transform(frame)
-        assert tally.accepted(isinstance(out, kind) and np.array_equal(out.to_numpy(), expected))
+        assert isinstance(out, kind)
+        assert np.array_equal(out.to_numpy(), expected)
         assert list(out.columns) == list(pipeline.get_feature_names_out())

@@ -9,8 +9,8 @@ import pytest
 from skvqts._fitting.scaling import SeriesScaler
 
 from .conftest import two_shapes
+from .estimators import GENERATORS, fitted_generator, masked_prior
 from .learned import bumps, of_bumps, of_sines, sines
-from .transformers import GENERATORS, fitted_generator, masked_prior
 
 X, Y = two_shapes(24)
 MASKED = [name for name in GENERATORS if name.startswith("Masked")]

@@ -18,7 +18,7 @@ _PRELUDE = """
 import sys, threading, time
 import numpy as np
 from tests.conftest import two_shapes
-from tests.transformers import TRANSFORMERS
+from tests.estimators import TRANSFORMERS
 make = TRANSFORMERS[sys.argv[1]]
 
 def anonymous_mb():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from .conftest import two_shapes
-from .transformers import CLASSIFIERS, GENERATORS, extractor, tokenizer
+from .estimators import CLASSIFIERS, GENERATORS, extractor, tokenizer
 
 X, Y = two_shapes(24)
 TRAINED = {

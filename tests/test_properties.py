@@ -17,7 +17,7 @@ from skvqts import VQTokenizer
 
 from . import reference
 from .conftest import two_shapes
-from .transformers import COUNTS, TRANSFORMERS, fitted
+from .estimators import COUNT_PARAMETER, TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
 everyone = pytest.mark.parametrize("name", NAMES)
@@ -226,7 +226,7 @@ def test_junk_is_refused_with_the_three_errors_of_scikit_learn(name, data):
             parameters = [p for p in transformer.get_params() if p not in ("max_epochs", "width")]
             parameter = data.draw(st.sampled_from(parameters))
             if isinstance(junk, (int, float)) and not isinstance(junk, bool):
-                junk = junk if parameter in COUNTS.values() and junk < 100 else -3
+                junk = junk if parameter in COUNT_PARAMETER.values() and junk < 100 else -3
             out = transformer.set_params(**{parameter: junk}).fit(X).transform(X)
         elif where == "fit":
             out = transformer.fit(junk).transform(X)

@@ -15,7 +15,7 @@ from skvqts.augmentation import GaussianNoise
 from skvqts.objectives import OBJECTIVES, BarlowTwins, VICReg
 
 from .conftest import two_shapes
-from .transformers import tokenizer as make
+from .estimators import tokenizer as make
 
 VIEWS = ("quantized", "continuous", "augmented")
 

@@ -1,5 +1,6 @@
 """What VQTokenizer promises, one promise a test."""
 
+import functools
 import os
 import pickle
 import subprocess
@@ -12,7 +13,7 @@ from sklearn.base import clone
 
 from skvqts import DivergedError, NotInvertibleError, VQTokenizer
 
-from . import reference
+from . import estimators, reference
 from .conftest import two_shapes
 
 OUTPUT_WIDTHS = {
@@ -28,16 +29,7 @@ OUTPUT_WIDTHS = {
 INVERTIBLE = ("tokens", "one_hot", "quantized")
 
 
-def make(**parameters):
-    small = {
-        "codebook_size": 6,
-        "width": 8,
-        "latent_dim": 8,
-        "n_blocks": 2,
-        "max_epochs": 4,
-        "random_state": 0,
-    }
-    return VQTokenizer(**small | parameters)
+make = functools.partial(estimators.tokenizer, n_blocks=2, max_epochs=4)
 
 
 @pytest.fixture(scope="module")

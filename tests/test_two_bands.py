@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skvqts.functional.spectral import split_bands
 
 from .conftest import two_shapes
-from .transformers import fitted, fitted_generator, tokenizer
+from .estimators import fitted, fitted_generator, tokenizer
 
 X, Y = two_shapes(24)
 IDS = fitted("VQTokenizer two bands").encode(X)
