@@ -306,10 +306,10 @@ X = two_shapes(24)[0]
 """
 
 
-def run_python(code, *arguments, **environment):
-    """What a fresh interpreter prints, a minute at most."""
+def run_python(code, *arguments, prelude=_PRELUDE, **environment):
+    """What a fresh interpreter prints within two minutes."""
     done = subprocess.run(
-        [sys.executable, "-c", _PRELUDE + code, *arguments],
+        [sys.executable, "-c", prelude + code, *arguments],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -370,17 +370,47 @@ print(estimator.fit(X).transform(X).shape == make().fit_transform(X).shape)
     assert run_python(code).split() == ["3", "False", "True", "True"]
 
 
-def test_import_changes_nothing_and_writes_nothing(tmp_path):
+def test_importing_the_package_changes_no_global_state_and_writes_no_file(tmp_path):
     code = """
-import os, random, torch
-before = torch.get_num_threads(), torch.random.get_rng_state(), random.getstate()
-for module in [m for m in sys.modules if m.split(".")[0] == "skvqts"]:
-    del sys.modules[module]
+import os, random, signal, sys, warnings
+import numpy as np
+import sklearn.neighbors, torch  # scikit-learn imports rich, which draws from `random`
+torch.set_num_threads(3)
+def state():
+    return (
+        torch.get_num_threads(),
+        torch.random.get_rng_state().tolist(),
+        torch.get_default_dtype(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        np.geterr(),
+        dict(os.environ),
+        list(warnings.filters),
+        signal.getsignal(signal.SIGINT),
+        os.getcwd(),
+    )
+before = state()
 import skvqts
-assert torch.get_num_threads() == before[0]
-assert torch.equal(torch.random.get_rng_state(), before[1])
-assert random.getstate() == before[2]
+assert state() == before
 assert not torch.cuda.is_initialized()
 print(os.listdir(sys.argv[1]))
 """
-    assert run_python(code, str(tmp_path)) == "[]"
+    assert run_python(code, str(tmp_path), prelude="") == "[]"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("imported", ["torch", "skvqts"])
+def test_importing_the_package_changes_nothing_in_forked_children(imported):
+    """torch alone gives a forked child its parent's number of threads; so it does with skvqts."""
+    code = f"""
+import os
+import torch
+torch.set_num_threads(3)
+import {imported}
+child = os.fork()
+if child == 0:
+    print(torch.get_num_threads(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    assert run_python(code, prelude="") == "3"
