@@ -1,7 +1,6 @@
-"""Every legitimate form of series, parameter and use gives the right result.
+"""Valid series, parameters and uses of any form give the right result.
 
-Ids are those of a catalogue of faults: A shapes and containers, B values and dtypes,
-C parameters and life cycle. "Right" is equal, bit for bit, to the plain float64 array's result.
+The right result is that of a plain float64 array, bit for bit.
 """
 
 import copy
@@ -21,7 +20,7 @@ from sklearn.utils.estimator_checks import _NotAnArray
 
 from skvqts import VersionWarning, __version__
 
-from .conftest import of_unpickled, two_shapes
+from .conftest import results_in_a_new_process, two_shapes
 from .estimators import TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
@@ -43,37 +42,37 @@ def _read_only(X):
 
 FRAME = [f"t{i}" for i in range(32)]
 
-# id: a container of small whole numbers (24, 32), exact in every dtype
+# Containers of small whole numbers (24, 32), which are exact in every dtype.
 CONTAINERS = {
-    "A4 panel": lambda X: X[:, None],
-    "A16 nested lists": lambda X: X.tolist(),
-    "A16 nested lists, panel": lambda X: X[:, None].tolist(),
-    "A17 tuples": lambda X: tuple(map(tuple, X.tolist())),
-    "A17 __array__": _ArrayLike,
-    "A17 array-like of scikit-learn": _NotAnArray,
-    "A17 list of arrays": list,
-    "A18 DataFrame": lambda X: pd.DataFrame(X).to_numpy(),
-    "A19 polars": lambda X: pl.DataFrame(X, schema=FRAME),
-    "A20 nullable integers": lambda X: pd.DataFrame(X).astype("Int64"),
-    "A22 tensor": torch.tensor,
-    "A22 tensor with gradient": lambda X: torch.tensor(X, requires_grad=True),
-    "A22 list of tensors": lambda X: list(torch.tensor(X)),
-    "A22 bfloat16 tensor": lambda X: torch.tensor(X, dtype=torch.bfloat16),
-    "A24 masked without masked items": lambda X: np.ma.array(X, mask=False),
-    "B8 int8": lambda X: X.astype(np.int8),
-    "B8 int64": lambda X: X.astype(np.int64),
-    "B8 object of integers": lambda X: X.astype(int).astype(object),
-    "B9 float16": lambda X: X.astype(np.float16),
-    "B9 float32": lambda X: X.astype(np.float32),
-    "B9 longdouble": lambda X: X.astype(np.longdouble),
-    "B10 big-endian": lambda X: X.astype(">f4"),
-    "B10 big-endian integers": lambda X: X.astype(">i8"),
-    "B11 object": lambda X: X.astype(object),
-    "B12 numbers as text": lambda X: X.astype(str),
-    "B15 Fortran order": np.asfortranarray,
-    "B15 strided": lambda X: np.repeat(np.repeat(X, 2, 0), 3, 1)[::2, ::3],
-    "B15 negative strides": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
-    "B16 read-only": _read_only,
+    "panel": lambda X: X[:, None],
+    "nested lists": lambda X: X.tolist(),
+    "nested lists of a panel": lambda X: X[:, None].tolist(),
+    "tuples": lambda X: tuple(map(tuple, X.tolist())),
+    "object with __array__": _ArrayLike,
+    "scikit-learn's array-like": _NotAnArray,
+    "list of arrays": list,
+    "array of a pandas data frame": lambda X: pd.DataFrame(X).to_numpy(),
+    "polars data frame": lambda X: pl.DataFrame(X, schema=FRAME),
+    "data frame of nullable integers": lambda X: pd.DataFrame(X).astype("Int64"),
+    "tensor": torch.tensor,
+    "tensor with gradient": lambda X: torch.tensor(X, requires_grad=True),
+    "list of tensors": lambda X: list(torch.tensor(X)),
+    "bfloat16 tensor": lambda X: torch.tensor(X, dtype=torch.bfloat16),
+    "masked array without masked values": lambda X: np.ma.array(X, mask=False),
+    "int8": lambda X: X.astype(np.int8),
+    "int64": lambda X: X.astype(np.int64),
+    "object array of integers": lambda X: X.astype(int).astype(object),
+    "float16": lambda X: X.astype(np.float16),
+    "float32": lambda X: X.astype(np.float32),
+    "longdouble": lambda X: X.astype(np.longdouble),
+    "big-endian floats": lambda X: X.astype(">f4"),
+    "big-endian integers": lambda X: X.astype(">i8"),
+    "object array of floats": lambda X: X.astype(object),
+    "numbers as text": lambda X: X.astype(str),
+    "Fortran order": np.asfortranarray,
+    "strided": lambda X: np.repeat(np.repeat(X, 2, 0), 3, 1)[::2, ::3],
+    "negative strides": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "read-only": _read_only,
 }
 
 
@@ -86,7 +85,7 @@ def whole_numbers():
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.filterwarnings("ignore:X has feature names")
 @pytest.mark.filterwarnings("error")
-def test_containers(name, case):
+def test_results_do_not_depend_on_the_container(name, case):
     X = whole_numbers()
     container, before = CONTAINERS[case](X), copy.deepcopy(CONTAINERS[case](X))
     out = fitted(name).transform(container)
@@ -99,7 +98,7 @@ def test_containers(name, case):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unsigned_and_boolean(name):
+def test_unsigned_and_boolean_series(name):
     X = whole_numbers()
     for dtype in (bool, np.uint16):
         Z = np.abs(X).astype(dtype)
@@ -109,7 +108,7 @@ def test_unsigned_and_boolean(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("error")
-def test_memory_map_and_broadcast(name, tmp_path):
+def test_memory_maps_and_broadcast_arrays(name, tmp_path):
     X = whole_numbers()
     np.save(tmp_path / "X.npy", X.astype(np.float32))
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
@@ -122,7 +121,7 @@ def test_memory_map_and_broadcast(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 7, 9, 101])
-def test_lengths(name, length):
+def test_series_of_any_length(name, length):
     X = two_shapes(6, length)[0]
     transformer = TRANSFORMERS[name](max_epochs=1)
     with warnings.catch_warnings():
@@ -135,7 +134,7 @@ def test_lengths(name, length):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_few_and_equal_series(name):
+def test_a_single_series_and_equal_series(name):
     X = two_shapes(24)[0]
     one = fitted(name).transform(X[:1])
     assert np.array_equal(one, fitted(name).transform(X)[:1])
@@ -147,7 +146,7 @@ def test_few_and_equal_series(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [0.0, 1e6, -1e30])
-def test_constant_series(name, value):
+def test_constant_series_have_equal_finite_results(name, value):
     out = TRANSFORMERS[name]().fit_transform(np.full((10, 20), value))
     assert np.isfinite(out).all()
     assert np.ptp(out, axis=0).max() == 0
@@ -155,16 +154,16 @@ def test_constant_series(name, value):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("factor", [2.0**80, 2.0**-100])
-def test_scale_does_not_matter(name, factor):
-    """Powers of two scale without rounding: equal bits."""
+def test_results_do_not_depend_on_the_scale(name, factor):
+    """Powers of two scale without rounding errors."""
     X = two_shapes(24)[0]
     out = TRANSFORMERS[name]().fit_transform(factor * X)
     assert np.array_equal(out, fitted(name).transform(X))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_offset_does_not_matter(name):
-    """Sums of 1,024 numbers with 10 binary places are exact beside 2**20 too."""
+def test_results_do_not_depend_on_the_offset(name):
+    """Sums of 1,024 numbers with ten binary digits after the point are exact, also near 2**20."""
     X = np.round(two_shapes(32)[0] * 1024) / 1024
     plain, moved = (TRANSFORMERS[name]().fit_transform(Z) for Z in (X, X + 2.0**20))
     assert np.array_equal(moved, plain)
@@ -194,7 +193,7 @@ def test_refit_with_another_shape_leaves_no_trace(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_copies(name, tmp_path):
+def test_copies_and_pickles_transform_the_same(name, tmp_path):
     X = two_shapes(24)[0]
     expected = fitted(name).transform(X)
     joblib.dump(fitted(name), tmp_path / "transformer")
@@ -209,13 +208,13 @@ def test_copies(name, tmp_path):
 
 def test_pickles_open_in_a_new_process(tmp_path):
     X, transformers = two_shapes(24)[0], [fitted(name) for name in NAMES]
-    out = of_unpickled(tmp_path, transformers, "estimator.transform(X)", X)
+    out = results_in_a_new_process(tmp_path, transformers, "estimator.transform(X)", X)
     for found, transformer, name in zip(out, transformers, NAMES, strict=True):
         assert np.array_equal(found, transformer.transform(X)), name
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_pickle_of_another_version_warns_with_both(name):
+def test_a_pickle_of_another_version_warns_and_names_both_versions(name):
     other = copy.deepcopy(fitted(name))
     with pytest.warns(VersionWarning, match=rf"skvqts 0\.0\.9 .* opened by {__version__}"):
         other.__setstate__(fitted(name).__getstate__() | {"_skvqts_version": "0.0.9"})
@@ -224,14 +223,14 @@ def test_a_pickle_of_another_version_warns_with_both(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parameters_set_after_fit_wait_for_the_next_fit(name):
+def test_parameters_set_after_fit_take_effect_in_the_next_fit(name):
     X = two_shapes(24)[0]
     transformer = copy.deepcopy(fitted(name)).set_params(random_state=5, scaling="series")
     assert np.array_equal(transformer.transform(X), fitted(name).transform(X))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_seeds_and_settings_that_change_nothing(name, capsys):
+def test_seeds_of_any_kind_and_settings_without_effect(name, capsys):
     X = two_shapes(24)[0]
     expected = fitted(name).transform(X)
     settings = [{"random_state": np.int64(0)}, {"device": "cpu"}]
@@ -247,7 +246,7 @@ def test_seeds_and_settings_that_change_nothing(name, capsys):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_inside_compositions(name):
+def test_unions_column_transformers_and_pipelines(name):
     X = two_shapes(24)[0]
     frame = pd.DataFrame(X, columns=FRAME)
     expected = fitted(name).transform(X)

@@ -81,16 +81,16 @@ def test_scikit_learn_check(estimator, check):
 
 @pytest.mark.parametrize("check", MORE_CHECKS)
 @pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
-def test_further_check(estimator, check):
+def test_further_check_of_transformers(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS[3:])
-def test_further_check_of_the_classifier_that_transforms(check):
+def test_further_check_of_fcn_classifier_as_a_transformer(check):
     getattr(estimator_checks, check)("FCNClassifier", CLASSIFIERS[1])
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS[:3])
 @pytest.mark.parametrize("estimator", CLASSIFIERS + GENERATORS, ids=str)
-def test_further_check_of_others(estimator, check):
+def test_further_check_of_classifiers_and_generators(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)

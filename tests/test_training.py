@@ -1,4 +1,4 @@
-"""The loop, driven by three-line models."""
+"""The training loop, with models of a few lines."""
 
 import math
 
@@ -16,7 +16,7 @@ def plan(**changes):
 
 
 def regression(n=22, seed=0):
-    """A linear model, data it can fit and its squared error."""
+    """A linear model, data that it can fit and the squared error."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, 3, generator=generator)
     y = x @ torch.tensor([1.0, -2.0, 0.5])
@@ -38,7 +38,7 @@ def run(model, data, losses, changes=None, weights=None, **options):
     )
 
 
-def test_it_minimises():
+def test_training_minimises_the_loss():
     model, data, losses = regression()
     record = run(model, data, losses, plan(n_epochs=100))
     assert record.n_epochs == 100
@@ -47,7 +47,7 @@ def test_it_minimises():
     assert not model.training
 
 
-def test_every_sample_once_per_epoch_in_batches_of_nearly_equal_size():
+def test_every_epoch_uses_every_sample_once_in_batches_of_similar_size():
     model, (x, _), _ = regression(22)
     seen = []
 
@@ -62,7 +62,7 @@ def test_every_sample_once_per_epoch_in_batches_of_nearly_equal_size():
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(3, [3]), (5, [2, 3]), (2, [2]), (8, [2, 2, 2, 2])])
-def test_no_batch_is_smaller_than_the_least(n, sizes):
+def test_no_batch_is_smaller_than_least_batch(n, sizes):
     model, (x, _), _ = regression(8)
     seen = []
 
@@ -78,7 +78,7 @@ def test_no_batch_is_smaller_than_the_least(n, sizes):
     assert seen == [2, 2, 3]
 
 
-def test_parts_learn_at_rates_of_their_own():
+def test_parts_of_a_model_may_have_other_learning_rates():
     parts = nn.ModuleList([nn.Linear(3, 1), nn.Linear(3, 1)])
     with torch.no_grad():
         for parameter in parts.parameters():
@@ -94,7 +94,7 @@ def test_parts_learn_at_rates_of_their_own():
         assert (fast > 0).all()
 
 
-def test_terms_are_weighed_and_recorded_unweighted():
+def test_terms_are_weighted_in_the_loss_and_recorded_unweighted():
     model, data, _ = regression()
     terms = {"a": 2.0, "b": 3.0}
 
@@ -106,7 +106,7 @@ def test_terms_are_weighed_and_recorded_unweighted():
     assert record.losses["loss"] == pytest.approx([32.0] * 5)
 
 
-def test_schedule():
+def test_the_learning_rate_warms_up_and_then_follows_a_cosine():
     factors = [learning_rate_factor(step, 100) for step in range(100)]
     assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert factors[5] == pytest.approx(1.0)
@@ -117,7 +117,7 @@ def test_schedule():
 
 
 def test_gradients_are_clipped_before_the_step():
-    """AdamW is invariant to the scale of a gradient: look at the gradients themselves."""
+    """The gradients are looked at because AdamW is invariant to their scale."""
     model, data, losses = regression()
     norms = []
     hook = register_optimizer_step_pre_hook(
@@ -168,7 +168,7 @@ def test_weight_decay_spares_biases_and_norms():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
-def test_divergence_is_an_error(bad):
+def test_divergence_raises(bad):
     model, data, losses = regression()
     factor = iter([1.0] * 6 + [bad] * 100)
     with pytest.raises(DivergedError, match=r"epoch 2 .*learning_rate"):
@@ -202,7 +202,7 @@ def test_ctrl_c_keeps_the_last_finished_epoch():
     assert torch.equal(model.weight, finished[-1])
 
 
-def test_ctrl_c_in_the_first_epoch_goes_through():
+def test_ctrl_c_in_the_first_epoch_is_raised():
     model, data, _ = regression()
 
     def interrupted(x, y):
@@ -212,7 +212,7 @@ def test_ctrl_c_in_the_first_epoch_goes_through():
         run(model, data, interrupted)
 
 
-def test_the_seed_decides():
+def test_equal_seeds_give_equal_weights():
     weights = []
     for _ in range(2):
         model, data, losses = regression()
