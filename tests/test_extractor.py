@@ -118,9 +118,7 @@ def test_running_statistics_do_not_depend_on_the_order_of_the_series():
 def test_validation_sees_the_same_views_after_every_epoch(objective):
     X = two_shapes(60)[0]
     still = make(objective, early_stopping=True, learning_rate=1e-20, max_epochs=9).fit(X)
-    validation = still.loss_curve_["validation"][
-        6:
-    ]  # the running statistics need some epochs to settle
+    validation = still.loss_curve_["validation"][6:]  # with settled running statistics
     assert np.ptp(validation) < 0.2 * np.ptp(still.loss_curve_["loss"])
 
 
@@ -233,13 +231,8 @@ def test_a_linear_probe_is_accurate_where_raw_series_are_not():
     X, y = two_shapes(360, 48, noise=0.5)
     train, test = slice(None, 160), slice(160, None)
     raw = probe().fit(X[train], y[train]).score(X[test], y[test])
-    found = {"untrained": make(**TOY, learning_rate=1e-20).fit(X[train])}
-    for name in set(OBJECTIVES) - {
-        "vcreg"
-    }:  # it has neither an invariance nor a reconstruction term
-        found[name] = make(name, **TOY).fit(X[train])
-    for name, extractor in found.items():
-        Z = extractor.transform(X)
-        found[name] = probe().fit(Z[train], y[train]).score(Z[test], y[test])
     assert raw <= 0.6
-    assert min(score for name, score in found.items() if name != "untrained") >= 0.95
+    # vcreg has neither an invariance nor a reconstruction term.
+    for objective in set(OBJECTIVES) - {"vcreg"}:
+        Z = make(objective, **TOY).fit(X[train]).transform(X)
+        assert probe().fit(Z[train], y[train]).score(Z[test], y[test]) >= 0.95, objective

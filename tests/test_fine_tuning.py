@@ -148,15 +148,16 @@ def test_fit_and_predict_work_inside_inference_mode(frozen):
 
 
 def test_the_default_transformer_inherits_device_and_threads(monkeypatch):
-    seen = []
+    transformers = []
     fit = SSLFeatureExtractor.fit
     monkeypatch.setattr(
         SSLFeatureExtractor,
         "fit",
-        lambda self, X: seen.append(self) or fit(self.set_params(width=4, max_epochs=1), X),
+        lambda self, X: transformers.append(self) or fit(self.set_params(width=4, max_epochs=1), X),
     )
     make(None, device="cpu", n_threads=2, verbose=3, max_epochs=1).fit(X[:, :8], Y)
-    assert (seen[0].device, seen[0].n_threads, seen[0].verbose) == ("cpu", 2, 3)
+    default = transformers[0]
+    assert (default.device, default.n_threads, default.verbose) == ("cpu", 2, 3)
 
 
 def test_only_the_encoder_of_a_tokenizer_is_kept():

@@ -211,14 +211,14 @@ def test_samples_belong_to_the_requested_class(kind):
 @pytest.fixture
 def calls(monkeypatch):
     """A list that gets the class ids of every forward pass of a prior."""
-    seen, logits = [], Prior.logits
+    class_ids, logits = [], Prior.logits
 
     def counted(self, band, ids, masks, classes):
-        seen.append(classes.tolist())
+        class_ids.append(classes.tolist())
         return logits(self, band, ids, masks, classes)
 
     monkeypatch.setattr(Prior, "logits", counted)
-    return seen
+    return class_ids
 
 
 @each_generator

@@ -147,18 +147,18 @@ def test_column_names_of_the_frozen_tokenizer_are_checked():
 
 @both_priors
 def test_the_default_tokenizer_inherits_device_threads_and_verbosity(make, monkeypatch):
-    seen, fit = [], VQTokenizer.fit
+    tokenizers, fit = [], VQTokenizer.fit
 
     def small(self, X):
-        seen.append(copy.copy(self))
+        tokenizers.append(copy.copy(self))
         return fit(self.set_params(width=4, latent_dim=4, max_epochs=1), X)
 
     monkeypatch.setattr(VQTokenizer, "fit", small)
     generator = make(tokenizer=None, device="cpu", n_threads=2, verbose=0).fit(X, Y)
     assert generator.tokenizer is None
     assert generator.tokenizer_.token_shape_ == ((1, 16),)
-    assert (seen[0].device, seen[0].n_threads, seen[0].verbose) == ("cpu", 2, 0)
-    assert seen[0].random_state is not None
+    assert (tokenizers[0].device, tokenizers[0].n_threads, tokenizers[0].verbose) == ("cpu", 2, 0)
+    assert tokenizers[0].random_state is not None
     assert generator.sample(2, random_state=0).shape == (2, 32)
 
 
@@ -191,9 +191,8 @@ def test_grid_search_does_not_depend_on_n_jobs(scoring):
     first, second = (search.cv_results_["mean_test_score"] for search in found)
     assert np.isfinite(first).all()
     assert np.array_equal(first, second)
-    assert len(np.unique(first)) == (
-        4 if scoring else 2
-    )  # likelihoods do not depend on the temperature
+    # Likelihoods, the default score, do not depend on the temperature.
+    assert len(np.unique(first)) == (4 if scoring else 2)
     assert found[0].best_params_ == found[1].best_params_
     samples = [search.best_estimator_.sample(4, random_state=0) for search in found]
     assert np.array_equal(*samples)
@@ -253,12 +252,12 @@ def test_the_running_mean_of_the_weights_is_kept(make):
 @both_priors
 @pytest.mark.parametrize("p", [0.0, 0.3])
 def test_classes_are_dropped_with_probability_p_unconditional(make, p, monkeypatch):
-    seen, trained = [], PriorTask._trained
+    class_ids, trained = [], PriorTask._trained
     monkeypatch.setattr(
-        PriorTask, "_trained", lambda *a: (seen.append(a[2].clone()), trained(*a))[1]
+        PriorTask, "_trained", lambda *a: (class_ids.append(a[2].clone()), trained(*a))[1]
     )
     make(p_unconditional=p, early_stopping=False).fit(X, np.where(Y, "b", "a"))
-    counts = np.bincount(torch.cat(seen), minlength=3)
+    counts = np.bincount(torch.cat(class_ids), minlength=3)
     assert counts.sum() >= 1024
     assert counts[2] / counts.sum() == pytest.approx(p, abs=0.05)
     assert counts[0] == pytest.approx(counts[1], rel=0.2)
@@ -268,17 +267,17 @@ def test_classes_are_dropped_with_probability_p_unconditional(make, p, monkeypat
 def test_a_tiny_code_temperature_keeps_the_tokens(name):
     """Except for ties; a high temperature replaces them by others of the same band."""
 
-    def ids_seen(code_temperature):
-        seen, trained = [], PriorTask._trained
+    def training_ids(code_temperature):
+        token_ids, trained = [], PriorTask._trained
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                PriorTask, "_trained", lambda *a: (seen.append(a[1].clone()), trained(*a))[1]
+                PriorTask, "_trained", lambda *a: (token_ids.append(a[1].clone()), trained(*a))[1]
             )
             parameters = {"early_stopping": False, "batch_size": 1024}
             GENERATORS[name](code_temperature=code_temperature, **parameters).fit(X, Y)
-        return torch.cat(seen)
+        return torch.cat(token_ids)
 
-    plain, tiny, high = (ids_seen(t) for t in (0.0, 1e-6, 10.0))
+    plain, tiny, high = (training_ids(t) for t in (0.0, 1e-6, 10.0))
     assert (plain == tiny).float().mean() > 0.99
     assert (plain == high).float().mean() < 0.9
     first_high = plain.min(0).values >= 6  # codes of the high band, where there is one
@@ -345,14 +344,14 @@ def test_two_series_are_enough(make):
 
 def test_generation_report_reconstructs_with_the_tokenizer_of_the_generator():
     generator, (X_test, y_test) = fitted_to_bumps("masked"), bumps(24, seed=1)
-    seen = RandomConvolutionExtractor(n_kernels=50).fit(X_test)
+    convolutions = RandomConvolutionExtractor(n_kernels=50).fit(X_test)
     report = generation_report(
         generator,
         *bumps(80),
         X_test,
         y_test,
         referee=FCNClassifier(width=4, max_epochs=2, random_state=0),
-        extractor=seen,
+        extractor=convolutions,
         classifier=SVC(),
         n_repeats=2,
     )
@@ -363,7 +362,7 @@ def test_generation_report_reconstructs_with_the_tokenizer_of_the_generator():
     )
     again = generator.tokenizer_.decode(generator.tokenizer_.encode(X_test))
     with pytest.warns(FidelityWarning):
-        expected = frechet_distance(seen.transform(X_test), seen.transform(again))
+        expected = frechet_distance(convolutions.transform(X_test), convolutions.transform(again))
     assert distance.of_reconstructions == pytest.approx(expected, rel=1e-6)
     assert np.isfinite(distance.value)
     assert "Fréchet distance" in str(report)

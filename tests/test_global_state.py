@@ -262,12 +262,12 @@ def test_a_computation_with_the_users_thread_count_does_not_disturb_concurrent_o
 def test_a_prior_trains_with_the_n_threads_of_the_generator(
     n_threads_of_tokenizer, n_threads, monkeypatch
 ):
-    seen, losses = set(), PriorTask.losses
-    record = lambda *a: seen.add(torch.get_num_threads()) or losses(*a)  # noqa: E731
+    counts, losses = set(), PriorTask.losses
+    record = lambda *a: counts.add(torch.get_num_threads()) or losses(*a)  # noqa: E731
     monkeypatch.setattr(PriorTask, "losses", record)
     generator = masked_prior({"n_threads": n_threads_of_tokenizer}, n_threads=n_threads)
     assert generator.fit(*two_shapes(24)).n_threads_ == n_threads
-    assert seen == {n_threads}
+    assert counts == {n_threads}
 
 
 @pytest.mark.parametrize("name", NAMES)

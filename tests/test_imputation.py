@@ -50,8 +50,8 @@ def test_gaps_are_filled_and_observed_values_are_kept_exactly(name, gap):
     assert filled.shape == X.shape
     assert filled.dtype == np.float64
     assert np.isfinite(filled).all()
-    seen = ~np.isnan(hidden)
-    assert np.array_equal(filled[seen], X[seen])
+    observed = ~np.isnan(hidden)
+    assert np.array_equal(filled[observed], X[observed])
     assert np.array_equal(hidden, before, equal_nan=True)
     assert np.abs(filled).max() < 10
 
@@ -104,9 +104,9 @@ def test_missing_channels_are_imputed(panel):
         hidden = series.copy()
         hidden[3:9, channels] = np.nan
         filled = generator.impute(hidden, random_state=0)
-        seen = ~np.isnan(hidden)
+        observed = ~np.isnan(hidden)
         assert filled.shape == series.shape
-        assert np.array_equal(filled[seen], series[seen])
+        assert np.array_equal(filled[observed], series[observed])
         levels, scales = series.mean(axis=(0, 2)), series.std(axis=(0, 2))
         away = (filled - levels[:, None]) / scales[:, None]
         assert np.abs(away).max() < 5
@@ -153,13 +153,13 @@ def test_imputation_of_smooth_series_is_better_than_the_mean():
 
 @each_masked_prior
 def test_filled_gaps_join_the_observed_values_beside_them(name, monkeypatch):
-    seen, inverse = [], SeriesScaler.inverse_like
-    record = lambda *a: (seen.append(inverse(*a)), seen[-1])[1]  # noqa: E731
+    results, inverse = [], SeriesScaler.inverse_like
+    record = lambda *a: (results.append(inverse(*a)), results[-1])[1]  # noqa: E731
     monkeypatch.setattr(SeriesScaler, "inverse_like", record)
     hidden = with_gap(np.s_[:, 10:17])
     hidden[:, 28:] = np.nan
     filled = fitted_generator(name).impute(hidden, random_state=0)
-    (decoded,) = seen
+    (decoded,) = results
     missed = X - decoded[:, 0]
     assert np.abs(missed[:, [9, 17]]).mean() > 0.02
     between = missed[:, [9]] + (missed[:, [17]] - missed[:, [9]]) * np.arange(1, 8) / 8
@@ -214,9 +214,7 @@ def test_imputation_far_from_zero_keeps_its_precision():
     generator = masked_prior().fit(X + 1e8)
     filled = generator.impute(hidden, random_state=0)
     steps = np.diff(filled[:, 8:24] - 1e8)
-    assert (
-        len(np.unique(steps)) > 0.9 * steps.size
-    )  # rounded to float32 they would be multiples of 8
+    assert len(np.unique(steps)) > 0.9 * steps.size  # in float32 they are multiples of 8
 
 
 def test_imputation_without_labels_requires_an_unconditional_prior():
@@ -244,9 +242,8 @@ def test_every_time_point_has_an_anomaly_score(name):
         assert scores.dtype == np.float64
         assert np.isfinite(scores).all(), window
         assert (scores >= 0).all()
-    np.testing.assert_allclose(
-        scores, np.repeat(scores[:, :1], 32, axis=1)
-    )  # the whole series is one window
+    # The last window is the whole series.
+    np.testing.assert_allclose(scores, np.repeat(scores[:, :1], 32, axis=1))
 
 
 @pytest.mark.parametrize("columns", [1, 4, 8])

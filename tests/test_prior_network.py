@@ -80,8 +80,8 @@ def test_logits_depend_on_visible_tokens_and_not_on_masked_ones(band):
     network, n, start = prior(causal=False), N_TOKENS[band], 4 * band
     for masks in torch.arange(2**n)[:, None] // 2 ** torch.arange(n) % 2 == 1:
         for i in range(n):
-            seen = positions_that_depend_on(network, band, masks[None], start + i)
-            assert seen == [not masks[i]] * n
+            depends = positions_that_depend_on(network, band, masks[None], start + i)
+            assert depends == [not masks[i]] * n
 
 
 @pytest.mark.parametrize("band", [0, 1])
@@ -89,8 +89,8 @@ def test_causal_logits_depend_on_preceding_tokens_only(band):
     network, n, start = prior(causal=True), N_TOKENS[band], 4 * band
     for i in range(n):
         masks = torch.zeros(1, n, dtype=torch.bool)
-        seen = positions_that_depend_on(network, band, masks, start + i)
-        assert seen == [j > i for j in range(n)]
+        depends = positions_that_depend_on(network, band, masks, start + i)
+        assert depends == [j > i for j in range(n)]
 
 
 @pytest.mark.parametrize("band", [0, 1])
@@ -99,8 +99,8 @@ def test_causal_logits_depend_on_preceding_tokens_also_where_all_are_masked(band
     network, n, start = prior(causal=True), N_TOKENS[band], 4 * band
     for i in range(n):
         masks = torch.ones(1, n, dtype=torch.bool)
-        seen = positions_that_depend_on(network, band, masks, start + i)
-        assert seen == [j > i for j in range(n)]
+        depends = positions_that_depend_on(network, band, masks, start + i)
+        assert depends == [j > i for j in range(n)]
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -141,9 +141,9 @@ def naive_attention(x, project, join, n_heads, head_dim, causal, times):
     for head in range(n_heads):
         columns = slice(head * head_dim, (head + 1) * head_dim)
         for i in range(len(x)):
-            seen = slice(0, i + 1 if causal else len(x))
-            weights = np.exp(keys[seen, columns] @ queries[i, columns] / sqrt(head_dim))
-            mixed[i, columns] = weights / weights.sum() @ values[seen, columns]
+            visible = slice(0, i + 1 if causal else len(x))
+            weights = np.exp(keys[visible, columns] @ queries[i, columns] / sqrt(head_dim))
+            mixed[i, columns] = weights / weights.sum() @ values[visible, columns]
     return mixed @ join.T
 
 
@@ -191,12 +191,12 @@ def test_logits_match_a_naive_computation(causal, band):
     masks = torch.zeros(3, n, dtype=torch.bool)
     if not causal:
         masks = torch.rand(3, n, generator=seeded(3)) < 0.5
-    seen = ids[:, : start + n].clone()
-    seen[:, start:][masks] = (6, 12)[band]
+    masked_ids = ids[:, : start + n].clone()
+    masked_ids[:, start:][masks] = (6, 12)[band]
     with torch.no_grad():
         logits = network.logits(band, ids, masks, classes)
     assert logits.shape == (3, n, N_CODES)
-    np.testing.assert_allclose(logits, naive_logits(network, band, seen, classes), atol=2e-5)
+    np.testing.assert_allclose(logits, naive_logits(network, band, masked_ids, classes), atol=2e-5)
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -286,13 +286,13 @@ def test_initial_predictions_from_many_rows_are_frequencies():
 
 def test_token_embeddings_start_as_centred_codes_of_unit_mean_square():
     network, _, codebook = started(10)
-    for band, n_seen in zip(network.bands, (6, 12), strict=True):
+    for band, n_codes in zip(network.bands, (6, 12), strict=True):
         mask = band.codes[-1].clone()
-        seen = codebook[:n_seen].double().numpy()
-        seen = seen - seen.mean(0)
-        expected = seen / np.sqrt(np.mean(seen**2))
+        codes = codebook[:n_codes].double().numpy()
+        codes = codes - codes.mean(0)
+        expected = codes / np.sqrt(np.mean(codes**2))
         np.testing.assert_allclose(band.codes[:-1].detach(), expected, atol=1e-5)
-        band.start_from(torch.full((n_seen, 3), 7.0), torch.full((4, band.n_tokens), n_seen - 1))
+        band.start_from(torch.full((n_codes, 3), 7.0), torch.full((4, band.n_tokens), n_codes - 1))
         assert (band.codes[:-1] == 0).all()  # equal codes, centred
         assert torch.equal(band.codes[-1], mask)
 

@@ -32,11 +32,11 @@ def naive_features(extractor, series):
     module, columns, index = extractor.module_, [], 0
     scaled = extractor._scaler.transform(series[None].astype(np.float64))[0].astype(np.float64)
     differences = np.diff(scaled, axis=1, prepend=scaled[:, :1])
-    for bank, seen in ((module.of_series, scaled), (module.of_differences, differences)):
+    for bank, inputs in ((module.of_series, scaled), (module.of_differences, differences)):
         for kernels in bank:
             shares, peaks = [], []
             for weight in kernels.weight.detach().double().numpy()[:, :, 0]:
-                a = naive_activations(seen, weight, kernels.dilation[1])
+                a = naive_activations(inputs, weight, kernels.dilation[1])
                 a = (a - float(module.means[index])) / float(module.scales[index])
                 shares.append((a > float(module.thresholds[index])).mean())
                 peaks.append(a.max())

@@ -60,13 +60,13 @@ def test_other_front_ends_train_with_and_without_an_objective(frontend, ssl, ser
 def test_views_do_not_update_the_codebook(view):
     """The quantiser is called once, on the series; cluster sizes count only their tokens."""
     step, network, x = task(view=view)
-    quantizer, seen = network.bands[0].quantizer, []
-    quantizer.register_forward_hook(lambda module, inputs, _: seen.append(inputs[0]))
+    quantizer, quantized = network.bands[0].quantizer, []
+    quantizer.register_forward_hook(lambda module, inputs, _: quantized.append(inputs[0]))
     step.losses(x)
-    assert len(seen) == 1
+    assert len(quantized) == 1
     before = quantizer.cluster_size.sum().item()
     step.after_step()
-    n_tokens = seen[0].shape[0] * seen[0].shape[1]
+    n_tokens = quantized[0].shape[0] * quantized[0].shape[1]
     assert quantizer.cluster_size.sum().item() == pytest.approx(
         0.95 * before + 0.05 * n_tokens, rel=1e-4
     )
@@ -101,9 +101,9 @@ def test_views_do_not_change_the_running_statistics(ssl):
         step.losses(x)
         plain.task.losses(x)
     pairs = zip(network.named_buffers(), same.named_buffers(), strict=True)
-    for (name, ours), (_, expected) in pairs:
+    for (name, found), (_, expected) in pairs:
         if "running" in name:
-            assert torch.equal(ours, expected), name
+            assert torch.equal(found, expected), name
 
 
 def test_views_are_not_decoded_if_augmented_weight_is_zero(series):

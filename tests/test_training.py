@@ -49,33 +49,33 @@ def test_training_minimises_the_loss():
 
 def test_every_epoch_uses_every_sample_once_in_batches_of_similar_size():
     model, (x, _), _ = regression(22)
-    seen = []
+    batches = []
 
     def losses(index):
-        seen.append(index)
+        batches.append(index)
         return {"error": model(x[index]).square().mean()}
 
     run(model, (torch.arange(22),), losses, plan(n_epochs=2))
-    assert sorted(torch.cat(seen[:6]).tolist()) == list(range(22))
-    assert {len(batch) for batch in seen} == {3, 4}
-    assert not torch.equal(torch.cat(seen[:6]), torch.cat(seen[6:]))
+    assert sorted(torch.cat(batches[:6]).tolist()) == list(range(22))
+    assert {len(batch) for batch in batches} == {3, 4}
+    assert not torch.equal(torch.cat(batches[:6]), torch.cat(batches[6:]))
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(3, [3]), (5, [2, 3]), (2, [2]), (8, [2, 2, 2, 2])])
 def test_no_batch_is_smaller_than_least_batch(n, sizes):
     model, (x, _), _ = regression(8)
-    seen = []
+    batch_sizes = []
 
     def losses(index):
-        seen.append(len(index))
+        batch_sizes.append(len(index))
         return {"error": model(x[index]).square().mean()}
 
     least = plan(n_epochs=1, batch_size=2, least_batch=2)
     run(model, (torch.arange(n),), losses, least)
-    assert sorted(seen) == sizes
-    seen.clear()
+    assert sorted(batch_sizes) == sizes
+    batch_sizes.clear()
     run(model, (torch.arange(4),), losses, least, validation=(torch.arange(3),))
-    assert seen == [2, 2, 3]
+    assert batch_sizes == [2, 2, 3]
 
 
 def test_parts_of_a_model_may_have_other_learning_rates():
@@ -136,12 +136,12 @@ def test_gradients_are_clipped_before_the_step():
 def test_early_stopping_keeps_the_best_weights():
     model, data, losses = regression()
     values = iter([3.0, 1.0, 2.0, 2.5, 2.2, 9.0])
-    seen = []
+    weights = []
 
     def scripted(*batch):
         if model.training:
             return losses(*batch)
-        seen.append(model.weight.detach().clone())
+        weights.append(model.weight.detach().clone())
         return {"error": torch.tensor(next(values))}
 
     record = run(
@@ -152,7 +152,7 @@ def test_early_stopping_keeps_the_best_weights():
         validation=[t[:2] for t in data],
     )
     assert record.losses["validation"] == pytest.approx([3.0, 1.0, 2.0, 2.5, 2.2])
-    assert torch.equal(model.weight, seen[1])
+    assert torch.equal(model.weight, weights[1])
 
 
 def test_weight_decay_spares_biases_and_norms():
