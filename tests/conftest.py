@@ -1,4 +1,4 @@
-"""One thread and one core a worker; array API on before scipy is imported; small series."""
+"""Settings and fixtures of all tests: one thread and one core for each worker, small series."""
 
 import os
 import pickle
@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 
-os.environ["SCIPY_ARRAY_API"] = "1"
+os.environ["SCIPY_ARRAY_API"] = "1"  # scipy reads it when it is imported
 if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
-    cores = sorted(os.sched_getaffinity(0))  # several threads on cores that others use crawl
+    cores = sorted(os.sched_getaffinity(0))  # threads that share cores with others are slow
     os.sched_setaffinity(0, {cores[int(os.environ["PYTEST_XDIST_WORKER"][2:]) % len(cores)]})
 
 import numpy as np
@@ -17,9 +17,7 @@ import torch
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-from skvqts._fitting.progress import Progress
-
-from . import tally
+from skvqts._fitting.training import Progress
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("default")
@@ -28,7 +26,7 @@ threadpool_limits(1)
 
 
 def two_shapes(n, t=32, *, seed=0, noise=0.1):
-    """Sines and sawtooth waves of random phase: series (n, t) and labels."""
+    """Series (n, t), sines and sawtooth waves of random phase, and their labels."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
     phase = np.linspace(0, 2, t) + rng.uniform(0, 1, (n, 1))
@@ -36,8 +34,8 @@ def two_shapes(n, t=32, *, seed=0, noise=0.1):
     return X + noise * rng.normal(size=X.shape), y
 
 
-def of_unpickled(folder, estimators, call, X):
-    """What ``call``, an expression in `estimator` and `X`, gives in a new process, a list."""
+def results_in_a_new_process(folder, estimators, call, X):
+    """Pickle estimators and evaluate an expression in `estimator` and `X` in a new process."""
     (folder / "estimators").write_bytes(pickle.dumps(estimators))
     np.save(folder / "X.npy", X)
     code = (
@@ -51,8 +49,8 @@ def of_unpickled(folder, estimators, call, X):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def ctrl_c_is_heard():
-    """Also where a shell runs the tests in the background, which ignores it."""
+def sigint_raises_keyboard_interrupt():
+    """A shell that runs the tests in the background lets them ignore the signal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -60,7 +58,7 @@ def ctrl_c_is_heard():
 
 @pytest.fixture
 def ctrl_c_in_the_third_epoch(monkeypatch):
-    """Every training gets it, before its progress is told."""
+    """Interrupt every training at the end of its third epoch."""
     after = Progress.epoch
 
     def interrupted(progress, epoch, terms):
@@ -88,19 +86,3 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "cuda" in item.keywords:
                 item.add_marker(skip)
-
-
-def pytest_sessionfinish(session):
-    """A worker of pytest-xdist sends its counts to the process that prints the summary."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["tally"] = dict(tally.COUNTS)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node):
-    tally.COUNTS.update(getattr(node, "workeroutput", {}).get("tally", {}))
-
-
-def pytest_terminal_summary(terminalreporter):
-    for line in tally.summary():
-        terminalreporter.write_line(line)

@@ -16,7 +16,7 @@ from benchmarks.rivals import same_bits
 from skvqts._nn.conv import total_stride
 
 from .conftest import two_shapes
-from .transformers import fitted
+from .estimators import fitted
 
 
 def test_a_cell_is_measured_once_and_a_cut_off_line_again(tmp_path):

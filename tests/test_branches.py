@@ -1,4 +1,4 @@
-"""Branches: which networks a loss sees, and how the slow copies follow."""
+"""Branches of self-supervised objectives: their losses and their momentum encoders."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,16 @@ import torch
 from torch import nn
 
 from skvqts import objectives as public
-from skvqts._nn.branches import BYOL, Joint, Masked, MoCo, View, pooled
-from skvqts._nn.initialise import build
-from skvqts._nn.projector import Projector
+from skvqts._nn.layers import build
+from skvqts._nn.self_supervision import (
+    Projector,
+    View,
+)
 from skvqts.functional import objectives as ob
 
 
 class Encoder(nn.Module):
-    """Tokens of four points, with batch normalisation."""
+    """An encoder with one token for every four time points, and batch normalisation."""
 
     def __init__(self):
         super().__init__()
@@ -42,10 +44,10 @@ def view(encoder, n=6, seed=0):
     return View(x, encoder(x))
 
 
-def moved(encoder):
-    """Another encoder of the same form."""
+def change(encoder):
+    """Give an encoder other weights and other running statistics."""
     other = build(Encoder, generator(7)).train()
-    other(series(seed=5))  # and other running statistics
+    other(series(seed=5))
     encoder.load_state_dict(other.state_dict())
 
 
@@ -54,7 +56,7 @@ def test_pooled_is_mean_beside_maximum():
     assert pooled(z).tolist() == [[2, 2, 3, 5]]
 
 
-def test_joint_projects_both_views_alike(encoder):
+def test_joint_projects_both_views_with_one_projector(encoder):
     branch = Joint(build(lambda: Projector(6, 4), generator()), lambda a, b: (a - b).abs().sum())
     first = view(encoder)
     assert branch(first, first).item() == 0
@@ -62,7 +64,7 @@ def test_joint_projects_both_views_alike(encoder):
 
 
 @pytest.mark.parametrize("name", sorted(set(public.OBJECTIVES) - {"masked"}))
-def test_the_encoder_gets_a_gradient(encoder, name):
+def test_every_branch_has_a_gradient_in_the_encoder(encoder, name):
     branch = build(lambda: public.OBJECTIVES[name]().make_branch(6, 50), generator()).train()
     branch.start(encoder)
     branch(view(encoder), view(encoder, seed=1)).backward()
@@ -77,11 +79,11 @@ def byol(momentum=0.75):
     return build(make, generator(1)).train()
 
 
-def test_the_slow_copy_is_a_moving_average_with_copied_statistics(encoder):
+def test_the_momentum_encoder_is_a_moving_average_with_copied_statistics(encoder):
     branch = byol()
     branch.start(encoder)
     before = encoder.linear.weight.detach().clone()
-    moved(encoder)
+    change(encoder)
     branch.follow(encoder)
     expected = 0.75 * before + 0.25 * encoder.linear.weight
     np.testing.assert_allclose(
@@ -131,7 +133,7 @@ def test_the_queue_is_no_longer_than_the_training_set():
         assert len(branch.queue) == size
 
 
-def test_moco_is_the_mean_of_both_directions(encoder):
+def test_the_loss_of_moco_is_the_mean_of_both_directions(encoder):
     branch = moco(queue_size=5).eval()
     branch.start(encoder)
     first, second = view(encoder), view(encoder, seed=1)
@@ -142,7 +144,7 @@ def test_moco_is_the_mean_of_both_directions(encoder):
     assert branch(first, second).item() == pytest.approx((one + other).item() / 2)
 
 
-def test_only_hidden_values_count_in_masked_modelling():
+def test_only_masked_values_count_in_masked_modelling():
     x, hidden = series(2), torch.zeros(2, 1, 12, dtype=torch.bool)
     hidden[0, 0, 3] = hidden[1, 0, 5] = True
     branch, error = Masked(), torch.zeros(2, 1, 12)

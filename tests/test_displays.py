@@ -14,7 +14,7 @@ from skvqts.metrics import EmbeddingDisplay, LatentDisplay, SeriesDisplay
 from . import tally
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
-from .transformers import fitted, fitted_classifier
+from .estimators import fitted, fitted_classifier
 
 mpl.use("Agg")
 

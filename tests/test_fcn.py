@@ -9,14 +9,14 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
+from skvqts._base import held_out_by_class
 
 from skvqts import FCNClassifier
-from skvqts._base import held_out_by_class
-from skvqts._nn.fcn import FCN
-from skvqts._nn.initialise import build
+from skvqts._nn.classifiers import FCN
+from skvqts._nn.layers import build
 
 from .conftest import two_shapes
-from .transformers import fcn
+from .estimators import fcn
 
 X, INDICES = two_shapes(80, noise=0.2)
 Y = np.array(["saw", "sine"])[1 - INDICES]
@@ -28,7 +28,7 @@ def classifier():
 
 
 def naive_block(x, weight, bias, norm):
-    """One sum at a time; even kernels reach one point further to the right than to the left."""
+    """Convolve with loops; even kernels reach one point further to the right than to the left."""
     kernel, length = weight.shape[2], x.shape[1]
     out = np.zeros((len(weight), length))
     for o in range(len(weight)):
@@ -44,7 +44,7 @@ def naive_block(x, weight, bias, norm):
     return np.maximum(out, 0)
 
 
-def test_against_a_naive_forward_pass():
+def test_forward_matches_a_naive_computation():
     generator = torch.Generator().manual_seed(0)
     network = build(lambda: FCN(2, 3, width=4), generator).eval()
     for block in network.blocks:
@@ -75,13 +75,13 @@ def test_against_a_naive_forward_pass():
         np.testing.assert_allclose(logit, head, rtol=1e-4, atol=1e-4)
 
 
-def test_published_size():
+def test_the_number_of_parameters_is_the_published_one():
     with torch.device("meta"):
         network = FCN(1, 5, width=128)
     assert sum(p.numel() for p in network.parameters()) == 265_349
 
 
-def test_it_learns_labels_of_any_kind(classifier):
+def test_it_learns_to_classify_with_labels_of_any_kind(classifier):
     X_new, indices = two_shapes(60, seed=1, noise=0.2)
     assert classifier.score(X_new, np.array(["saw", "sine"])[1 - indices]) > 0.9
     assert classifier.classes_.tolist() == ["saw", "sine"]
@@ -91,7 +91,7 @@ def test_it_learns_labels_of_any_kind(classifier):
         assert set(other.predict(X)) <= set(labels)
 
 
-def test_features_logits_probabilities_and_predictions_are_of_one_pass(classifier):
+def test_features_logits_probabilities_and_predictions_agree(classifier):
     features, head = classifier.transform(X), classifier.module_.head
     weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
     logits = features @ weight.T + bias
@@ -108,23 +108,23 @@ def test_features_logits_probabilities_and_predictions_are_of_one_pass(classifie
     assert np.array_equal(classifier.predict(X), best)
 
 
-def test_flat_and_panel_are_one(classifier):
+def test_2d_and_3d_input_give_equal_results(classifier):
     assert np.array_equal(classifier.transform(X), classifier.transform(X[:, None]))
     panel = fcn(max_epochs=20).fit(X[:, None], Y)
     assert np.array_equal(panel.predict_proba(X[:, None]), classifier.predict_proba(X))
 
 
-def test_rows_are_read_one_by_one(classifier):
+def test_features_do_not_depend_on_other_series(classifier):
     alone = np.concatenate([classifier.transform(X[i : i + 1]) for i in range(5)])
     assert np.array_equal(alone, classifier.transform(X)[:5])
 
 
-def test_several_channels_matter():
+def test_every_channel_is_used():
     panel = np.stack([np.random.default_rng(0).normal(size=X.shape), X], axis=1)
     assert fcn(max_epochs=30).fit(panel, Y).score(panel, Y) > 0.9
 
 
-def test_same_seed_same_bits_and_the_global_state_is_left_alone(classifier):
+def test_equal_seeds_give_equal_fits_and_leave_the_global_generator_alone(classifier):
     state = torch.get_rng_state()
     again = clone(classifier).fit(X, Y)
     assert np.array_equal(again.predict_proba(X), classifier.predict_proba(X))
@@ -133,13 +133,13 @@ def test_same_seed_same_bits_and_the_global_state_is_left_alone(classifier):
     assert not np.array_equal(other.predict_proba(X), classifier.predict_proba(X))
 
 
-def test_pickles_give_the_same(classifier):
+def test_pickles_predict_the_same(classifier):
     copy = pickle.loads(pickle.dumps(classifier))
     assert np.array_equal(copy.transform(X), classifier.transform(X))
     assert np.array_equal(copy.predict(X), classifier.predict(X))
 
 
-def test_early_stopping_holds_out_and_switches_itself_off_for_tiny_sets():
+def test_early_stopping_is_switched_off_for_few_series():
     stopped = fcn(
         max_epochs=200, early_stopping=True, validation_fraction=0.2, n_iter_no_change=3
     ).fit(X, Y)
@@ -149,7 +149,7 @@ def test_early_stopping_holds_out_and_switches_itself_off_for_tiny_sets():
         tiny = fcn(early_stopping=True).fit(X[:20], Y[:20])
     assert "validation" not in tiny.loss_curve_
     assert tiny.n_iter_ == 3
-    labels = np.arange(80) % 20  # twenty classes, sixteen series held out
+    labels = np.arange(80) % 20  # sixteen held-out series are too few for twenty classes
     with pytest.warns(UserWarning, match="80 series are too few"):
         many = fcn(early_stopping=True, validation_fraction=0.2).fit(X, labels)
     assert "validation" not in many.loss_curve_
@@ -173,13 +173,13 @@ def test_one_class_and_a_class_of_one_series():
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
-def test_short_series(length):
+def test_short_series_have_finite_features(length):
     out = fcn(max_epochs=1).fit(X[:, :length], Y).transform(X[:, :length])
     assert out.shape == (80, 8)
     assert np.isfinite(out).all()
 
 
-def test_in_pipelines_and_searches():
+def test_pipelines_and_grid_search():
     probe = make_pipeline(fcn(max_epochs=2), SVC())
     assert cross_val_score(probe, X, Y, cv=2).shape == (2,)
     search = GridSearchCV(fcn(max_epochs=30), {"width": [2, 8]}, cv=2).fit(X, Y)

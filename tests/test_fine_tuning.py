@@ -1,5 +1,6 @@
-"""What FineTunedClassifier promises."""
+"""FineTunedClassifier, besides what the suites of all classifiers test."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -11,21 +12,20 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
-from skvqts import FineTunedClassifier, SSLFeatureExtractor, VQTokenizer
+from skvqts import SSLFeatureExtractor, VQTokenizer
 
+from . import estimators
 from .conftest import two_shapes
 
 X, INDICES = two_shapes(120, noise=0.3)
 Y = np.array(["saw", "sine"])[1 - INDICES]
 
 
-def extractor(**parameters):
-    small = {"width": 8, "latent_dim": 16, "n_blocks": 1, "max_epochs": 10, "random_state": 0}
-    return SSLFeatureExtractor(**small | parameters)
+extractor = functools.partial(estimators.extractor, width=8, latent_dim=16, max_epochs=10)
 
 
 def make(pretrained, **parameters):
-    return FineTunedClassifier(pretrained, **{"max_epochs": 10, "random_state": 0} | parameters)
+    return estimators.fine_tuned(pretrained=pretrained, **{"max_epochs": 10} | parameters)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def weights(module):
     return {name: value.clone() for name, value in module.named_parameters()}
 
 
-def test_it_classifies_with_labels_of_any_kind(frozen):
+def test_it_learns_to_classify_with_string_labels(frozen):
     classifier = make(frozen, max_epochs=60).fit(X[:80], Y[:80])
     assert classifier.score(X[80:], Y[80:]) > 0.9
     assert classifier.classes_.tolist() == ["saw", "sine"]
@@ -63,7 +63,7 @@ def test_probabilities_logits_and_predictions_agree(frozen):
 
 
 @pytest.mark.parametrize("kind", ["extractor", "tokenizer"])
-def test_a_frozen_encoder_stays_and_a_trained_one_moves(kind):
+def test_the_encoder_changes_only_if_it_is_trained(kind):
     if kind == "extractor":
         fitted = extractor(max_epochs=2).fit(X)
     else:
@@ -74,12 +74,12 @@ def test_a_frozen_encoder_stays_and_a_trained_one_moves(kind):
         after = weights(classifier.module_.encoder)
         moved = {name for name in before if not torch.equal(before[name], after[name])}
         assert bool(moved) == train_encoder
-    unchanged = weights(fitted._encoder())  # the pretrained transformer is not touched
+    unchanged = weights(fitted._encoder())
     assert all(torch.equal(before[name], unchanged[name]) for name in before)
 
 
 def test_a_frozen_encoder_with_a_head_is_a_linear_probe(frozen):
-    """Its head sees what the transformer gives: mean and maximum of the latents."""
+    """The head is linear in the mean and the maximum of the transformer's latents."""
     classifier = make(frozen, train_encoder=False).fit(X, Y)
     latents = pickle.loads(pickle.dumps(frozen.estimator)).set_params(output="latents").transform(X)
     z = torch.from_numpy(latents).view(len(X), -1, 16)
@@ -101,7 +101,7 @@ def test_random_start_shares_nothing_with_the_pretrained_weights(frozen):
     assert fresh.keys() == pretrained.keys()
 
 
-def test_the_encoder_learns_at_its_own_rate(frozen):
+def test_encoder_rate_slows_the_encoder_down(frozen):
     before = weights(frozen.estimator.module_)
 
     def distance(rate):
@@ -119,19 +119,19 @@ def test_an_unfitted_transformer_is_pretrained_on_the_training_series():
     assert make(None, start="random", max_epochs=1).fit(X[:, :8], Y).score(X[:, :8], Y) > 0.2
 
 
-def test_searches_over_the_nested_transformer():
+def test_grid_search_over_the_nested_transformer():
     grid = {"pretrained__objective": ["simclr", "masked"], "train_encoder": [True, False]}
     search = GridSearchCV(make(extractor(max_epochs=2), max_epochs=2), grid, cv=2).fit(X, Y)
     assert search.best_estimator_.predict(X).shape == (120,)
 
 
-def test_early_stopping_holds_series_out(frozen):
+def test_early_stopping_ends_before_max_epochs(frozen):
     classifier = make(frozen, early_stopping=True, max_epochs=500, n_iter_no_change=3).fit(X, Y)
     assert classifier.n_iter_ < 500
     assert len(classifier.loss_curve_["validation"]) == classifier.n_iter_
 
 
-def test_held_out_series_are_of_all_classes_and_leave_some_of_each():
+def test_held_out_series_are_stratified_by_class():
     y = np.repeat([0, 1, 2], [1, 30, 60])
     classifier = make(None)
     for seed in range(20):
@@ -140,23 +140,24 @@ def test_held_out_series_are_of_all_classes_and_leave_some_of_each():
         assert np.bincount(y[held_out], minlength=3).tolist() == [0, 3, 6]
 
 
-def test_inside_inference_mode(frozen):
+def test_fit_and_predict_work_inside_inference_mode(frozen):
     with torch.inference_mode():
         for start in ("pretrained", "random"):
             for pretrained in (frozen, extractor(max_epochs=1)):
                 make(pretrained, start=start, max_epochs=1).fit(X, Y).predict(X)
 
 
-def test_the_default_transformer_shares_device_and_threads(monkeypatch):
-    seen = []
+def test_the_default_transformer_inherits_device_and_threads(monkeypatch):
+    transformers = []
     fit = SSLFeatureExtractor.fit
     monkeypatch.setattr(
         SSLFeatureExtractor,
         "fit",
-        lambda self, X: seen.append(self) or fit(self.set_params(width=4, max_epochs=1), X),
+        lambda self, X: transformers.append(self) or fit(self.set_params(width=4, max_epochs=1), X),
     )
     make(None, device="cpu", n_threads=2, verbose=3, max_epochs=1).fit(X[:, :8], Y)
-    assert (seen[0].device, seen[0].n_threads, seen[0].verbose) == ("cpu", 2, 3)
+    default = transformers[0]
+    assert (default.device, default.n_threads, default.verbose) == ("cpu", 2, 3)
 
 
 def test_only_the_encoder_of_a_tokenizer_is_kept():
@@ -175,13 +176,11 @@ def test_column_names_of_the_pretrained_transformer_are_checked():
         make(FrozenEstimator(fitted)).fit(frame[frame.columns[::-1]], Y)
 
 
-def test_pickle_and_threads(frozen):
+def test_pickles_and_parts_of_the_input_predict_the_same(frozen):
     classifier = make(frozen).fit(X, Y)
     again = pickle.loads(pickle.dumps(classifier))
     assert np.array_equal(again.predict_proba(X), classifier.predict_proba(X))
-    assert np.array_equal(
-        classifier.predict_proba(X[:5]), classifier.predict_proba(X)[:5]
-    )  # whatever series are beside them
+    assert np.array_equal(classifier.predict_proba(X[:5]), classifier.predict_proba(X)[:5])
 
 
 @pytest.mark.parametrize(
@@ -199,12 +198,12 @@ def test_pickle_and_threads(frozen):
     ids=str,
 )
 @pytest.mark.parametrize("start", ["pretrained", "random"])
-def test_refused_transformers(pretrained, error, message, start):
+def test_unsuitable_pretrained_transformers_are_refused(pretrained, error, message, start):
     with pytest.raises(error, match=message):
         make(pretrained, start=start).fit(X, Y)
 
 
-def test_refused_shapes_and_labels(frozen):
+def test_invalid_shapes_and_labels_are_refused(frozen):
     with pytest.raises(ValueError, match="X has 20 time points, but the SSLFeature"):
         make(frozen).fit(X[:, :20], Y)
     with pytest.raises(ValueError, match="requires y to be passed"):

@@ -1,4 +1,4 @@
-"""Which tokens lie where in time."""
+"""Which tokens cover which time points."""
 
 from functools import partial
 
@@ -6,32 +6,33 @@ import numpy as np
 import pytest
 import torch
 
-from skvqts._generation.gaps import tokens_at, window_masks
-from skvqts._nn.initialise import build
+from skvqts._generation.anomalies import window_masks
+from skvqts._generation.imputation import tokens_at
+from skvqts._nn.layers import build
 from skvqts._nn.vqvae import front_end_size, make_decoder, make_encoder
 
 from .conftest import two_shapes
-from .transformers import masked_prior
+from .estimators import masked_prior
 
 LENGTHS = [(129, 4), (140, 8), (126, 4), (500, 8)]
 
 
-def points_at(places, n_timepoints):
+def points_at(times, n_timepoints):
     points = np.zeros((1, n_timepoints), dtype=bool)
-    points[0, places] = True
+    points[0, times] = True
     return points
 
 
-def test_tokens_of_points_by_hand():
-    grid, strides = [(1, 3), (2, 5)], [8, 4]  # of 17 points
-    for place, columns in ((0, (0, 0)), (3, (0, 0)), (4, (0, 1)), (8, (1, 2)), (16, (2, 4))):
+def test_tokens_at_time_points_match_hand_computed_ones():
+    grid, strides = [(1, 3), (2, 5)], [8, 4]  # of series of 17 time points
+    for time, columns in ((0, (0, 0)), (3, (0, 0)), (4, (0, 1)), (8, (1, 2)), (16, (2, 4))):
         expected = [np.arange(3) == columns[0], np.tile(np.arange(5) == columns[1], 2)]
-        hit = tokens_at(points_at([place], 17), grid, strides)
-        assert np.array_equal(hit[0], np.concatenate(expected)), place
+        hit = tokens_at(points_at([time], 17), grid, strides)
+        assert np.array_equal(hit[0], np.concatenate(expected)), time
     assert np.array_equal(tokens_at(points_at([20], 21), [(1, 2)], [8])[0], [False, True])
 
 
-def test_windows_by_hand():
+def test_window_masks_match_hand_computed_ones():
     (low, high), covered = window_masks(8, [(1, 2), (1, 4)], [8, 4], 13)
     assert low.tolist() == [[True, False], [True, True], [False, True]]
     assert high.astype(int).tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
@@ -43,7 +44,7 @@ def test_windows_by_hand():
 
 
 def centres_of_tokens(part, frontend, n_timepoints, width):
-    """The mean point that each column of an encoder sees, or of a decoder changes."""
+    """The mean time point that each column of tokens depends on or, in a decoder, changes."""
     size = front_end_size(frontend, width=8, latent_dim=8, n_blocks=0, downsampled_width=width)
     settings = {"frontend": frontend, "size": size}
     encoder = build(partial(make_encoder, 1, n_timepoints, **settings), seeded(0)).eval()
@@ -74,14 +75,16 @@ def seeded(seed):
     [("encoder", "conv"), ("encoder", "stft"), ("decoder", "conv"), ("decoder", "multiscale")],
 )
 @pytest.mark.parametrize(("n_timepoints", "width"), LENGTHS)
-def test_tokens_lie_where_networks_see_and_change_series(part, frontend, n_timepoints, width):
+def test_tokens_cover_the_time_points_that_networks_read_and_write(
+    part, frontend, n_timepoints, width
+):
     centres, stride = centres_of_tokens(part, frontend, n_timepoints, width)
-    inner = np.arange(1, len(centres) - 1)  # those of the ends are cut off on one side
+    inner = np.arange(1, len(centres) - 1)  # the ends see less on one side
     assert np.array_equal((centres[inner] // stride).astype(int), inner)
 
 
 @pytest.mark.parametrize(("n_timepoints", "width", "stride"), [(129, 4, 32), (65, 16, 4)])
-def test_anomaly_scores_change_between_tokens_only(n_timepoints, width, stride):
+def test_anomaly_scores_change_at_token_boundaries_only(n_timepoints, width, stride):
     X = two_shapes(8, n_timepoints)[0]
     generator = masked_prior({"downsampled_width": width, "max_epochs": 1}, max_epochs=1).fit(X)
     changes = np.diff(generator.anomaly_score(X, window=stride)).any(axis=0).nonzero()[0] + 1
@@ -89,7 +92,7 @@ def test_anomaly_scores_change_between_tokens_only(n_timepoints, width, stride):
     assert (changes % stride == 0).all()
 
 
-def test_a_gap_is_filled_by_the_token_it_lies_in(monkeypatch):
+def test_a_gap_is_imputed_by_the_token_that_covers_it(monkeypatch):
     X = two_shapes(8, 129)[0]
     generator = masked_prior({"downsampled_width": 4, "max_epochs": 1}, max_epochs=1).fit(X)
     drawn = []

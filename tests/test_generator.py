@@ -1,4 +1,4 @@
-"""What generators promise of what they sample."""
+"""Samples of generators: seeds, copies, shapes, units, classes and guidance."""
 
 import copy
 import pickle
@@ -13,27 +13,27 @@ from sklearn.neighbors import NearestCentroid
 
 from skvqts._nn.prior import Prior
 
-from .conftest import of_unpickled, two_shapes
-from .learned import KINDS, bumps, of_bumps
-from .test_global_state import surroundings
-from .transformers import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
+from .conftest import results_in_a_new_process, two_shapes
+from .estimators import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
+from .test_global_state import global_state
+from .trained_generators import KINDS, bumps, fitted_to_bumps
 
 X, Y = two_shapes(24)
-everyone = pytest.mark.parametrize("name", GENERATORS)
-both = pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
+each_generator = pytest.mark.parametrize("name", GENERATORS)
+both_priors = pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
 
 
 def changed(generator, **parameters):
-    """A copy with other settings of sampling."""
+    """A copy with other sampling parameters."""
     return copy.deepcopy(generator).set_params(**parameters)
 
 
 # ---- randomness
 
 
-@everyone
+@each_generator
 @pytest.mark.parametrize("parameters", [{}, {"order": "confidence"}, {"order": "random"}], ids=str)
-def test_rows_are_drawn_one_by_one(name, parameters):
+def test_the_first_samples_do_not_depend_on_how_many_follow(name, parameters):
     if parameters and not name.startswith("Masked"):
         parameters = {"temperature": 0.7}
     generator = changed(fitted_generator(name), **parameters)
@@ -43,8 +43,8 @@ def test_rows_are_drawn_one_by_one(name, parameters):
     assert not np.array_equal(generator.sample(10, random_state=1), ten)
 
 
-@everyone
-def test_without_a_seed_that_of_the_generator_is_taken(name):
+@each_generator
+def test_random_state_of_the_estimator_is_the_default_seed(name):
     generator = fitted_generator(name)
     assert np.array_equal(generator.sample(4), generator.sample(4, random_state=0))
     other = changed(generator, random_state=1)
@@ -56,8 +56,8 @@ def test_without_a_seed_that_of_the_generator_is_taken(name):
         assert np.array_equal(generator.impute(hidden), generator.impute(hidden, random_state=0))
 
 
-@everyone
-def test_seeds_of_any_kind(name):
+@each_generator
+def test_seeds_may_be_integers_or_random_states(name):
     generator = fitted_generator(name)
     first = generator.sample(4, random_state=np.random.RandomState(5))
     assert np.array_equal(first, generator.sample(4, random_state=np.random.RandomState(5)))
@@ -70,35 +70,35 @@ def test_seeds_of_any_kind(name):
     )
 
 
-@everyone
-def test_how_many_rows_go_together_does_not_matter(name, monkeypatch):
+@each_generator
+def test_results_do_not_depend_on_how_many_rows_are_read_at_a_time(name, monkeypatch):
     generator = fitted_generator(name)
     series, labels = generator.sample(6, random_state=0, return_y=True)
     scores = generator.score_samples(X[:6])
     for rows in (1, 4):
-        monkeypatch.setattr("skvqts._generation.generator.sampling._MAX_ROWS", rows)
+        monkeypatch.setattr("skvqts._generation.sampling._MAX_ROWS", rows)
         assert generator._prior_reader().rows == rows
         found, same = generator.sample(6, random_state=0, return_y=True)
         assert np.array_equal(labels, same)
-        np.testing.assert_allclose(found, series, atol=1e-5)  # of the same tokens
+        np.testing.assert_allclose(found, series, atol=1e-5)  # decoded from equal tokens
         np.testing.assert_allclose(generator.score_samples(X[:6]), scores, rtol=1e-5)
 
 
-@everyone
-def test_nothing_global_changes(name):
+@each_generator
+def test_generators_leave_global_state_unchanged(name):
     fitted_generator(name).sample(2, random_state=0)
-    before = surroundings()
+    before = global_state()
     generator = GENERATORS[name]().fit(X, Y)
     generator.sample(3, random_state=0)
     generator.score_samples(X)
     if hasattr(generator, "impute"):
         generator.impute(X[:2], random_state=0)
         generator.anomaly_score(X[:2])
-    assert surroundings() == before
+    assert global_state() == before
 
 
-@everyone
-def test_the_same_seed_gives_the_same_fit(name):
+@each_generator
+def test_equal_seeds_give_equal_fits(name):
     again = GENERATORS[name](random_state=0).fit(X, Y)
     generator = fitted_generator(name)
     assert np.array_equal(again.sample(9, random_state=0), generator.sample(9, random_state=0))
@@ -107,8 +107,8 @@ def test_the_same_seed_gives_the_same_fit(name):
     assert not np.array_equal(other.score_samples(X), generator.score_samples(X))
 
 
-@both
-def test_a_tokenizer_without_a_seed_gets_one_of_the_generators(make):
+@both_priors
+def test_an_unseeded_tokenizer_is_seeded_by_the_generator(make):
     first, second, other = (make({"random_state": None}, random_state=s).fit(X) for s in (0, 0, 1))
     assert np.array_equal(first.tokenizer_.codebook_, second.tokenizer_.codebook_)
     assert not np.array_equal(first.tokenizer_.codebook_, other.tokenizer_.codebook_)
@@ -118,8 +118,8 @@ def test_a_tokenizer_without_a_seed_gets_one_of_the_generators(make):
 # ---- copies
 
 
-@everyone
-def test_copies_draw_the_same(name, tmp_path):
+@each_generator
+def test_copies_and_pickles_generate_the_same_samples(name, tmp_path):
     generator = fitted_generator(name)
     expected, scores = generator.sample(6, random_state=0), generator.score_samples(X)
     joblib.dump(generator, tmp_path / "generator")
@@ -133,13 +133,13 @@ def test_copies_draw_the_same(name, tmp_path):
 
 def test_pickles_open_in_a_new_process(tmp_path):
     generators = [fitted_generator(name) for name in GENERATORS]
-    out = of_unpickled(tmp_path, generators, "estimator.sample(6, random_state=0)", [])
+    out = results_in_a_new_process(tmp_path, generators, "estimator.sample(6, random_state=0)", [])
     for found, generator, name in zip(out, generators, GENERATORS, strict=True):
         assert np.array_equal(found, generator.sample(6, random_state=0)), name
 
 
-@everyone
-def test_clones_are_not_fitted_and_have_the_same_parameters(name):
+@each_generator
+def test_clones_are_unfitted_and_have_equal_parameters(name):
     generator = fitted_generator(name)
     new = clone(generator)
     assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
@@ -150,13 +150,13 @@ def test_clones_are_not_fitted_and_have_the_same_parameters(name):
     assert deep["tokenizer__codebook_size"] == 6
 
 
-# ---- form and scale
+# ---- shapes and units
 
 
-@both
+@both_priors
 @pytest.mark.parametrize("length", [1, 7, 33])
 @pytest.mark.parametrize("frontend", ["conv", "stft"])
-def test_fitted_length_and_channels_come_back(make, frontend, length):
+def test_samples_have_the_length_and_channels_of_the_training_series(make, frontend, length):
     flat = two_shapes(6, length)[0]
     series = [flat, np.stack([flat, -flat, flat], axis=1)]
     for part in series:
@@ -168,9 +168,9 @@ def test_fitted_length_and_channels_come_back(make, frontend, length):
         assert np.isfinite(found).all()
 
 
-@everyone
+@each_generator
 def test_samples_have_the_units_of_the_training_series(name):
-    """Scaled series are the same but for rounding, which may tip a draw."""
+    """Samples of scaled series are scaled too, unless rounding changes a drawn token."""
     moved = GENERATORS[name]().fit(1000 * X + 5e4, Y).sample(40, random_state=0)
     expected = 1000 * fitted_generator(name).sample(40, random_state=0) + 5e4
     same = np.abs(moved - expected).max(axis=1) < 10
@@ -181,8 +181,8 @@ def test_samples_have_the_units_of_the_training_series(name):
 # ---- classes
 
 
-@everyone
-def test_classes_are_drawn_as_often_as_in_the_training_set(name):
+@each_generator
+def test_classes_are_sampled_by_their_frequency_in_the_training_set(name):
     y = np.repeat(["rare", "often", "some"], [2, 16, 6])
     generator = GENERATORS[name]().fit(X, y)
     if hasattr(generator, "n_steps"):
@@ -195,10 +195,10 @@ def test_classes_are_drawn_as_often_as_in_the_training_set(name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_samples_are_of_the_class_that_was_asked_for(kind):
-    referee, generator = NearestCentroid().fit(*bumps(80)), of_bumps(kind)
-    asked = np.repeat(["early", "late"], 30)
-    assert referee.score(generator.sample(y=asked, random_state=0), asked) >= 0.9
+def test_samples_belong_to_the_requested_class(kind):
+    referee, generator = NearestCentroid().fit(*bumps(80)), fitted_to_bumps(kind)
+    requested = np.repeat(["early", "late"], 30)
+    assert referee.score(generator.sample(y=requested, random_state=0), requested) >= 0.9
     late = generator.sample(30, y="late", random_state=0)
     assert (referee.predict(late) == "late").mean() >= 0.9
     series, drawn = generator.sample(60, random_state=0, return_y=True)
@@ -210,20 +210,20 @@ def test_samples_are_of_the_class_that_was_asked_for(kind):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The classes of each pass of the network."""
-    seen, logits = [], Prior.logits
+    """A list that gets the class ids of every forward pass of a prior."""
+    class_ids, logits = [], Prior.logits
 
     def counted(self, band, ids, masks, classes):
-        seen.append(classes.tolist())
+        class_ids.append(classes.tolist())
         return logits(self, band, ids, masks, classes)
 
     monkeypatch.setattr(Prior, "logits", counted)
-    return seen
+    return class_ids
 
 
-@everyone
+@each_generator
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
-def test_guidance_takes_two_passes_and_its_absence_one(name, schedule, calls):
+def test_guidance_takes_two_forward_passes_per_step_instead_of_one(name, schedule, calls):
     generator = changed(fitted_generator(name), guidance_schedule=schedule)
     if hasattr(generator, "n_steps"):
         generator.set_params(n_steps=2)
@@ -231,7 +231,7 @@ def test_guidance_takes_two_passes_and_its_absence_one(name, schedule, calls):
     else:
         n_steps = generator.tokenizer_.encode(X).shape[1]
     n_bands = len(generator.tokenizer_.token_shape_)
-    calls.clear()  # of the fit
+    calls.clear()
     plain = generator.sample(8, y=1, random_state=0)
     assert len(calls) == n_steps
     assert all(set(classes[:8]) == {1} for classes in calls)
@@ -243,23 +243,25 @@ def test_guidance_takes_two_passes_and_its_absence_one(name, schedule, calls):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_guidance_makes_samples_more_of_their_class(kind):
-    """From 0, which does not look at the class, on; how much more each is by the likelihood."""
-    generator, asked = copy.deepcopy(of_bumps(kind)), np.repeat(["early", "late"], 40)
+def test_stronger_guidance_makes_samples_more_typical_of_their_class(kind):
+    """The margin between the likelihoods of both classes grows, from about 0 at scale 0."""
+    generator, requested = copy.deepcopy(fitted_to_bumps(kind)), np.repeat(["early", "late"], 40)
     margins, samples = [], []
     for scale in (0.0, 0.5, 1.0, 1.5):
-        samples.append(generator.set_params(guidance_scale=scale).sample(y=asked, random_state=0))
+        samples.append(
+            generator.set_params(guidance_scale=scale).sample(y=requested, random_state=0)
+        )
         early, late = generator.class_log_likelihoods(samples[-1]).T
-        margins.append(np.where(asked == "late", late - early, early - late).mean())
+        margins.append(np.where(requested == "late", late - early, early - late).mean())
     assert sorted(margins) == margins
     assert abs(margins[0]) < 0.3 * margins[2]
     assert not np.array_equal(samples[2], samples[3])
     linear = generator.set_params(guidance_scale=6.0, guidance_schedule="linear")
-    assert not np.array_equal(linear.sample(y=asked, random_state=0), samples[2])
+    assert not np.array_equal(linear.sample(y=requested, random_state=0), samples[2])
 
 
-@both
-def test_guidance_needs_what_tells_classes_apart(make):
+@both_priors
+def test_guidance_requires_labels_and_an_unconditional_prior(make):
     for parameters, y in (({}, None), ({"p_unconditional": 0}, Y)):
         generator = make(guidance_scale=2.0, **parameters).fit(X, y)
         with pytest.raises(ValueError, match="fitted with labels and p_unconditional above 0"):
@@ -267,7 +269,7 @@ def test_guidance_needs_what_tells_classes_apart(make):
         assert generator.set_params(guidance_scale=1).sample(2).shape == (2, 32)
 
 
-def test_inside_inference_mode_and_without_gradients():
+def test_fit_and_sample_work_inside_inference_mode_and_no_grad():
     expected = fitted_generator("MaskedPriorGenerator").sample(3, random_state=0)
     for mode in (torch.inference_mode, torch.no_grad):
         with mode():

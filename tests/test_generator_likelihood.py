@@ -1,4 +1,4 @@
-"""Likelihoods of generators: probabilities of tokens, and what they say of series."""
+"""Likelihoods of generators, of sequences of tokens and of series."""
 
 import copy
 import itertools
@@ -10,12 +10,12 @@ from scipy.special import logsumexp
 from scipy.stats import chisquare, norm
 
 from .conftest import two_shapes
-from .learned import KINDS, bumps, of_bumps
-from .transformers import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
+from .estimators import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
+from .trained_generators import KINDS, bumps, fitted_to_bumps
 
 X, Y = two_shapes(24)
-everyone = pytest.mark.parametrize("name", GENERATORS)
-kinds = pytest.mark.parametrize("kind", KINDS)
+each_generator = pytest.mark.parametrize("name", GENERATORS)
+each_kind = pytest.mark.parametrize("kind", KINDS)
 SMALL = {"codebook_size": 3, "downsampled_width": 4}
 TWO_BANDS = {"codebook_size": 2, "downsampled_width": 4, "n_bands": 2}
 
@@ -42,29 +42,29 @@ def causal_bands():
     return autoregressive_prior(TWO_BANDS, max_epochs=5).fit(X[:, ::2], Y)
 
 
-def every_sequence(generator):
-    """All sequences of tokens there can be, in joint ids."""
+def all_sequences(generator):
+    """All possible sequences of tokens, in joint ids."""
     ranges = [range(*ends) for ends in generator.tokenizer_._code_ranges.tolist()]
     return np.array(list(itertools.product(*ranges)))
 
 
-def chances(log_likelihoods, generator, c):
-    """Probabilities of all sequences, given class `c` or (2) none in particular."""
-    ids = every_sequence(generator)
+def probabilities(log_likelihoods, generator, c):
+    """Probabilities of all sequences, given class `c`; 2 is the unconditional prior."""
+    ids = all_sequences(generator)
     return np.exp(log_likelihoods(ids, np.full(len(ids), c)))
 
 
 def drawn_counts(generator, c, n):
-    """How often each sequence is drawn."""
-    width = len(every_sequence(generator)[0])
+    """How often each sequence is sampled among `n`."""
+    width = len(all_sequences(generator)[0])
     masks = np.ones((n, width), bool)
     ids = generator._filled(np.zeros((n, width), np.int64), masks, np.full(n, c), 0)
-    index = {tuple(row): i for i, row in enumerate(every_sequence(generator).tolist())}
+    index = {tuple(row): i for i, row in enumerate(all_sequences(generator).tolist())}
     return np.bincount([index[tuple(row)] for row in ids.tolist()], minlength=len(index))
 
 
-def check_frequencies(counts, p):
-    """A chi-squared test, sequences of few expected draws as one."""
+def assert_frequencies(counts, p):
+    """A chi-squared test that pools sequences of less than five expected samples."""
     expected = counts.sum() * p
     rare = expected < 5
     assert (~rare).sum() > 3
@@ -86,14 +86,14 @@ def test_exact_likelihoods_sum_to_one(which, n_steps, temperature, guidance, req
     generator = copy.deepcopy(request.getfixturevalue(which))
     generator.set_params(n_steps=n_steps, temperature=temperature, guidance_scale=guidance)
     for c in (0, 1, 2):
-        assert chances(generator._exact, generator, c).sum() == pytest.approx(1, abs=1e-5)
+        assert probabilities(generator._exact, generator, c).sum() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("which", ["causal", "causal_bands"])
 def test_causal_likelihoods_sum_to_one(which, request):
     generator = request.getfixturevalue(which)
     for c in (0, 1, 2):
-        total = chances(generator._log_likelihoods, generator, c).sum()
+        total = probabilities(generator._log_likelihoods, generator, c).sum()
         assert total == pytest.approx(1, abs=1e-5)
 
 
@@ -101,39 +101,41 @@ def test_causal_likelihoods_sum_to_one(which, request):
     ("n_steps", "temperature", "guidance"), [(1, 1.0, 1.0), (3, 0.5, 1.0), (16, 1.0, 3.0)]
 )
 @pytest.mark.parametrize("which", ["masked", "two_bands"])
-def test_sequences_are_drawn_as_often_as_exact_says(which, n_steps, temperature, guidance, request):
+def test_sampling_frequencies_match_the_exact_likelihood(
+    which, n_steps, temperature, guidance, request
+):
     generator = copy.deepcopy(request.getfixturevalue(which))
     generator.set_params(n_steps=n_steps, temperature=temperature, guidance_scale=guidance)
-    p = chances(generator._exact, generator, 1)
-    check_frequencies(drawn_counts(generator, 1, 1500), p / p.sum())
+    p = probabilities(generator._exact, generator, 1)
+    assert_frequencies(drawn_counts(generator, 1, 1500), p / p.sum())
 
 
 @pytest.mark.parametrize("which", ["causal", "causal_bands"])
-def test_sequences_are_drawn_as_often_as_the_causal_likelihood_says(which, request):
+def test_sampling_frequencies_match_the_causal_likelihood(which, request):
     generator = request.getfixturevalue(which)
-    p = chances(generator._log_likelihoods, generator, 0)
-    check_frequencies(drawn_counts(generator, 0, 1500), p / p.sum())
+    p = probabilities(generator._log_likelihoods, generator, 0)
+    assert_frequencies(drawn_counts(generator, 0, 1500), p / p.sum())
 
 
 # ---- the bound
 
 
 def mean_over_orders(generator, ids, c):
-    """Log of the mean likelihood, and mean log-likelihood, over all orders of four tokens."""
+    """Log of the mean likelihood and mean log-likelihood over all orders of four tokens."""
     reader, classes = generator._prior_reader(), np.full(len(ids), c)
-    of_orders, n = [], ids.shape[1]
+    per_order, n = [], ids.shape[1]
     for order in itertools.permutations(range(n)):
         total, hidden = 0.0, np.ones(n, bool)
-        for place in order:
+        for position in order:
             (losses,) = reader.hidden_losses(ids, classes, [torch.tensor(hidden[None])])
-            total = total - losses[:, 0, place].astype(float)
-            hidden[place] = False
-        of_orders.append(total)
-    return logsumexp(of_orders, axis=0) - np.log(len(of_orders)), np.mean(of_orders, axis=0)
+            total = total - losses[:, 0, position].astype(float)
+            hidden[position] = False
+        per_order.append(total)
+    return logsumexp(per_order, axis=0) - np.log(len(per_order)), np.mean(per_order, axis=0)
 
 
-def test_the_bound_is_the_mean_over_orders_and_below_the_log_of_the_mean(masked):
-    ids = every_sequence(masked)[::9]
+def test_the_bound_is_the_mean_log_likelihood_over_orders(masked):
+    ids = all_sequences(masked)[::9]
     log_of_mean, mean_of_log = mean_over_orders(masked, ids, 1)
     bound = masked._bound(ids, np.full(len(ids), 1), 2000)
     np.testing.assert_allclose(bound, mean_of_log, atol=0.1)
@@ -143,8 +145,10 @@ def test_the_bound_is_the_mean_over_orders_and_below_the_log_of_the_mean(masked)
     assert np.abs(few - mean_of_log).mean() > np.abs(bound - mean_of_log).mean()
 
 
-def test_the_bound_is_near_the_exact_likelihood_of_as_many_steps_as_tokens():
-    generator = copy.deepcopy(of_bumps("masked")).set_params(n_steps=64, reveal_schedule="linear")
+def test_the_bound_is_close_to_the_exact_likelihood_of_one_token_per_step():
+    generator = copy.deepcopy(fitted_to_bumps("masked")).set_params(
+        n_steps=64, reveal_schedule="linear"
+    )
     series = bumps(40, seed=1)[0]
     shares = generator.class_counts_ / generator.class_counts_.sum()
     bound = logsumexp(generator.class_log_likelihoods(series) + np.log(shares), axis=1)
@@ -152,7 +156,7 @@ def test_the_bound_is_near_the_exact_likelihood_of_as_many_steps_as_tokens():
     assert np.abs(bound.mean() - exact.mean()) < 0.1 * np.abs(exact.mean())
 
 
-def test_what_is_not_exact_is_refused():
+def test_exact_likelihoods_require_a_fixed_order_and_a_positive_temperature():
     generator = copy.deepcopy(fitted_generator("MaskedPriorGenerator"))
     for order in ("confidence", "random"):
         generator.set_params(order=order)
@@ -167,11 +171,11 @@ def test_what_is_not_exact_is_refused():
     assert np.isfinite(generator.score_samples(X)).all()
 
 
-# ---- of series
+# ---- likelihoods of series
 
 
-@everyone
-def test_likelihoods_of_series_are_those_of_their_tokens_one_by_one(name):
+@each_generator
+def test_likelihoods_do_not_depend_on_other_series(name):
     generator = fitted_generator(name)
     whole = generator.score_samples(X)
     assert whole.shape == (24,)
@@ -180,13 +184,13 @@ def test_likelihoods_of_series_are_those_of_their_tokens_one_by_one(name):
     parts = [generator.score_samples(part) for part in (X[:1], X[1:])]
     assert np.array_equal(np.concatenate(parts), whole)
     assert np.array_equal(generator.score_samples(X), whole)
-    of_classes = generator.class_log_likelihoods(X)
-    assert of_classes.shape == (24, 2)
-    assert np.array_equal(generator.class_log_likelihoods(X[:5]), of_classes[:5])
+    by_class = generator.class_log_likelihoods(X)
+    assert by_class.shape == (24, 2)
+    assert np.array_equal(generator.class_log_likelihoods(X[:5]), by_class[:5])
 
 
-@everyone
-def test_the_score_adds_the_density_around_the_reconstruction(name):
+@each_generator
+def test_the_score_adds_the_density_of_the_residuals(name):
     generator = fitted_generator(name)
     tokenizer = generator.tokenizer_
     scaled, again = (Z / X.std() for Z in (X, tokenizer.decode(tokenizer.encode(X))))
@@ -199,9 +203,9 @@ def test_the_score_adds_the_density_around_the_reconstruction(name):
     assert generator.score(X) == pytest.approx(found.mean())
 
 
-@kinds
-def test_real_series_are_likelier_than_noise(kind):
-    series, generator = bumps(30, seed=1)[0], of_bumps(kind)
+@each_kind
+def test_real_series_are_more_likely_than_noise(kind):
+    series, generator = bumps(30, seed=1)[0], fitted_to_bumps(kind)
     noise = np.random.default_rng(0).normal(series.mean(), series.std(), series.shape)
     for include in (False, True):
         real, other = (
@@ -211,16 +215,16 @@ def test_real_series_are_likelier_than_noise(kind):
     assert generator.score(series) > generator.score(noise)
 
 
-@kinds
-def test_likelihoods_given_classes_classify(kind):
+@each_kind
+def test_class_log_likelihoods_classify_series(kind):
     series, labels = bumps(60, seed=1)
-    generator = of_bumps(kind)
+    generator = fitted_to_bumps(kind)
     best = generator.class_log_likelihoods(series).argmax(axis=1)
     assert (generator.classes_[best] == labels).mean() >= 0.9
 
 
 @pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
-def test_without_an_unconditional_prior_series_are_of_a_mixture(make):
+def test_without_an_unconditional_prior_the_likelihood_is_of_a_mixture_of_classes(make):
     y = np.repeat(["a", "b", "c"], [4, 8, 12])
     generator = make(p_unconditional=0).fit(X, y)
     shares = np.log(np.array([4, 8, 12]) / 24)
@@ -232,9 +236,9 @@ def test_without_an_unconditional_prior_series_are_of_a_mixture(make):
         np.testing.assert_allclose(generator.score_samples(X, method="exact"), expected, rtol=1e-6)
 
 
-def test_exact_is_of_what_sample_draws_whatever_the_class():
-    """With labels, `sample` draws the class first: a mixture over classes, guided or not."""
-    generator = copy.deepcopy(of_bumps("masked")).set_params(guidance_scale=2.0)
+def test_the_exact_likelihood_is_of_a_mixture_of_classes():
+    """Of a generator with labels `sample` draws the class first, also with guidance."""
+    generator = copy.deepcopy(fitted_to_bumps("masked")).set_params(guidance_scale=2.0)
     series = bumps(10, seed=1)[0]
     ids = generator.tokenizer_.encode(series)
     given = [generator._exact(ids, np.full(10, c)) for c in range(2)]

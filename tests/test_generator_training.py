@@ -1,4 +1,4 @@
-"""How generators are fitted, nested and searched over."""
+"""Fitting generators: their tokenizer, training, interruption and searches."""
 
 import copy
 import signal
@@ -11,7 +11,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
-from skvqts._generation.generator.prior_training import PriorTask
 
 from skvqts import (
     DivergedError,
@@ -21,14 +20,14 @@ from skvqts import (
     RandomConvolutionExtractor,
     VQTokenizer,
 )
-from skvqts._fitting.progress import Progress
-from skvqts._generation.generator import stages as token_prior
+from skvqts._fitting.training import Progress
+from skvqts._generation import stages as token_prior
+from skvqts._generation.stages import PriorStep
 from skvqts._nn.prior import Dropout
 from skvqts.metrics import frechet_distance, generation_report, get_scorer
 
 from .conftest import two_shapes
-from .learned import bumps, of_bumps
-from .transformers import (
+from .estimators import (
     GENERATORS,
     autoregressive_prior,
     extractor,
@@ -36,15 +35,16 @@ from .transformers import (
     masked_prior,
     tokenizer,
 )
+from .trained_generators import bumps, fitted_to_bumps
 
 X, Y = two_shapes(24)
-everyone = pytest.mark.parametrize("name", GENERATORS)
-both = pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
+each_generator = pytest.mark.parametrize("name", GENERATORS)
+both_priors = pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
 
 
 @pytest.mark.parametrize(("n", "codes"), [(199, 32), (200, 128)])
-@both
-def test_the_default_tokenizer_has_few_tokens_and_codes_to_match_the_series(
+@both_priors
+def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series(
     make, n, codes, monkeypatch
 ):
     def quick(**parameters):
@@ -61,7 +61,7 @@ def test_the_default_tokenizer_has_few_tokens_and_codes_to_match_the_series(
     ("n", "stage_1", "stage_2"),
     [(10, 600, 800), (300, 600, 800), (640, 1280, 1280), (1000, 2000, 2000), (64_000, 8000, 8000)],
 )
-def test_there_are_two_steps_for_each_series_within_limits(n, stage_1, stage_2):
+def test_automatic_budgets_are_two_steps_per_series_within_limits(n, stage_1, stage_2):
     def n_steps(estimator):
         plan = estimator._plan(n)
         return plan.n_epochs * plan.n_batches(estimator._n_rows(n))
@@ -71,7 +71,7 @@ def test_there_are_two_steps_for_each_series_within_limits(n, stage_1, stage_2):
 
 
 @pytest.fixture(scope="module")
-def inside():
+def fitted_tokenizer():
     return tokenizer(downsampled_width=8, max_epochs=15, learning_rate=0.01).fit(X)
 
 
@@ -83,26 +83,25 @@ def equal(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-# ---- the tokenizer inside
+# ---- the nested tokenizer
 
 
-@both
-def test_a_frozen_tokenizer_is_used_as_it_is(make, inside, monkeypatch):
-    before, state = weights(inside.module_), vars(inside).copy()
+@both_priors
+def test_a_frozen_tokenizer_is_used_as_it_is(make, fitted_tokenizer, monkeypatch):
+    before, state = weights(fitted_tokenizer.module_), vars(fitted_tokenizer).copy()
     expected = make().fit(X, Y).sample(5, random_state=0)
     monkeypatch.setattr(VQTokenizer, "fit", lambda *_: pytest.fail("fitted again"))
-    generator = make(tokenizer=FrozenEstimator(inside)).fit(X, Y)
-    assert generator.tokenizer_ is inside
-    assert vars(inside) == state
-    assert equal(weights(inside.module_), before)
+    generator = make(tokenizer=FrozenEstimator(fitted_tokenizer)).fit(X, Y)
+    assert generator.tokenizer_ is fitted_tokenizer
+    assert vars(fitted_tokenizer) == state
+    assert equal(weights(fitted_tokenizer.module_), before)
     tokens = generator.tokenizer_.encode(X)
-    assert np.array_equal(generator.tokenizer_.decode(tokens), inside.decode(tokens))
+    assert np.array_equal(generator.tokenizer_.decode(tokens), fitted_tokenizer.decode(tokens))
     found = generator.sample(5, random_state=0)
-    assert found.shape == expected.shape
-    assert np.isfinite(found).all()
+    assert np.array_equal(found, expected)
 
 
-@both
+@both_priors
 def test_a_tokenizer_that_is_not_frozen_is_cloned(make):
     nested = tokenizer(downsampled_width=8, max_epochs=1).fit(two_shapes(24, seed=9)[0])
     before = weights(nested.module_)
@@ -112,14 +111,24 @@ def test_a_tokenizer_that_is_not_frozen_is_cloned(make):
     assert not equal(weights(generator.tokenizer_.module_), before)
 
 
-@both
-def test_frozen_estimators_that_cannot_be_used(make, inside):
+@both_priors
+def test_unsuitable_frozen_estimators_are_refused(make, fitted_tokenizer):
     cases = [
         (tokenizer(), X, NotFittedError, "VQTokenizer instance is not fitted"),
         (SVC(), X, TypeError, "must hold a fitted VQTokenizer, got SVC"),
         (extractor(), X, TypeError, "must hold a fitted VQTokenizer, got SSLFeatureExtractor"),
-        (inside, X[:, :20], ValueError, "X has 20 time points, but the VQTokenizer in `tokenizer`"),
-        (inside, np.stack([X, X], 1), ValueError, "X has 2 channels, but the VQTokenizer in"),
+        (
+            fitted_tokenizer,
+            X[:, :20],
+            ValueError,
+            "X has 20 time points, but the VQTokenizer in `tokenizer`",
+        ),
+        (
+            fitted_tokenizer,
+            np.stack([X, X], 1),
+            ValueError,
+            "X has 2 channels, but the VQTokenizer in",
+        ),
     ]
     for estimator, series, error, message in cases:
         new = make(tokenizer=FrozenEstimator(estimator))
@@ -136,20 +145,20 @@ def test_column_names_of_the_frozen_tokenizer_are_checked():
         masked_prior(tokenizer=nested).fit(frame[frame.columns[::-1]])
 
 
-@both
-def test_without_a_tokenizer_there_is_one_with_few_tokens(make, monkeypatch):
-    seen, fit = [], VQTokenizer.fit
+@both_priors
+def test_the_default_tokenizer_inherits_device_threads_and_verbosity(make, monkeypatch):
+    tokenizers, fit = [], VQTokenizer.fit
 
     def small(self, X):
-        seen.append(copy.copy(self))
+        tokenizers.append(copy.copy(self))
         return fit(self.set_params(width=4, latent_dim=4, max_epochs=1), X)
 
     monkeypatch.setattr(VQTokenizer, "fit", small)
     generator = make(tokenizer=None, device="cpu", n_threads=2, verbose=0).fit(X, Y)
     assert generator.tokenizer is None
     assert generator.tokenizer_.token_shape_ == ((1, 16),)
-    assert (seen[0].device, seen[0].n_threads, seen[0].verbose) == ("cpu", 2, 0)
-    assert seen[0].random_state is not None
+    assert (tokenizers[0].device, tokenizers[0].n_threads, tokenizers[0].verbose) == ("cpu", 2, 0)
+    assert tokenizers[0].random_state is not None
     assert generator.sample(2, random_state=0).shape == (2, 32)
 
 
@@ -157,8 +166,8 @@ def test_without_a_tokenizer_there_is_one_with_few_tokens(make, monkeypatch):
     ("n", "dropout", "share"),
     [(31, "auto", 0.4), (32, "auto", 0.3), (399, "auto", 0.3), (400, "auto", 0.1), (9, 0.2, 0.2)],
 )
-@both
-def test_few_series_are_learned_with_more_dropout(make, n, dropout, share):
+@both_priors
+def test_automatic_dropout_is_larger_for_few_series(make, n, dropout, share):
     generator = make(dropout=dropout).fit(two_shapes(n)[0])
     thresholds = {m.threshold for m in generator.module_.modules() if isinstance(m, Dropout)}
     assert thresholds == {round(256 * share)}
@@ -168,7 +177,7 @@ def test_few_series_are_learned_with_more_dropout(make, n, dropout, share):
 
 
 @pytest.mark.parametrize("scoring", [None, "neg_fid"])
-def test_searches_find_the_same_on_one_core_and_on_two(scoring):
+def test_grid_search_does_not_depend_on_n_jobs(scoring):
     scorer = get_scorer(scoring) if scoring else None
     grid = {"tokenizer__codebook_size": [4, 6], "temperature": [0.8, 1.0]}
     nested = masked_prior().tokenizer.set_params(max_epochs=3)
@@ -182,7 +191,8 @@ def test_searches_find_the_same_on_one_core_and_on_two(scoring):
     first, second = (search.cv_results_["mean_test_score"] for search in found)
     assert np.isfinite(first).all()
     assert np.array_equal(first, second)
-    assert len(np.unique(first)) == (4 if scoring else 2)  # likelihoods know no temperature
+    # Likelihoods, the default score, do not depend on the temperature.
+    assert len(np.unique(first)) == (4 if scoring else 2)
     assert found[0].best_params_ == found[1].best_params_
     samples = [search.best_estimator_.sample(4, random_state=0) for search in found]
     assert np.array_equal(*samples)
@@ -191,8 +201,8 @@ def test_searches_find_the_same_on_one_core_and_on_two(scoring):
 # ---- training
 
 
-@everyone
-def test_curves_and_fitted_attributes(name):
+@each_generator
+def test_fitted_attributes(name):
     generator = fitted_generator(name)
     assert list(generator.loss_curve_)[:2] == ["loss", "prior"]
     assert len(generator.loss_curve_["loss"]) == generator.n_iter_ == 1
@@ -205,7 +215,7 @@ def test_curves_and_fitted_attributes(name):
     assert not generator.module_.training
 
 
-@both
+@both_priors
 def test_training_lowers_the_loss(make):
     generator = make(max_epochs=10, learning_rate=0.01, early_stopping=False, p_unconditional=0)
     curve = generator.fit(X, Y).loss_curve_
@@ -213,15 +223,15 @@ def test_training_lowers_the_loss(make):
     assert curve["prior"][-1] < 0.9 * curve["prior"][0]
 
 
-@both
+@both_priors
 def test_early_stopping_keeps_the_best_epoch(make, monkeypatch):
     values, states = iter([3.0, 1.0, 2.0, 2.5, 2.2, 9.0]), []
 
-    def judged(task, *_):
+    def validation_loss(task, *_):
         states.append(weights(task.average))
         return torch.tensor(next(values))
 
-    monkeypatch.setattr(PriorTask, "_judged", judged)
+    monkeypatch.setattr(PriorStep, "_judged", validation_loss)
     stopping = {"early_stopping": True, "n_iter_no_change": 3}
     generator = make(batch_size=1024, max_epochs=50, **stopping).fit(X, Y)
     assert generator.n_iter_ == 5
@@ -230,7 +240,7 @@ def test_early_stopping_keeps_the_best_epoch(make, monkeypatch):
     assert not equal(states[1], states[4])
 
 
-@both
+@both_priors
 def test_the_running_mean_of_the_weights_is_kept(make):
     last, mean = (
         make(max_epochs=3, ema_decay=decay, early_stopping=False).fit(X, Y).module_
@@ -239,35 +249,35 @@ def test_the_running_mean_of_the_weights_is_kept(make):
     assert not equal(weights(last), weights(mean))
 
 
-@both
+@both_priors
 @pytest.mark.parametrize("p", [0.0, 0.3])
-def test_a_share_of_the_classes_is_not_seen_in_training(make, p, monkeypatch):
-    seen, trained = [], PriorTask._trained
+def test_classes_are_dropped_with_probability_p_unconditional(make, p, monkeypatch):
+    class_ids, trained = [], PriorStep._trained
     monkeypatch.setattr(
-        PriorTask, "_trained", lambda *a: (seen.append(a[2].clone()), trained(*a))[1]
+        PriorStep, "_trained", lambda *a: (class_ids.append(a[2].clone()), trained(*a))[1]
     )
     make(p_unconditional=p, early_stopping=False).fit(X, np.where(Y, "b", "a"))
-    counts = np.bincount(torch.cat(seen), minlength=3)
+    counts = np.bincount(torch.cat(class_ids), minlength=3)
     assert counts.sum() >= 1024
     assert counts[2] / counts.sum() == pytest.approx(p, abs=0.05)
     assert counts[0] == pytest.approx(counts[1], rel=0.2)
 
 
 @pytest.mark.parametrize("name", list(GENERATORS)[:2])
-def test_a_tiny_code_temperature_draws_the_tokens_there_are(name):
-    """All but ties; a high one draws others."""
+def test_a_tiny_code_temperature_keeps_the_tokens(name):
+    """Except for ties; a high temperature replaces them by others of the same band."""
 
-    def ids_seen(code_temperature):
-        seen, trained = [], PriorTask._trained
+    def training_ids(code_temperature):
+        token_ids, trained = [], PriorStep._trained
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                PriorTask, "_trained", lambda *a: (seen.append(a[1].clone()), trained(*a))[1]
+                PriorStep, "_trained", lambda *a: (token_ids.append(a[1].clone()), trained(*a))[1]
             )
             parameters = {"early_stopping": False, "batch_size": 1024}
             GENERATORS[name](code_temperature=code_temperature, **parameters).fit(X, Y)
-        return torch.cat(seen)
+        return torch.cat(token_ids)
 
-    plain, tiny, high = (ids_seen(t) for t in (0.0, 1e-6, 10.0))
+    plain, tiny, high = (training_ids(t) for t in (0.0, 1e-6, 10.0))
     assert (plain == tiny).float().mean() > 0.99
     assert (plain == high).float().mean() < 0.9
     first_high = plain.min(0).values >= 6  # codes of the high band, where there is one
@@ -275,22 +285,22 @@ def test_a_tiny_code_temperature_draws_the_tokens_there_are(name):
 
 
 @pytest.mark.parametrize("name", list(GENERATORS)[:2])
-def test_the_smallest_code_temperatures_train(name):
+def test_training_works_with_the_smallest_code_temperature(name):
     generator = GENERATORS[name](code_temperature=1e-40).fit(X, Y)
     plain = fitted_generator(name)
     assert generator.loss_curve_["prior"] == pytest.approx(plain.loss_curve_["prior"], rel=0.2)
 
 
-@both
-def test_divergence_is_an_error_and_leaves_nothing(make):
+@both_priors
+def test_divergence_raises_and_leaves_no_fitted_attributes(make):
     new = make(learning_rate=1e12, max_epochs=30)
     with pytest.raises(DivergedError, match="learning_rate"):
         new.fit(X, Y)
     assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
 
 
-@both
-def test_ctrl_c_in_the_tokenizer_changes_nothing(make, monkeypatch):
+@both_priors
+def test_ctrl_c_while_the_tokenizer_trains_leaves_the_generator_unchanged(make, monkeypatch):
     generator = make().fit(X, Y)
     expected, state = generator.sample(3, random_state=0), vars(generator).copy()
 
@@ -307,11 +317,11 @@ def test_ctrl_c_in_the_tokenizer_changes_nothing(make, monkeypatch):
     assert np.array_equal(generator.sample(3, random_state=0), expected)
 
 
-@both
-def test_ctrl_c_after_an_epoch_of_the_prior_leaves_a_usable_generator(
-    make, inside, ctrl_c_in_the_third_epoch
+@both_priors
+def test_ctrl_c_while_the_prior_trains_leaves_a_usable_generator(
+    make, fitted_tokenizer, ctrl_c_in_the_third_epoch
 ):
-    generator = make(tokenizer=FrozenEstimator(inside), max_epochs=1000)
+    generator = make(tokenizer=FrozenEstimator(fitted_tokenizer), max_epochs=1000)
     with pytest.raises(KeyboardInterrupt):
         generator.fit(X, Y)
     assert generator.interrupted_
@@ -322,26 +332,26 @@ def test_ctrl_c_after_an_epoch_of_the_prior_leaves_a_usable_generator(
     assert np.isfinite(generator.score_samples(X)).all()
 
 
-@both
+@both_priors
 def test_two_series_are_enough(make):
     for early_stopping in (False, True):
         generator = make(early_stopping=early_stopping).fit(X[:2], ["a", "b"])
         assert generator.sample(3).shape == (3, 32)
 
 
-# ---- judged
+# ---- reports
 
 
-def test_a_report_of_a_generator_takes_its_tokenizer_for_reconstructions():
-    generator, (X_test, y_test) = of_bumps("masked"), bumps(24, seed=1)
-    seen = RandomConvolutionExtractor(n_kernels=50).fit(X_test)
+def test_generation_report_reconstructs_with_the_tokenizer_of_the_generator():
+    generator, (X_test, y_test) = fitted_to_bumps("masked"), bumps(24, seed=1)
+    convolutions = RandomConvolutionExtractor(n_kernels=50).fit(X_test)
     report = generation_report(
         generator,
         *bumps(80),
         X_test,
         y_test,
         referee=FCNClassifier(width=4, max_epochs=2, random_state=0),
-        extractor=seen,
+        extractor=convolutions,
         classifier=SVC(),
         n_repeats=2,
     )
@@ -352,13 +362,13 @@ def test_a_report_of_a_generator_takes_its_tokenizer_for_reconstructions():
     )
     again = generator.tokenizer_.decode(generator.tokenizer_.encode(X_test))
     with pytest.warns(FidelityWarning):
-        expected = frechet_distance(seen.transform(X_test), seen.transform(again))
+        expected = frechet_distance(convolutions.transform(X_test), convolutions.transform(again))
     assert distance.of_reconstructions == pytest.approx(expected, rel=1e-6)
     assert np.isfinite(distance.value)
     assert "Fréchet distance" in str(report)
 
 
-def test_a_tokenizer_fitted_anew_is_noticed_even_where_its_shape_is_the_same():
+def test_a_refitted_tokenizer_of_equal_shape_is_noticed():
     nested = tokenizer(downsampled_width=8).fit(X)
     generator = masked_prior(tokenizer=FrozenEstimator(nested)).fit(X, Y)
     nested.fit(3 - X)

@@ -1,7 +1,4 @@
-"""What is the user's stays as it was, and does not change the result.
-
-Ids are those of section H of a catalogue of faults: global state and concurrency.
-"""
+"""Estimators leave global state as it was, and their results do not depend on it."""
 
 import hashlib
 import logging
@@ -16,12 +13,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from skvqts._generation.generator.prior_training import PriorTask
 
 from skvqts._fitting.runtime import computing
+from skvqts._generation.stages import PriorStep
 
 from .conftest import two_shapes
-from .transformers import GENERATORS, TRANSFORMERS, fitted, fitted_generator, masked_prior
+from .estimators import GENERATORS, TRANSFORMERS, fitted, fitted_generator, masked_prior
 
 NAMES = list(TRANSFORMERS)
 
@@ -31,8 +28,8 @@ def X():
     return two_shapes(24)[0]
 
 
-def surroundings():
-    """All global state that a library can disturb, in comparable form."""
+def global_state():
+    """Global state that a library could disturb, in a form that can be compared."""
     generators = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     torch_state = (
         torch.random.get_rng_state().tolist(),
@@ -63,9 +60,9 @@ def surroundings():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_global_changes(name, X):
-    fitted(name).transform(X)  # torch imports the rest of itself when first used
-    before = surroundings()
+def test_transformers_leave_global_state_unchanged(name, X):
+    fitted(name).transform(X)  # torch imports parts of itself at first use
+    before = global_state()
     transformer = TRANSFORMERS[name]().fit(X)
     out = transformer.transform(X)
     if hasattr(transformer, "inverse_transform"):
@@ -75,11 +72,11 @@ def test_nothing_global_changes(name, X):
             transformer.transform(bad)
     with pytest.raises(ValueError, match="n_threads"):
         TRANSFORMERS[name](n_threads=-1).fit(X)
-    assert surroundings() == before
+    assert global_state() == before
 
 
 class _Setting:
-    """A user's setting, on while the block runs."""
+    """A context manager that switches a setting on and off."""
 
     def __init__(self, on, off):
         self.on, self.off = on, off
@@ -100,27 +97,27 @@ def _errors_from_warnings():
 
 
 SETTINGS = {
-    "H3 float64": lambda: _Setting(
+    "default dtype float64": lambda: _Setting(
         lambda: torch.set_default_dtype(torch.float64),
         lambda: torch.set_default_dtype(torch.float32),
     ),
-    "H3 float16": lambda: _Setting(
+    "default dtype float16": lambda: _Setting(
         lambda: torch.set_default_dtype(torch.float16),
         lambda: torch.set_default_dtype(torch.float32),
     ),
-    "H4 autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
-    "H5 no_grad": torch.no_grad,
-    "H5 inference_mode": torch.inference_mode,
-    "H6 deterministic": lambda: _Setting(
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "deterministic algorithms": lambda: _Setting(
         lambda: torch.use_deterministic_algorithms(True),
         lambda: torch.use_deterministic_algorithms(False),
     ),
-    "H6 default device": lambda: _Setting(
+    "default device": lambda: _Setting(
         lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None)
     ),
-    "H6 warnings are errors": _errors_from_warnings,
-    "H6 numpy raises": lambda: np.errstate(all="raise"),
-    "H2 two threads": lambda: _Setting(
+    "warnings as errors": _errors_from_warnings,
+    "NumPy raises": lambda: np.errstate(all="raise"),
+    "two threads": lambda: _Setting(
         lambda: torch.set_num_threads(2), lambda: torch.set_num_threads(1)
     ),
 }
@@ -128,7 +125,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("name", NAMES)
-def test_settings_of_the_user_change_nothing(name, setting, X):
+def test_settings_of_the_user_do_not_change_what_transformers_compute(name, setting, X):
     expected = fitted(name).transform(X)
     with SETTINGS[setting]():
         transformer = TRANSFORMERS[name]().fit(X)
@@ -138,7 +135,7 @@ def test_settings_of_the_user_change_nothing(name, setting, X):
 
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("name", GENERATORS)
-def test_settings_of_the_user_change_nothing_that_is_generated(name, setting, X):
+def test_settings_of_the_user_do_not_change_what_generators_compute(name, setting, X):
     def results(generator):
         yield generator.sample(3, random_state=0)
         yield generator.score_samples(X[:3])
@@ -154,7 +151,7 @@ def test_settings_of_the_user_change_nothing_that_is_generated(name, setting, X)
 
 
 def in_threads(function, n=4):
-    """What `function` returns in each of `n` threads at once."""
+    """What `function` returns in each of `n` concurrent threads."""
     found = []
     threads = [threading.Thread(target=lambda: found.append(function())) for _ in range(n)]
     for thread in threads:
@@ -166,7 +163,7 @@ def in_threads(function, n=4):
     return found
 
 
-def n_threads_of_a_new_thread():
+def thread_count_in_a_new_thread():
     found = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
     thread.start()
@@ -175,15 +172,15 @@ def n_threads_of_a_new_thread():
 
 
 @pytest.fixture
-def the_user_has_three_threads():
+def three_threads():
     torch.set_num_threads(3)
     yield
     torch.set_num_threads(1)
 
 
-@pytest.mark.usefixtures("the_user_has_three_threads")
+@pytest.mark.usefixtures("three_threads")
 @pytest.mark.parametrize(("n_other", "n_here"), [(1, 2), (1, 3), (3, 1), (2, 2)])
-def test_thread_counts_come_back_where_computations_overlap(n_other, n_here):
+def test_thread_counts_are_restored_after_overlapping_computations(n_other, n_here):
     inside, leave = threading.Event(), threading.Event()
     after = []
 
@@ -207,11 +204,11 @@ def test_thread_counts_come_back_where_computations_overlap(n_other, n_here):
     late.join()
     assert counts == [n_here, 3]
     assert after == [3, 3]
-    assert torch.get_num_threads() == n_threads_of_a_new_thread() == 3
+    assert torch.get_num_threads() == thread_count_in_a_new_thread() == 3
 
 
-@pytest.mark.usefixtures("the_user_has_three_threads")
-def test_threads_started_amid_a_computation_are_given_the_users_count():
+@pytest.mark.usefixtures("three_threads")
+def test_threads_started_during_a_computation_get_the_users_thread_count():
     found = []
 
     def nested():
@@ -227,16 +224,16 @@ def test_threads_started_amid_a_computation_are_given_the_users_count():
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
     assert found == [3]
-    assert torch.get_num_threads() == n_threads_of_a_new_thread() == 3
+    assert torch.get_num_threads() == thread_count_in_a_new_thread() == 3
 
 
-@pytest.mark.usefixtures("the_user_has_three_threads")
-def test_a_thread_that_pins_the_users_count_hides_no_other_pin():
+@pytest.mark.usefixtures("three_threads")
+def test_a_computation_with_the_users_thread_count_does_not_disturb_concurrent_ones():
     started, inside, leave = (threading.Event() for _ in range(3))
     found = []
 
     def early():
-        torch.get_num_threads()  # its own from here on
+        torch.get_num_threads()  # from now on the thread has a count of its own
         started.set()
         inside.wait(60)
         with computing(torch.device("cpu"), 3):
@@ -258,21 +255,23 @@ def test_a_thread_that_pins_the_users_count_hides_no_other_pin():
         leave.wait(60)
     thread.join()
     assert found == [3]
-    assert torch.get_num_threads() == n_threads_of_a_new_thread() == 3
+    assert torch.get_num_threads() == thread_count_in_a_new_thread() == 3
 
 
-@pytest.mark.parametrize(("nested", "own"), [(1, 2), (2, 1)])
-def test_a_prior_trains_with_its_own_threads(nested, own, monkeypatch):
-    seen, losses = set(), PriorTask.losses
-    record = lambda *a: seen.add(torch.get_num_threads()) or losses(*a)  # noqa: E731
-    monkeypatch.setattr(PriorTask, "losses", record)
-    generator = masked_prior({"n_threads": nested}, n_threads=own).fit(*two_shapes(24))
-    assert generator.n_threads_ == own
-    assert seen == {own}
+@pytest.mark.parametrize(("n_threads_of_tokenizer", "n_threads"), [(1, 2), (2, 1)])
+def test_a_prior_trains_with_the_n_threads_of_the_generator(
+    n_threads_of_tokenizer, n_threads, monkeypatch
+):
+    counts, losses = set(), PriorStep.losses
+    record = lambda *a: counts.add(torch.get_num_threads()) or losses(*a)  # noqa: E731
+    monkeypatch.setattr(PriorStep, "losses", record)
+    generator = masked_prior({"n_threads": n_threads_of_tokenizer}, n_threads=n_threads)
+    assert generator.fit(*two_shapes(24)).n_threads_ == n_threads
+    assert counts == {n_threads}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_threads_transform_and_fit_at_once(name, X):
+def test_concurrent_transforms_and_fits_do_not_interfere(name, X):
     expected = fitted(name).transform(X)
     for pair in in_threads(
         lambda: (fitted(name).transform(X), TRANSFORMERS[name]().fit_transform(X))
@@ -281,7 +280,7 @@ def test_threads_transform_and_fit_at_once(name, X):
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_threads_fit_and_sample_at_once(name):
+def test_concurrent_samples_and_fits_do_not_interfere(name):
     X, y = two_shapes(24)
     generator = fitted_generator(name)
     expected = generator.sample(5, random_state=0), generator.score_samples(X)
@@ -301,15 +300,15 @@ _PRELUDE = """
 import sys
 import numpy as np
 from tests.conftest import two_shapes
-from tests.transformers import TRANSFORMERS
+from tests.estimators import TRANSFORMERS
 X = two_shapes(24)[0]
 """
 
 
-def run_python(code, *arguments, **environment):
-    """What a fresh interpreter prints, a minute at most."""
+def run_python(code, *arguments, prelude=_PRELUDE, **environment):
+    """What a fresh interpreter prints within two minutes."""
     done = subprocess.run(
-        [sys.executable, "-c", _PRELUDE + code, *arguments],
+        [sys.executable, "-c", prelude + code, *arguments],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -320,7 +319,7 @@ def run_python(code, *arguments, **environment):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_forked_children_do_not_hang():
+def test_transform_works_in_forked_children():
     code = """
 import torch
 from joblib import Parallel, delayed
@@ -334,7 +333,7 @@ for name, make in TRANSFORMERS.items():
     assert run_python(code).split() == ["True"] * len(NAMES)
 
 
-def test_the_process_does_not_matter(X):
+def test_results_do_not_depend_on_the_process(X):
     code = """
 import hashlib
 for make in TRANSFORMERS.values():
@@ -345,7 +344,7 @@ for make in TRANSFORMERS.values():
     assert run_python(code, **others).split() == expected
 
 
-def test_ctrl_c_while_the_first_fit_imports_does_not_break_later_ones():
+def test_ctrl_c_during_imports_in_the_first_fit_does_not_break_later_fits():
     code = """
 import signal
 
@@ -370,17 +369,47 @@ print(estimator.fit(X).transform(X).shape == make().fit_transform(X).shape)
     assert run_python(code).split() == ["3", "False", "True", "True"]
 
 
-def test_import_changes_nothing_and_writes_nothing(tmp_path):
+def test_importing_the_package_changes_no_global_state_and_writes_no_file(tmp_path):
     code = """
-import os, random, torch
-before = torch.get_num_threads(), torch.random.get_rng_state(), random.getstate()
-for module in [m for m in sys.modules if m.split(".")[0] == "skvqts"]:
-    del sys.modules[module]
+import os, random, signal, sys, warnings
+import numpy as np
+import sklearn.neighbors, torch  # scikit-learn imports rich, which draws from `random`
+torch.set_num_threads(3)
+def state():
+    return (
+        torch.get_num_threads(),
+        torch.random.get_rng_state().tolist(),
+        torch.get_default_dtype(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        np.geterr(),
+        dict(os.environ),
+        list(warnings.filters),
+        signal.getsignal(signal.SIGINT),
+        os.getcwd(),
+    )
+before = state()
 import skvqts
-assert torch.get_num_threads() == before[0]
-assert torch.equal(torch.random.get_rng_state(), before[1])
-assert random.getstate() == before[2]
+assert state() == before
 assert not torch.cuda.is_initialized()
 print(os.listdir(sys.argv[1]))
 """
-    assert run_python(code, str(tmp_path)) == "[]"
+    assert run_python(code, str(tmp_path), prelude="") == "[]"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("imported", ["torch", "skvqts"])
+def test_importing_the_package_changes_nothing_in_forked_children(imported):
+    """torch alone gives a forked child its parent's number of threads; so it does with skvqts."""
+    code = f"""
+import os
+import torch
+torch.set_num_threads(3)
+import {imported}
+child = os.fork()
+if child == 0:
+    print(torch.get_num_threads(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    assert run_python(code, prelude="") == "3"

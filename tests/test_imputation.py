@@ -1,4 +1,4 @@
-"""Gaps that are filled, and time points that are unlikely."""
+"""Imputation of gaps and anomaly scores of time points."""
 
 import copy
 
@@ -9,12 +9,12 @@ import pytest
 from skvqts._fitting.scaling import SeriesScaler
 
 from .conftest import two_shapes
-from .learned import bumps, of_bumps, of_sines, sines
-from .transformers import GENERATORS, fitted_generator, masked_prior
+from .estimators import GENERATORS, fitted_generator, masked_prior
+from .trained_generators import bumps, fitted_to_bumps, fitted_to_sines, sines
 
 X, Y = two_shapes(24)
 MASKED = [name for name in GENERATORS if name.startswith("Masked")]
-everyone = pytest.mark.parametrize("name", MASKED)
+each_masked_prior = pytest.mark.parametrize("name", MASKED)
 GAPS = {
     "middle": np.s_[:, 10:17],
     "start": np.s_[:, :5],
@@ -27,7 +27,7 @@ GAPS = {
 }
 
 
-def gapped(gap):
+def with_gap(gap):
     hidden = X.copy()
     hidden[gap] = np.nan
     return hidden
@@ -35,30 +35,30 @@ def gapped(gap):
 
 @pytest.fixture(scope="module")
 def panel():
-    """Three channels of other levels and scales, and a prior of them."""
+    """Series of three channels of different levels and scales, and a prior fitted to them."""
     series = np.stack([X, 100 - 10 * X, 1e4 * np.roll(X, 5, 1) + 1e6], axis=1)
     return series, masked_prior().fit(series, Y)
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("gap", GAPS)
-@everyone
-def test_gaps_are_filled_and_the_rest_stays_to_the_bit(name, gap):
-    hidden = gapped(GAPS[gap])
+@each_masked_prior
+def test_gaps_are_filled_and_observed_values_are_kept_exactly(name, gap):
+    hidden = with_gap(GAPS[gap])
     before = hidden.copy()
     filled = fitted_generator(name).impute(hidden, random_state=0)
     assert filled.shape == X.shape
     assert filled.dtype == np.float64
     assert np.isfinite(filled).all()
-    seen = ~np.isnan(hidden)
-    assert np.array_equal(filled[seen], X[seen])
+    observed = ~np.isnan(hidden)
+    assert np.array_equal(filled[observed], X[observed])
     assert np.array_equal(hidden, before, equal_nan=True)
     assert np.abs(filled).max() < 10
 
 
-@everyone
-def test_who_gives_gaps_elsewhere_is_told_of_impute(name):
-    hidden = gapped(GAPS["middle"])
+@each_masked_prior
+def test_errors_for_missing_values_mention_impute(name):
+    hidden = with_gap(GAPS["middle"])
     for method in ("score_samples", "anomaly_score", "class_log_likelihoods"):
         with pytest.raises(ValueError, match="fill them with `impute`"):
             getattr(fitted_generator(name), method)(hidden)
@@ -66,20 +66,20 @@ def test_who_gives_gaps_elsewhere_is_told_of_impute(name):
         GENERATORS[name]().fit(hidden)
 
 
-@everyone
-def test_series_without_gaps_stay_as_they_are(name):
+@each_masked_prior
+def test_complete_series_are_returned_unchanged(name):
     generator = fitted_generator(name)
     assert np.array_equal(generator.impute(X), X)
     single = X.astype(np.float32)
     assert np.array_equal(generator.impute(single), single.astype(np.float64))
     assert np.array_equal(generator.impute(np.round(X).astype(int)), np.round(X))
-    some = gapped(np.s_[::2, 3:9])
+    some = with_gap(np.s_[::2, 3:9])
     assert np.array_equal(generator.impute(some)[1::2], X[1::2])
 
 
-@everyone
-def test_draws_and_seeds(name):
-    generator, hidden = fitted_generator(name), gapped(np.s_[:, 5:25])
+@each_masked_prior
+def test_draws_differ_and_are_reproducible(name):
+    generator, hidden = fitted_generator(name), with_gap(np.s_[:, 5:25])
     draws = generator.impute(hidden, n_draws=3, random_state=0)
     assert draws.shape == (3, 24, 32)
     assert np.array_equal(generator.impute(hidden, n_draws=3, random_state=0), draws)
@@ -92,27 +92,27 @@ def test_draws_and_seeds(name):
 
 
 @pytest.mark.parametrize("n_draws", [0, -1, 2.5, "2", True], ids=repr)
-def test_draws_that_are_no_number(n_draws):
+def test_invalid_n_draws_are_refused(n_draws):
     with pytest.raises(ValueError, match="The 'n_draws' parameter of impute must be"):
         fitted_generator("MaskedPriorGenerator").impute(X, n_draws=n_draws)
 
 
 @pytest.mark.filterwarnings("error")
-def test_missing_channels(panel):
+def test_missing_channels_are_imputed(panel):
     series, generator = panel
     for channels in ([0], [2], [0, 2], [0, 1, 2]):
         hidden = series.copy()
         hidden[3:9, channels] = np.nan
         filled = generator.impute(hidden, random_state=0)
-        seen = ~np.isnan(hidden)
+        observed = ~np.isnan(hidden)
         assert filled.shape == series.shape
-        assert np.array_equal(filled[seen], series[seen])
+        assert np.array_equal(filled[observed], series[observed])
         levels, scales = series.mean(axis=(0, 2)), series.std(axis=(0, 2))
         away = (filled - levels[:, None]) / scales[:, None]
         assert np.abs(away).max() < 5
 
 
-def test_one_channel_may_miss_what_others_have(panel):
+def test_a_gap_may_be_in_one_channel_only(panel):
     series, generator = panel
     hidden = series.copy()
     hidden[:, 1, 8:14] = np.nan
@@ -122,8 +122,8 @@ def test_one_channel_may_miss_what_others_have(panel):
 
 
 @pytest.mark.filterwarnings("ignore:X has feature names")
-def test_missing_values_of_frames():
-    hidden = gapped(np.s_[:, 4:9])
+def test_missing_values_may_be_in_any_container():
+    hidden = with_gap(np.s_[:, 4:9])
     generator = fitted_generator("MaskedPriorGenerator")
     expected = generator.impute(hidden, random_state=0)
     for container in (hidden.tolist(), pd.DataFrame(hidden), hidden[:, None]):
@@ -134,32 +134,32 @@ def test_missing_values_of_frames():
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
-def test_what_is_neither_finite_nor_missing_is_refused(value):
-    hidden = gapped(np.s_[:, 4:9])
+def test_infinite_values_are_refused(value):
+    hidden = with_gap(np.s_[:, 4:9])
     hidden[2, 20] = value
     with pytest.raises(ValueError, match="infinity or a value too large"):
         fitted_generator("MaskedPriorGenerator").impute(hidden)
 
 
-def test_gaps_of_smooth_series_are_filled_better_than_by_the_mean():
+def test_imputation_of_smooth_series_is_better_than_the_mean():
     series = sines(40, seed=1)
     for gap in (np.s_[:, 24:36], np.s_[:, :12], np.s_[:, 52:]):
         hidden = series.copy()
         hidden[gap] = np.nan
-        draws = of_sines().impute(hidden, n_draws=3, random_state=0)
+        draws = fitted_to_sines().impute(hidden, n_draws=3, random_state=0)
         errors = np.sqrt(np.square(draws - series)[:, gap[0], gap[1]].mean(axis=(1, 2)))
         assert errors.max() < 0.6 * np.sqrt(np.square(series[gap]).mean())
 
 
-@everyone
-def test_what_decoded_series_miss_beside_a_gap_is_spread_over_it(name, monkeypatch):
-    seen, inverse = [], SeriesScaler.inverse_like
-    record = lambda *a: (seen.append(inverse(*a)), seen[-1])[1]  # noqa: E731
+@each_masked_prior
+def test_filled_gaps_join_the_observed_values_beside_them(name, monkeypatch):
+    results, inverse = [], SeriesScaler.inverse_like
+    record = lambda *a: (results.append(inverse(*a)), results[-1])[1]  # noqa: E731
     monkeypatch.setattr(SeriesScaler, "inverse_like", record)
-    hidden = gapped(np.s_[:, 10:17])
+    hidden = with_gap(np.s_[:, 10:17])
     hidden[:, 28:] = np.nan
     filled = fitted_generator(name).impute(hidden, random_state=0)
-    (decoded,) = seen
+    (decoded,) = results
     missed = X - decoded[:, 0]
     assert np.abs(missed[:, [9, 17]]).mean() > 0.02
     between = missed[:, [9]] + (missed[:, [17]] - missed[:, [9]]) * np.arange(1, 8) / 8
@@ -168,28 +168,28 @@ def test_what_decoded_series_miss_beside_a_gap_is_spread_over_it(name, monkeypat
     np.testing.assert_allclose(added[:, 28:], np.repeat(missed[:, [27]], 4, axis=1), atol=1e-6)
 
 
-def test_classes_say_what_is_filled():
-    generator = of_bumps("masked")
+def test_imputation_follows_the_given_class():
+    generator = fitted_to_bumps("masked")
     hidden = np.full((20, 40), np.nan)
-    for label, place in (("early", 12), ("late", 28)):
+    for label, position in (("early", 12), ("late", 28)):
         filled = generator.impute(hidden, y=label, random_state=0)
-        assert np.abs(filled.argmax(axis=1) - place).max() < 8
+        assert np.abs(filled.argmax(axis=1) - position).max() < 8
     labels = np.repeat(["early", "late"], 10)
     filled = generator.impute(hidden, y=labels, random_state=0)
     assert np.array_equal(np.where(filled.argmax(axis=1) < 20, "early", "late"), labels)
 
 
-def test_a_gap_is_filled_as_the_rest_of_the_series_says():
-    """A series whose early half shows no bump must have one late."""
+def test_imputation_follows_the_observed_part_of_the_series():
+    """A series without a bump in the first half has one in the second."""
     series, labels = bumps(40, seed=1)
     hidden = series.copy()
     hidden[:, 20:] = np.nan
-    filled = of_bumps("masked").impute(hidden, random_state=0)
+    filled = fitted_to_bumps("masked").impute(hidden, random_state=0)
     has_bump = filled[:, 20:].max(axis=1) > 0.4
     assert (has_bump == (labels == "late")).mean() >= 0.8
 
 
-def test_series_scaled_each_for_itself_are_filled_at_their_own_level_and_scale():
+def test_imputation_with_per_series_scaling_keeps_the_level_and_scale_of_each_series():
     level, scale = (np.repeat(pair, 12)[:, None] for pair in ([-7.0, 300.0], [0.01, 100.0]))
     series = np.concatenate([X[:12], X[:12]]) * scale + level
     generator = masked_prior({"scaling": "series"}).fit(series)
@@ -198,9 +198,10 @@ def test_series_scaled_each_for_itself_are_filled_at_their_own_level_and_scale()
     halves = [generator.impute(half, random_state=0) for half in (hidden[:12], hidden[12:])]
     filled = (np.concatenate(halves) - level) / scale
     assert np.abs(filled).max() < 10
-    np.testing.assert_allclose(filled[:12], filled[12:], atol=1e-4)  # the same, scaled
+    np.testing.assert_allclose(filled[:12], filled[12:], atol=1e-4)  # equal but for their scale
     assert filled[:, 10:22].std() > 0.1
-    hidden[:12], hidden[12:, 1:] = np.nan, np.nan  # nothing, or a level and no scale, is known
+    # Of the first twelve series nothing is observed, of the others a level but no scale.
+    hidden[:12], hidden[12:, 1:] = np.nan, np.nan
     filled = generator.impute(hidden, random_state=0)
     nowhere, somewhere = filled[:12], filled[12:]
     average = series.std(axis=1).mean()
@@ -208,22 +209,22 @@ def test_series_scaled_each_for_itself_are_filled_at_their_own_level_and_scale()
         assert 0.2 * average < np.abs(part - middle).max() < 5 * average
 
 
-def test_gaps_far_from_the_origin_are_filled_as_near_it():
-    hidden = gapped(np.s_[:, 8:24]) + 1e8
+def test_imputation_far_from_zero_keeps_its_precision():
+    hidden = with_gap(np.s_[:, 8:24]) + 1e8
     generator = masked_prior().fit(X + 1e8)
     filled = generator.impute(hidden, random_state=0)
     steps = np.diff(filled[:, 8:24] - 1e8)
-    assert len(np.unique(steps)) > 0.9 * steps.size  # in float32 they would be multiples of 8
+    assert len(np.unique(steps)) > 0.9 * steps.size  # in float32 they are multiples of 8
 
 
-def test_series_of_unknown_class_must_have_been_learned():
+def test_imputation_without_labels_requires_an_unconditional_prior():
     generator = masked_prior(p_unconditional=0.0, max_epochs=1).fit(X, Y)
-    hidden = gapped(np.s_[:, 8:14])
+    hidden = with_gap(np.s_[:, 8:14])
     for call in (lambda: generator.impute(hidden), lambda: generator.anomaly_score(X)):
         with pytest.raises(ValueError, match="has not learned series of unknown class"):
             call()
     assert np.isfinite(generator.impute(hidden, y=Y)).all()
-    assert np.isfinite(generator.score_samples(X)).all()  # of a mixture of the classes
+    assert np.isfinite(generator.score_samples(X)).all()  # a mixture of the classes
     free = masked_prior(p_unconditional=0.0, max_epochs=1).fit(X)
     assert np.isfinite(free.impute(hidden)).all()
     assert np.isfinite(free.anomaly_score(X)).all()
@@ -232,21 +233,22 @@ def test_series_of_unknown_class_must_have_been_learned():
 # ---- anomalies
 
 
-@everyone
+@each_masked_prior
 @pytest.mark.filterwarnings("error")
-def test_every_time_point_has_a_score(name):
+def test_every_time_point_has_an_anomaly_score(name):
     for window in (None, 1, 2, 3, 5, 8, 31, 32):
         scores = fitted_generator(name).anomaly_score(X, window)
         assert scores.shape == (24, 32)
         assert scores.dtype == np.float64
         assert np.isfinite(scores).all(), window
         assert (scores >= 0).all()
-    np.testing.assert_allclose(scores, np.repeat(scores[:, :1], 32, axis=1))  # of one window
+    # The last window is the whole series.
+    np.testing.assert_allclose(scores, np.repeat(scores[:, :1], 32, axis=1))
 
 
 @pytest.mark.parametrize("columns", [1, 4, 8])
 @pytest.mark.filterwarnings("ignore:The training set has only")
-def test_scores_of_any_length_are_finite(columns):
+def test_anomaly_scores_are_finite_for_any_length(columns):
     for length in (1, 5, 17, 39, 40):
         series = two_shapes(8, length)[0]
         nested = {"downsampled_width": columns, "max_epochs": 1}
@@ -256,7 +258,7 @@ def test_scores_of_any_length_are_finite(columns):
 
 
 @pytest.mark.parametrize("window", [0, -1, 2.5, "8", True, float("nan")], ids=repr)
-def test_windows_out_of_range(window):
+def test_invalid_windows_are_refused(window):
     with pytest.raises(ValueError, match="The 'window' parameter of anomaly_score must be an int"):
         fitted_generator("MaskedPriorGenerator").anomaly_score(X, window)
 
@@ -266,16 +268,16 @@ def test_windows_longer_than_the_series_are_refused():
         fitted_generator("MaskedPriorGenerator").anomaly_score(X, 33)
 
 
-@everyone
-def test_scores_are_of_each_series_alone(name):
+@each_masked_prior
+def test_anomaly_scores_do_not_depend_on_other_series(name):
     generator = fitted_generator(name)
     whole = generator.anomaly_score(X)
     assert np.array_equal(generator.anomaly_score(X[5:9]), whole[5:9])
     assert np.array_equal(generator.anomaly_score(X[:, None]), whole)
 
 
-def test_means_over_many_windows_are_of_each_series_alone_to_the_bit():
-    generator, series = of_sines(), sines(12, seed=2)
+def test_anomaly_scores_over_many_windows_do_not_depend_on_other_series():
+    generator, series = fitted_to_sines(), sines(12, seed=2)
     for window in (16, 24, 32):
         whole = generator.anomaly_score(series, window)
         alone = [generator.anomaly_score(series[[row]], window)[0] for row in range(12)]
@@ -283,21 +285,21 @@ def test_means_over_many_windows_are_of_each_series_alone_to_the_bit():
 
 
 @pytest.mark.parametrize("kind", ["burst", "flat"])
-def test_anomalies_score_highest_where_they_are(kind):
+def test_anomaly_scores_are_highest_at_the_anomaly(kind):
     series = sines(40, seed=1)
     broken = series.copy()
     if kind == "burst":
         broken[:, 28:38] += np.random.default_rng(5).normal(0, 1.5, (40, 10))
     else:
         broken[:, 28:40] = broken[:, [28]]
-    generator = of_sines()
+    generator = fitted_to_sines()
     scores = generator.anomaly_score(broken)
-    places = scores.argmax(axis=1)
-    assert ((places >= 20) & (places < 48)).mean() >= 0.8
+    peaks = scores.argmax(axis=1)
+    assert ((peaks >= 20) & (peaks < 48)).mean() >= 0.8
     assert scores.max(axis=1).mean() > 1.5 * generator.anomaly_score(series).max(axis=1).mean()
 
 
-def test_scores_do_not_depend_on_settings_of_sampling():
+def test_anomaly_scores_do_not_depend_on_sampling_parameters():
     generator = copy.deepcopy(fitted_generator("MaskedPriorGenerator"))
     expected = generator.anomaly_score(X)
     generator.set_params(temperature=0.3, n_steps=2, guidance_scale=4.0, order="random")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from skvqts._nn.initialise import build
-from skvqts._nn.layers import BatchNorm2d, recorded_activations
+from skvqts._nn.layers import BatchNorm2d, build, recorded_activations
 from skvqts._nn.vqvae import front_end_size, make_vqvae
 
 
@@ -20,7 +19,7 @@ def test_activations_are_standardised_by_the_running_statistics(frontend):
     generator = torch.Generator().manual_seed(0)
     make = partial(make_vqvae, 1, 64, frontend=frontend, size=size, quantizer=quantizer, n_bands=1)
     network, x = build(make, generator).train(), torch.randn(16, 1, 64, generator=generator)
-    for _ in range(200):  # the running statistics become those of the batch
+    for _ in range(200):  # until the running statistics are those of the batch
         network.encode(x)
     network.eval()
     _, activations = network.encode_and_record(x)
@@ -30,11 +29,11 @@ def test_activations_are_standardised_by_the_running_statistics(frontend):
         assert a.shape[0] == 16
         np.testing.assert_allclose(a.mean((0, 1)).detach(), 0, atol=1e-2)
         np.testing.assert_allclose(a.std((0, 1)).detach(), 1, atol=1e-2)
-    assert len(network.encode(x)) == 1  # nothing is recorded outside
+    assert len(network.encode(x)) == 1  # nothing is recorded otherwise
     assert not any(torch.equal(a, b) for a, b in itertools.pairwise(activations))
 
 
-def test_activations_are_recorded_in_one_thread_only():
+def test_concurrent_threads_record_only_their_activations():
     layer, found = BatchNorm2d(2).eval(), {}
 
     def work(name):

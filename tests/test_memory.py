@@ -1,7 +1,7 @@
-"""Memory: nothing accumulates over fits, and large inputs stay where they are.
+"""Memory does not grow with the number of fits, nor with the size of memory-mapped input.
 
-Each test runs in its own process, where nothing else allocates. Linux's accounts are read:
-anonymous pages are the process's own, pages of mapped files are not.
+Each test measures a new process. It counts anonymous pages as Linux reports them, which do not
+include the pages of mapped files.
 """
 
 import subprocess
@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="no Linux accounts of memory"
+    not Path("/proc/self/status").exists(), reason="needs the process status of Linux"
 )
 
 _PRELUDE = """
 import sys, threading, time
 import numpy as np
 from tests.conftest import two_shapes
-from tests.transformers import TRANSFORMERS
+from tests.estimators import TRANSFORMERS
 make = TRANSFORMERS[sys.argv[1]]
 
 def anonymous_mb():
@@ -26,7 +26,7 @@ def anonymous_mb():
         return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
 
 class Peak:
-    "Highest anonymous memory above that at the start, looked at every few milliseconds."
+    "Most anonymous memory in use while the block runs, in MB above that at its start."
     def __enter__(self):
         self.start, self.mb, self.on = anonymous_mb(), 0.0, True
         self.thread = threading.Thread(target=self.watch)
@@ -55,7 +55,7 @@ def measured(code, *arguments):
 
 
 @pytest.mark.parametrize("name", ["VQTokenizer", "SSLFeatureExtractor"])
-def test_a_hundred_fits_leave_less_than_five_megabytes(name):
+def test_repeated_fits_do_not_leak_memory(name):
     code = """
 X = two_shapes(24)[0]
 transformer = make(max_epochs=1)
@@ -69,7 +69,7 @@ print(anonymous_mb() - before)
 
 
 @pytest.mark.parametrize(("name", "n"), [("VQTokenizer", 100_000), ("SSLFeatureExtractor", 5_000)])
-def test_a_large_memory_map_is_read_in_pieces(name, n, tmp_path):
+def test_a_large_memory_map_is_read_in_chunks(name, n, tmp_path):
     code = """
 path = sys.argv[2] + "/X.npy"
 n = int(sys.argv[3])
@@ -96,7 +96,7 @@ print(peak.mb - out.nbytes / 2**20)
         ("RandomConvolutionExtractor", "n_kernels=1000"),
     ],
 )
-def test_series_of_a_hundred_thousand_points(name, size):
+def test_series_of_100000_time_points_need_less_than_a_gigabyte(name, size):
     code = """
 X = np.sin(np.arange(400_000) / 50).reshape(4, 100_000) * np.arange(1, 5)[:, None]
 with Peak() as peak:

@@ -4,9 +4,9 @@ import inspect
 
 import pytest
 from sklearn.base import clone
-from skvqts._nn.initialise import build
 
 from skvqts import objectives as public
+from skvqts._nn.layers import build
 from skvqts.functional import objectives as ob
 from skvqts.objectives import OBJECTIVES, BarlowTwins, VCReg, VIbCReg, VICReg, make_objective
 

@@ -1,4 +1,4 @@
-"""VQTokenizer inside scikit-learn's machinery, on aeon's bundled sets."""
+"""VQTokenizer in pipelines, searches and unions of scikit-learn, on data sets of aeon."""
 
 import joblib
 import numpy as np
@@ -29,7 +29,7 @@ def gunpoint():
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_cross_validation_and_search_agree_for_any_n_jobs(name):
+def test_cross_validation_and_grid_search_do_not_depend_on_n_jobs(name):
     X, y = load_classification(name, split="train")[:2]
     grid = {"tok__codebook_size": [16, 32, 64]}
     scores, searches = [], []
@@ -42,14 +42,14 @@ def test_cross_validation_and_search_agree_for_any_n_jobs(name):
     assert len(searches[0]) == 3
 
 
-def test_default_budget_beats_chance_clearly(gunpoint):
+def test_default_features_classify_clearly_better_than_chance(gunpoint):
     model = Pipeline(
         [("tok", VQTokenizer(max_epochs=60, random_state=0)), ("clf", SVC(kernel="linear"))]
     )
     assert cross_val_score(model, *gunpoint, cv=3).mean() > 0.85
 
 
-def test_search_without_a_classifier_uses_the_reconstruction(gunpoint):
+def test_grid_search_without_a_classifier_maximises_the_reconstruction_score(gunpoint):
     X, _ = gunpoint
     tokenizer = pipeline(max_epochs=30)["tok"]
     search = GridSearchCV(tokenizer, {"codebook_size": [1, 32]}, cv=2).fit(X)
@@ -67,14 +67,14 @@ def test_pipeline_memory_caches_equal_fits(gunpoint, tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
-def test_estimators_are_read_from_memory_maps(tmp_path, series):
+def test_memory_mapped_pickles_transform_the_same(tmp_path, series):
     tokenizer = pipeline()["tok"].fit(series)
     joblib.dump(tokenizer, tmp_path / "tokenizer")
     mapped = joblib.load(tmp_path / "tokenizer", mmap_mode="r")
     assert np.array_equal(mapped.transform(series), tokenizer.transform(series))
 
 
-def test_frozen_tokenizer_is_not_fitted_again(gunpoint):
+def test_a_frozen_tokenizer_is_not_refitted(gunpoint):
     X, y = gunpoint
     tokenizer = pipeline()["tok"].fit(X)
     model = Pipeline([("tok", FrozenEstimator(tokenizer)), ("clf", SVC())]).fit(X[:20], y[:20])
@@ -82,7 +82,7 @@ def test_frozen_tokenizer_is_not_fitted_again(gunpoint):
     assert np.array_equal(model["tok"].transform(X), tokenizer.transform(X))
 
 
-def test_halving_search_over_epochs(gunpoint):
+def test_halving_search_takes_epochs_as_its_resource(gunpoint):
     search = HalvingGridSearchCV(
         pipeline(),
         {"tok__codebook_size": [4, 8, 16]},
@@ -112,22 +112,21 @@ def test_set_output_pandas_and_column_transformer(gunpoint):
     assert halves.fit_transform(X).shape[0] == len(X)
 
 
-def test_feature_union(gunpoint):
+def test_feature_union_of_two_outputs(gunpoint):
     X, _ = gunpoint
     parts = [(output, pipeline(output=output)["tok"]) for output in ("features", "bag_of_codes")]
     union = FeatureUnion(parts).fit(X)
     assert union.transform(X).shape[1] == len(union.get_feature_names_out())
 
 
-def test_nested_inverse_transform(gunpoint):
+def test_inverse_transform_through_a_pipeline(gunpoint):
     X, _ = gunpoint
     model = Pipeline([("tok", pipeline(output="tokens")["tok"])]).fit(X)
     assert model.inverse_transform(model.transform(X)).shape == X.shape
     assert not hasattr(model.set_params(tok__output="features"), "inverse_transform")
 
 
-def test_a_progress_bar_shows_epochs_inside_a_search(gunpoint, capsys):
-    """With rich's bars drawn for every level, the search ends as without them."""
+def test_a_progress_bar_inside_a_search_does_not_change_its_results(gunpoint, capsys):
     callback = pytest.importorskip("sklearn.callback")
     grid = {"tok__codebook_size": [4, 8]}
     plain = GridSearchCV(pipeline(), grid, cv=2).fit(*gunpoint)
@@ -138,7 +137,7 @@ def test_a_progress_bar_shows_epochs_inside_a_search(gunpoint, capsys):
     assert np.array_equal(shown.cv_results_["mean_test_score"], expected)
 
 
-def test_callbacks_see_epochs_and_stop_the_fit(gunpoint):
+def test_callbacks_are_called_after_each_epoch_and_can_stop_training(gunpoint):
     pytest.importorskip("sklearn.callback")
 
     class StopAfterTwo:

@@ -1,10 +1,10 @@
-"""bfloat16 changes how exactly products are computed, not what is learned."""
+"""Training in bfloat16 learns what training in float32 does."""
 
 import numpy as np
 import pytest
 
 from .conftest import two_shapes
-from .transformers import CLASSIFIERS, GENERATORS, extractor, tokenizer
+from .estimators import CLASSIFIERS, GENERATORS, extractor, tokenizer
 
 X, Y = two_shapes(24)
 TRAINED = {
@@ -17,7 +17,7 @@ TRAINED = {
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_bfloat16_learns_nearly_the_same(name):
+def test_training_in_bfloat16_follows_training_in_float32(name):
     curves = [
         TRAINED[name](max_epochs=8, learning_rate=0.01, precision=precision)
         .fit(X, Y)

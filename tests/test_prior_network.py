@@ -1,4 +1,4 @@
-"""The transformers that predict tokens: what they see, what they start from, their layers."""
+"""The prior's transformers: what their logits depend on, their initial state, their layers."""
 
 from functools import partial
 from math import erf, sqrt
@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skvqts._nn.initialise import build
+from skvqts._nn.layers import build
 from skvqts._nn.prior import (
     Attention,
     Block,
@@ -35,76 +35,76 @@ def prior(causal, dropout=0.0):
 
 
 def tokens(n_rows, seed=1):
-    """Joint ids of both bands, and classes."""
+    """Random joint ids of both bands, and classes."""
     first = torch.randint(0, 6, (n_rows, 4), generator=seeded(seed))
     second = torch.randint(6, 12, (n_rows, 5), generator=seeded(seed + 1))
     classes = torch.randint(0, N_CLASSES + 1, (n_rows,), generator=seeded(seed + 2))
     return torch.cat([first, second], dim=1), classes
 
 
-def other(ids, place):
-    """The token at one place replaced by the next of its band."""
-    changed, first = ids.clone(), 0 if place < 4 else 6
-    changed[:, place] = first + (ids[:, place] - first + 1) % N_CODES
+def with_next_token(ids, position):
+    """Ids in which the token at one position is replaced by the next code of its band."""
+    changed, first = ids.clone(), 0 if position < 4 else 6
+    changed[:, position] = first + (ids[:, position] - first + 1) % N_CODES
     return changed
 
 
-def places_that_see(network, band, masks, place):
-    """For each place of a band, whether its logits change with one token; 6 rows agree."""
+def positions_that_depend_on(network, band, masks, position):
+    """Whether the logits at each position of a band depend on the token at `position`."""
     ids, classes = tokens(6)
     with torch.no_grad():
         before = network.logits(band, ids, masks.expand(6, -1), classes)
-        after = network.logits(band, other(ids, place), masks.expand(6, -1), classes)
+        after = network.logits(band, with_next_token(ids, position), masks.expand(6, -1), classes)
     changed = (before != after).any(2)
     assert (changed == changed[0]).all()
     return changed[0].tolist()
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_later_bands_are_not_seen(causal):
+def test_logits_do_not_depend_on_later_bands(causal):
     network, masks = prior(causal), torch.tensor([[False, True, False, False]])
-    for place in range(4, 9):
-        assert places_that_see(network, 0, masks, place) == [False] * 4
+    for position in range(4, 9):
+        assert positions_that_depend_on(network, 0, masks, position) == [False] * 4
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_earlier_bands_are_seen_from_everywhere(causal):
+def test_logits_depend_on_every_token_of_earlier_bands(causal):
     network = prior(causal)
     for masks in torch.zeros(1, 5, dtype=torch.bool), torch.ones(1, 5, dtype=torch.bool):
-        for place in range(4):
-            assert places_that_see(network, 1, masks, place) == [True] * 5
+        for position in range(4):
+            assert positions_that_depend_on(network, 1, masks, position) == [True] * 5
 
 
 @pytest.mark.parametrize("band", [0, 1])
-def test_visible_tokens_are_seen_from_everywhere_and_hidden_ones_from_nowhere(band):
+def test_logits_depend_on_visible_tokens_and_not_on_masked_ones(band):
     network, n, start = prior(causal=False), N_TOKENS[band], 4 * band
     for masks in torch.arange(2**n)[:, None] // 2 ** torch.arange(n) % 2 == 1:
         for i in range(n):
-            seen = places_that_see(network, band, masks[None], start + i)
-            assert seen == [not masks[i]] * n
+            depends = positions_that_depend_on(network, band, masks[None], start + i)
+            assert depends == [not masks[i]] * n
 
 
 @pytest.mark.parametrize("band", [0, 1])
-def test_causal_priors_see_the_tokens_before(band):
+def test_causal_logits_depend_on_preceding_tokens_only(band):
     network, n, start = prior(causal=True), N_TOKENS[band], 4 * band
     for i in range(n):
         masks = torch.zeros(1, n, dtype=torch.bool)
-        seen = places_that_see(network, band, masks, start + i)
-        assert seen == [j > i for j in range(n)]
+        depends = positions_that_depend_on(network, band, masks, start + i)
+        assert depends == [j > i for j in range(n)]
 
 
 @pytest.mark.parametrize("band", [0, 1])
-def test_causal_priors_see_the_tokens_before_that_are_to_be_predicted_too(band):
-    """As in training and judging, where all tokens count as hidden."""
+def test_causal_logits_depend_on_preceding_tokens_also_where_all_are_masked(band):
+    """In training and scoring all tokens are masked, that is, to be predicted."""
     network, n, start = prior(causal=True), N_TOKENS[band], 4 * band
     for i in range(n):
         masks = torch.ones(1, n, dtype=torch.bool)
-        seen = places_that_see(network, band, masks, start + i)
-        assert seen == [j > i for j in range(n)]
+        depends = positions_that_depend_on(network, band, masks, start + i)
+        assert depends == [j > i for j in range(n)]
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_classes_are_seen(causal):
+def test_logits_depend_on_the_class(causal):
     ids, _ = tokens(1)
     masks = torch.ones(1, 5, dtype=torch.bool)
     of_class = [prior(causal).logits(1, ids, masks, torch.tensor([c])) for c in range(3)]
@@ -113,12 +113,12 @@ def test_classes_are_seen(causal):
     )
 
 
-def rms_norm_slowly(x, weight):
+def naive_rms_norm(x, weight):
     return np.array([weight * row / sqrt(np.mean(row**2) + 1e-6) for row in x])
 
 
-def turned_slowly(heads, angles, n_heads):
-    """Each head's dimensions i and d // 2 + i as a complex number, turned by the angle i."""
+def naive_rotation(heads, angles, n_heads):
+    """Rotate dimensions i and d // 2 + i of each head, as a complex number, by angle i."""
     parts = []
     for head in np.split(heads, n_heads, axis=1):
         half = head.shape[1] // 2
@@ -127,40 +127,40 @@ def turned_slowly(heads, angles, n_heads):
     return np.concatenate(parts, axis=1)
 
 
-def angles_slowly(times, head_dim):
+def naive_angles(times, head_dim):
     half = head_dim // 2
     return np.array([[t / max(100, *times) ** (i / half) for i in range(half)] for t in times])
 
 
-def attention_slowly(x, project, join, n_heads, head_dim, causal, times):
-    """One row ``(L, width)``, one head and one place at a time."""
+def naive_attention(x, project, join, n_heads, head_dim, causal, times):
+    """Attention of one row ``(L, width)`` by loops over heads and positions."""
     queries, keys, values = np.split(x @ project.T, 3, axis=1)
-    angles = angles_slowly(times, head_dim)
-    queries, keys = (turned_slowly(part, angles, n_heads) for part in (queries, keys))
+    angles = naive_angles(times, head_dim)
+    queries, keys = (naive_rotation(part, angles, n_heads) for part in (queries, keys))
     mixed = np.zeros_like(queries)
     for head in range(n_heads):
-        mine = slice(head * head_dim, (head + 1) * head_dim)
+        columns = slice(head * head_dim, (head + 1) * head_dim)
         for i in range(len(x)):
-            seen = slice(0, i + 1 if causal else len(x))
-            weights = np.exp(keys[seen, mine] @ queries[i, mine] / sqrt(head_dim))
-            mixed[i, mine] = weights / weights.sum() @ values[seen, mine]
+            visible = slice(0, i + 1 if causal else len(x))
+            weights = np.exp(keys[visible, columns] @ queries[i, columns] / sqrt(head_dim))
+            mixed[i, columns] = weights / weights.sum() @ values[visible, columns]
     return mixed @ join.T
 
 
-def block_slowly(x, weights, causal, times):
-    """Keys of `weights` as in the state of a `Block`."""
+def naive_block(x, weights, causal, times):
+    """A block of the transformer; `weights` is the state dict of a `Block` in NumPy."""
     heads = SIZES["n_heads"], SIZES["head_dim"]
-    attended = rms_norm_slowly(x, weights["norm.weight"])
+    attended = naive_rms_norm(x, weights["norm.weight"])
     projections = weights["attention.project.weight"], weights["attention.join.weight"]
-    x = x + attention_slowly(attended, *projections, *heads, causal, times)
-    hidden = rms_norm_slowly(x, weights["feed.0.weight"])
+    x = x + naive_attention(attended, *projections, *heads, causal, times)
+    hidden = naive_rms_norm(x, weights["feed.0.weight"])
     hidden = hidden @ weights["feed.1.weight"].T + weights["feed.1.bias"]
     hidden = hidden * (1 + np.vectorize(erf)(hidden / sqrt(2))) / 2
     return x + hidden @ weights["feed.3.weight"].T + weights["feed.3.bias"]
 
 
-def logits_slowly(network, band, ids, classes):
-    """One sequence at a time, in float64, from the weights alone; ids as the network sees them."""
+def naive_logits(network, band, ids, classes):
+    """Logits of one sequence at a time in float64; `ids` are masked where the network's are."""
     of_band = network.bands[band]
     weights = {name: value.double().numpy() for name, value in of_band.state_dict().items()}
     low, high = [0.625, 1.875, 3.125, 4.375], [0.5, 1.5, 2.5, 3.5, 4.5]
@@ -169,57 +169,57 @@ def logits_slowly(network, band, ids, classes):
     for row, label in zip(ids.numpy(), classes.numpy(), strict=True):
         x = weights["codes"][row] @ weights["embed.weight"].T + weights["positions"]
         x = np.concatenate([weights["classes"][label][None], x])
-        x, places = (x[:-1], times[:-1]) if of_band.causal else (x, times)
+        x, positions = (x[:-1], times[:-1]) if of_band.causal else (x, times)
         for layer in range(SIZES["n_layers"]):
             head = f"blocks.{layer}."
-            mine = {k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)}
-            x = block_slowly(x, mine, of_band.causal, places)
-        x = rms_norm_slowly(x, weights["norm.weight"])[-N_TOKENS[band] :]
+            block = {k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)}
+            x = naive_block(x, block, of_band.causal, positions)
+        x = naive_rms_norm(x, weights["norm.weight"])[-N_TOKENS[band] :]
         rows.append(x @ weights["head.weight"].T + weights["bias"])
     return np.array(rows)
 
 
 @pytest.mark.parametrize("band", [0, 1])
 @pytest.mark.parametrize("causal", [False, True])
-def test_logits_match_one_place_at_a_time(causal, band):
+def test_logits_match_a_naive_computation(causal, band):
     network, (ids, classes) = prior(causal), tokens(3)
     with torch.no_grad():
-        for name, parameter in network.named_parameters():  # those that start as zeros or ones
+        for name, parameter in network.named_parameters():  # which are initialised to zeros or ones
             if name.endswith("bias") or "norm" in name:
                 parameter += 0.3 * torch.randn(parameter.shape, generator=seeded(7))
     n, start = N_TOKENS[band], 4 * band
     masks = torch.zeros(3, n, dtype=torch.bool)
     if not causal:
         masks = torch.rand(3, n, generator=seeded(3)) < 0.5
-    seen = ids[:, : start + n].clone()
-    seen[:, start:][masks] = (6, 12)[band]
+    masked_ids = ids[:, : start + n].clone()
+    masked_ids[:, start:][masks] = (6, 12)[band]
     with torch.no_grad():
         logits = network.logits(band, ids, masks, classes)
     assert logits.shape == (3, n, N_CODES)
-    np.testing.assert_allclose(logits, logits_slowly(network, band, seen, classes), atol=2e-5)
+    np.testing.assert_allclose(logits, naive_logits(network, band, masked_ids, classes), atol=2e-5)
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_attention_matches_one_place_at_a_time(causal):
+def test_attention_matches_a_naive_computation(causal):
     attention = build(partial(Attention, 6, 2, 5, causal), seeded())
     x = torch.randn(3, 7, 6, generator=seeded(1))
     weights = [
         w.detach().double().numpy() for w in (attention.project.weight, attention.join.weight)
     ]
     times = np.arange(7.0)
-    expected = [attention_slowly(row, *weights, 2, 5, causal, times) for row in x.double().numpy()]
+    expected = [naive_attention(row, *weights, 2, 5, causal, times) for row in x.double().numpy()]
     angles = rotary_angles(torch.arange(7.0), 5)
     turning = angles.cos(), angles.sin()
     np.testing.assert_allclose(attention(x, *turning).detach(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_blocks_match_one_place_at_a_time(causal):
+def test_blocks_match_a_naive_computation(causal):
     block = build(partial(Block, 12, 3, 4, 20, 0.1, causal), seeded()).eval()
     x = torch.randn(2, 5, 12, generator=seeded(1))
     weights = {name: value.double().numpy() for name, value in block.state_dict().items()}
     times = np.arange(5.0)
-    expected = [block_slowly(row, weights, causal, times) for row in x.double().numpy()]
+    expected = [naive_block(row, weights, causal, times) for row in x.double().numpy()]
     angles = rotary_angles(torch.arange(5.0), 4)
     np.testing.assert_allclose(block(x, angles.cos(), angles.sin()).detach(), expected, atol=1e-5)
 
@@ -235,12 +235,12 @@ def test_rms_norm_matches_its_formula(width, scale, seed):
     assert norm.weight.tolist() == [1] * width
     with torch.no_grad():
         norm.weight.copy_(torch.randn(width, generator=seeded(seed + 1)))
-    expected = rms_norm_slowly(scale * x.double().numpy(), norm.weight.detach().numpy())
+    expected = naive_rms_norm(scale * x.double().numpy(), norm.weight.detach().numpy())
     np.testing.assert_allclose(norm(scale * x).detach(), expected, rtol=1e-4, atol=1e-6)
 
 
 def started(n_rows, causal=False, n_codes_used=6):
-    """A network before training, and tokens it starts from, whose frequencies differ by place."""
+    """An untrained network, its tokens, whose frequencies differ by position, and its codebook."""
     network, generator = prior(causal), seeded(5)
     shares = torch.rand(9, 6, generator=generator) ** 3
     shares[:, n_codes_used:] = 0
@@ -252,7 +252,7 @@ def started(n_rows, causal=False, n_codes_used=6):
 
 
 def predictions(network):
-    """Probabilities of both bands, for tokens that it has not seen."""
+    """Predicted probabilities of each band, given random other tokens."""
     ids, classes = tokens(2, seed=11)
     for band, n in enumerate(N_TOKENS):
         masks = torch.tensor([True, False, True, False, True])[:n].expand(2, -1)
@@ -261,22 +261,22 @@ def predictions(network):
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("n_codes_used", [1, 3, 6])
-def test_untrained_predictions_are_smoothed_frequencies(causal, n_codes_used):
-    """Two more tokens by the whole band's frequencies at each place, and 0.01 of every code."""
+def test_initial_predictions_are_smoothed_frequencies(causal, n_codes_used):
+    """Every position has two pseudo-counts by the band's frequencies and 0.01 for each code."""
     network, ids, _ = started(10, causal, n_codes_used)
     for start, n, first, predicted in zip(
         (0, 4), N_TOKENS, (0, 6), predictions(network), strict=True
     ):
-        mine = ids[:, start : start + n].numpy() - first
+        codes = ids[:, start : start + n].numpy() - first
         for i in range(n):
             weights = [
-                np.sum(mine[:, i] == code) + 2 * np.mean(mine == code) + 0.01 for code in range(6)
+                np.sum(codes[:, i] == code) + 2 * np.mean(codes == code) + 0.01 for code in range(6)
             ]
             expected = np.array(weights) / sum(weights)
             np.testing.assert_allclose(predicted[:, i], [expected] * 2, rtol=1e-4)
 
 
-def test_untrained_predictions_of_many_rows_are_frequencies():
+def test_initial_predictions_from_many_rows_are_frequencies():
     network, ids, _ = started(5000)
     predicted = np.concatenate([p[0, :, :6] for p in predictions(network)])
     local = ids - torch.tensor([0] * 4 + [6] * 5)
@@ -284,16 +284,16 @@ def test_untrained_predictions_of_many_rows_are_frequencies():
     np.testing.assert_allclose(predicted, expected, atol=5e-4)
 
 
-def test_tokens_start_as_their_codes_centred_and_of_mean_square_one():
+def test_token_embeddings_start_as_centred_codes_of_unit_mean_square():
     network, _, codebook = started(10)
-    for band, n_seen in zip(network.bands, (6, 12), strict=True):
+    for band, n_codes in zip(network.bands, (6, 12), strict=True):
         mask = band.codes[-1].clone()
-        seen = codebook[:n_seen].double().numpy()
-        seen = seen - seen.mean(0)
-        expected = seen / np.sqrt(np.mean(seen**2))
+        codes = codebook[:n_codes].double().numpy()
+        codes = codes - codes.mean(0)
+        expected = codes / np.sqrt(np.mean(codes**2))
         np.testing.assert_allclose(band.codes[:-1].detach(), expected, atol=1e-5)
-        band.start_from(torch.full((n_seen, 3), 7.0), torch.full((4, band.n_tokens), n_seen - 1))
-        assert (band.codes[:-1] == 0).all()  # codes that are all the same
+        band.start_from(torch.full((n_codes, 3), 7.0), torch.full((4, band.n_tokens), n_codes - 1))
+        assert (band.codes[:-1] == 0).all()  # equal codes, centred
         assert torch.equal(band.codes[-1], mask)
 
 
@@ -311,7 +311,7 @@ def test_dropout_sets_a_share_to_zero_and_keeps_the_mean(p):
     assert abs(rounded - p) <= 1 / 512
     assert abs((y == 0).double().mean() - rounded) < 4 * error
     assert abs(y.mean() - 3) < 4 * 3 * error / (1 - rounded)
-    lanes = (y == 0).double().mean(0)  # the 8 values that share one random number
+    lanes = (y == 0).double().mean(0)  # eight values share one random number
     assert (abs(lanes - rounded) < 4.5 * 8**0.5 * error).all()
     zero = (y == 0).double() - rounded
     together = zero.T @ zero / len(zero) / (rounded * (1 - rounded))
@@ -319,7 +319,7 @@ def test_dropout_sets_a_share_to_zero_and_keeps_the_mean(p):
 
 
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=3), seed=st.integers(0, 99))
-def test_dropout_depends_on_nothing_but_the_generator(shape, seed):
+def test_dropout_is_determined_by_its_generator(shape, seed):
     x, state = torch.randn(shape, generator=seeded(1)), torch.get_rng_state()
     first, again = dropped(0.5, x, seed), dropped(0.5, x, seed)
     assert first.shape == x.shape
@@ -336,20 +336,20 @@ def test_dropout_differs_between_seeds_and_between_calls():
         assert not torch.equal(layer(x), layer(x))
 
 
-def test_dropout_passes_gradients_of_what_it_kept():
+def test_dropout_passes_gradients_of_kept_values():
     x = torch.ones(100, requires_grad=True)
     y = dropped(0.25, x)
     y.sum().backward()
     np.testing.assert_array_equal(x.grad, y.detach())
 
 
-def test_dropout_is_idle_in_evaluation_and_at_zero():
+def test_dropout_does_nothing_in_evaluation_and_at_rate_zero():
     x = torch.randn(50, generator=seeded())
     assert torch.equal(Dropout(0.5).eval()(x), x)
     assert torch.equal(Dropout(0.0).train()(x), x)
 
 
-def test_dropout_in_training_needs_a_generator_and_gives_it_back():
+def test_dropout_in_training_requires_a_generator():
     layer, x, outer, inner = Dropout(0.5).train(), torch.ones(64), seeded(0), seeded(1)
     with pytest.raises(LookupError):
         layer(x)
@@ -361,7 +361,7 @@ def test_dropout_in_training_needs_a_generator_and_gives_it_back():
         layer(x)
 
 
-def test_training_logits_depend_on_nothing_but_the_generator():
+def test_training_logits_are_determined_by_the_generator():
     network, (ids, classes) = prior(causal=False, dropout=0.3).train(), tokens(2)
     given_, state = (1, ids, torch.ones(2, 5, dtype=torch.bool), classes), torch.get_rng_state()
 

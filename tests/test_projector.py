@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skvqts._nn.initialise import build
-from skvqts._nn.projector import IterNorm, Projector
+from skvqts._nn.layers import build
+from skvqts._nn.self_supervision import IterNorm, Projector
 
 
 def generator(seed=0):
@@ -46,7 +46,7 @@ def test_gradients_flow_through_the_whitening():
 
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize(("n_hidden", "size"), [(0, 6 * 8 + 8), (2, 6 * 8 + 8 + 2 * (72 + 16))])
-def test_projector_has_its_layers(n_hidden, size, whiten):
+def test_projectors_have_the_expected_number_of_parameters(n_hidden, size, whiten):
     make = lambda: Projector(6, 8, n_hidden=n_hidden, whiten=whiten)  # noqa: E731
     projector = build(make, generator()).train()
     assert sum(p.numel() for p in projector.parameters()) == size + 16 * whiten
@@ -56,7 +56,7 @@ def test_projector_has_its_layers(n_hidden, size, whiten):
     assert torch.isfinite(projector(torch.ones(4, 6))).all()
 
 
-def test_published_size():
+def test_the_number_of_parameters_is_the_published_one():
     with torch.device("meta"):
         plain, whitened = (Projector(128, 4096, whiten=whiten) for whiten in (False, True))
     assert sum(p.numel() for p in plain.parameters()) == 34_107_392

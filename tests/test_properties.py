@@ -17,10 +17,10 @@ from skvqts import VQTokenizer
 
 from . import reference
 from .conftest import two_shapes
-from .transformers import COUNTS, TRANSFORMERS, fitted
+from .estimators import COUNT_PARAMETER, TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
-everyone = pytest.mark.parametrize("name", NAMES)
+each_transformer = pytest.mark.parametrize("name", NAMES)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -39,7 +39,7 @@ def any_series(draw):
 
 @st.composite
 def fitted_series(draw):
-    """Series of the shape that the fitted transformers know (n, 32)."""
+    """Series (n, 32), as the fitted transformers expect."""
     n, seed, noise = draw(st.integers(1, 80)), draw(seeds), draw(st.floats(0, 3))
     return two_shapes(n, seed=seed, noise=noise)[0]
 
@@ -50,10 +50,10 @@ def fit(name, X, **parameters):
         return TRANSFORMERS[name](max_epochs=1, **parameters).fit(X)
 
 
-@everyone
+@each_transformer
 @settings(max_examples=25)
 @given(X=any_series())
-def test_any_series_are_read_and_given_back_in_shape(name, X):
+def test_results_are_finite_and_have_the_right_shape_for_any_series(name, X):
     transformer = fit(name, X)
     out = transformer.transform(X)
     assert out.shape == (len(X), len(transformer.get_feature_names_out()))
@@ -67,20 +67,20 @@ def test_any_series_are_read_and_given_back_in_shape(name, X):
         assert np.isfinite(again).all()
 
 
-@everyone
+@each_transformer
 @settings(max_examples=20)
 @given(X=any_series())
-def test_flat_and_panel_are_one(name, X):
+def test_2d_and_3d_input_give_equal_results(name, X):
     flat = X[:, 0]
     first, second = fit(name, flat), fit(name, flat[:, None])
     assert np.array_equal(first.transform(flat), second.transform(flat))
     assert np.array_equal(first.transform(flat[:, None]), second.transform(flat))
 
 
-@everyone
+@each_transformer
 @given(X=fitted_series(), seed=seeds)
-def test_rows_are_read_one_by_one(name, X, seed):
-    """A row's result depends on no other row, nor on how many are read at a time."""
+def test_results_do_not_depend_on_other_series(name, X, seed):
+    """Nor on their order or how many are transformed at a time."""
     whole = fitted(name).transform(X)
     order = np.random.default_rng(seed).permutation(len(X))
     assert np.array_equal(fitted(name).transform(X[order]), whole[order])
@@ -91,7 +91,7 @@ def test_rows_are_read_one_by_one(name, X, seed):
 
 
 @given(ids=arrays(np.int64, st.tuples(st.integers(1, 40), st.just(32)), elements=st.integers(0, 5)))
-def test_ids_are_decoded_one_by_one(ids):
+def test_decoding_does_not_depend_on_other_series(ids):
     tokenizer = fitted("VQTokenizer tokens")
     whole = tokenizer.inverse_transform(ids)
     assert whole.shape == (*ids.shape[:1], 32)
@@ -111,24 +111,24 @@ CONTAINERS = [
 ]
 
 
-@everyone
+@each_transformer
 @pytest.mark.filterwarnings("ignore:X has feature names")
 @given(X=fitted_series(), container=st.sampled_from(CONTAINERS))
-def test_containers_do_not_matter(name, X, container):
+def test_results_do_not_depend_on_the_container(name, X, container):
     assert np.array_equal(fitted(name).transform(container(X)), fitted(name).transform(X))
 
 
-@everyone
+@each_transformer
 @settings(max_examples=20)
 @given(X=fitted_series().filter(lambda X: len(X) > 1), power=st.integers(-80, 80))
-def test_powers_of_two_do_not_matter(name, X, power):
+def test_results_do_not_depend_on_scaling_by_powers_of_two(name, X, power):
     scaled = fit(name, X * 2.0**power)
     assert np.array_equal(scaled.transform(X * 2.0**power), fit(name, X).transform(X))
 
 
 @settings(max_examples=20)
 @given(seed=seeds, scale=st.floats(0.01, 100), offset=st.floats(-100, 100))
-def test_scale_and_offset_are_given_back(seed, scale, offset):
+def test_decoded_series_have_the_scale_and_offset_of_the_training_series(seed, scale, offset):
     X = two_shapes(24, seed=seed)[0]
     plain, moved = fit("VQTokenizer", X), fit("VQTokenizer", scale * X + offset)
     ids = plain.encode(X)
@@ -147,17 +147,17 @@ def test_single_and_double_precision_give_the_same_tokens(X):
 
 @settings(max_examples=20)
 @given(X=fitted_series().filter(lambda X: len(X) > 1), seed=seeds)
-def test_renaming_codes_renames_tokens(X, seed):
+def test_permuting_the_codebook_permutes_the_tokens(X, seed):
     tokenizer = fitted("VQTokenizer tokens")
     order = np.random.default_rng(seed).permutation(6)
     state = pickle.loads(pickle.dumps(tokenizer)).__getstate__()
     (key,) = [k for k in state["_module_arrays"] if k.endswith("codebook")]
     state["_module_arrays"][key] = state["_module_arrays"][key][order]
-    renamed = VQTokenizer()
-    renamed.__setstate__(state)
-    ids = renamed.encode(X)
+    permuted = VQTokenizer()
+    permuted.__setstate__(state)
+    ids = permuted.encode(X)
     assert np.array_equal(order[ids], tokenizer.encode(X))
-    assert np.array_equal(renamed.decode(ids), tokenizer.decode(order[ids]))
+    assert np.array_equal(permuted.decode(ids), tokenizer.decode(order[ids]))
 
 
 # ---- parameters
@@ -199,7 +199,7 @@ JUNK = (
 
 @settings(max_examples=40)
 @given(parameters=st.fixed_dictionaries({}, optional=GOOD), length=st.integers(1, 40))
-def test_any_allowed_parameters_fit_copy_and_pickle(parameters, length):
+def test_any_valid_parameters_can_be_fitted_cloned_and_pickled(parameters, length):
     X = two_shapes(10, length)[0]
     tokenizer = fit("VQTokenizer", X, **parameters)
     out = tokenizer.transform(X)
@@ -212,11 +212,11 @@ def test_any_allowed_parameters_fit_copy_and_pickle(parameters, length):
         assert np.array_equal(again.fit(X).transform(X), out)
 
 
-@everyone
+@each_transformer
 @settings(max_examples=100)
 @given(data=st.data())
-def test_junk_is_refused_with_the_three_errors_of_scikit_learn(name, data):
-    """Junk as a parameter, in fit or in transform: refused, or accepted and finite."""
+def test_junk_raises_value_error_type_error_or_not_fitted_error(name, data):
+    """Whatever is accepted, as a parameter or as series, has finite results."""
     X = two_shapes(6)[0]
     transformer = TRANSFORMERS[name](max_epochs=1)
     where = data.draw(st.sampled_from(["parameter", "fit", "transform"]))
@@ -226,7 +226,7 @@ def test_junk_is_refused_with_the_three_errors_of_scikit_learn(name, data):
             parameters = [p for p in transformer.get_params() if p not in ("max_epochs", "width")]
             parameter = data.draw(st.sampled_from(parameters))
             if isinstance(junk, (int, float)) and not isinstance(junk, bool):
-                junk = junk if parameter in COUNTS.values() and junk < 100 else -3
+                junk = junk if parameter in COUNT_PARAMETER.values() and junk < 100 else -3
             out = transformer.set_params(**{parameter: junk}).fit(X).transform(X)
         elif where == "fit":
             out = transformer.fit(junk).transform(X)
@@ -240,8 +240,8 @@ def test_junk_is_refused_with_the_three_errors_of_scikit_learn(name, data):
 
 @settings(max_examples=20)
 @given(steps=st.lists(st.sampled_from(["fit", "shorter", "bad", "pickle", "params"]), max_size=5))
-def test_any_order_of_uses_ends_as_a_fresh_fit(steps):
-    """After the last good fit the model equals a new one of the same parameters."""
+def test_any_sequence_of_calls_ends_like_a_fresh_fit(steps):
+    """After the last successful fit a tokenizer equals a new one of the same parameters."""
     X = two_shapes(12)[0]
     tokenizer, series, seed, size = TRANSFORMERS["VQTokenizer"](max_epochs=1), None, 0, 0
     for step in steps:
@@ -264,7 +264,7 @@ def test_any_order_of_uses_ends_as_a_fresh_fit(steps):
         assert np.array_equal(tokenizer.transform(series), fresh.transform(series))
 
 
-def test_nearest_codes_of_the_network_are_those_of_the_reference():
+def test_tokens_are_the_nearest_codes_of_the_naive_reference():
     X = two_shapes(24)[0]
     tokenizer = pickle.loads(pickle.dumps(fitted("VQTokenizer"))).set_params(output="continuous")
     z = tokenizer.transform(X).reshape(-1, tokenizer.codebook_.shape[1])

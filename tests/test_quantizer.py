@@ -1,13 +1,12 @@
-"""The quantiser module, and the theory's toy that shows what commitment is for."""
+"""The quantiser, and a toy model that diverges without the commitment loss."""
 
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
-from skvqts._nn.initialise import build
 
-from skvqts._nn.quantizer import Quantizer
+from skvqts._nn.layers import build
 from skvqts.functional import codebook as cb
 
 
@@ -21,7 +20,7 @@ def latents(b=4, n=5, d=6, seed=1):
     return torch.randn(b, n, d, generator=torch.Generator().manual_seed(seed))
 
 
-def test_forward_is_the_nearest_code():
+def test_forward_finds_the_nearest_code():
     quantizer = make()
     z = latents()
     q = quantizer(z)
@@ -31,14 +30,14 @@ def test_forward_is_the_nearest_code():
     assert torch.equal(q.codes, quantizer.embed(q.ids))
 
 
-def test_forward_changes_no_code():
+def test_forward_leaves_the_codebook_unchanged():
     quantizer = make().train()
     before = quantizer.codebook.clone()
     quantizer(latents())
     assert torch.equal(quantizer.codebook, before)
 
 
-def test_low_dimensional_normalised_codes():
+def test_normalised_codes_of_lower_dimension():
     quantizer = make(code_dim=3, normalize_codes=True)
     q = quantizer(latents())
     assert q.z_q.shape == (4, 5, 6)
@@ -68,7 +67,7 @@ def test_without_revival_an_unused_code_stays():
     assert torch.equal(quantizer.codebook[3], torch.full((6,), 1e3))
 
 
-def test_dead_codes_come_back_to_life():
+def test_unused_codes_are_revived():
     quantizer = make(codebook_size=16)
     with torch.no_grad():
         quantizer.codebook[1:] = 1e3
@@ -79,14 +78,14 @@ def test_dead_codes_come_back_to_life():
     assert quantizer(z).ids.unique().numel() >= 14
 
 
-def test_kmeans_start_counts_vectors_per_batch():
+def test_cluster_sizes_start_as_numbers_of_vectors_per_batch():
     quantizer = make()
     quantizer.initialise_from(latents(20, 10), 50, torch.Generator().manual_seed(0))
     assert quantizer.cluster_size.sum().item() == pytest.approx(50)
 
 
-def _toy(commitment_weight, n_steps=2000):
-    """Data {0, 1}, codes {-1, 1} that stay, a linear encoder and a sigmoid decoder.
+def _train_toy_model(commitment_weight, n_steps=2000):
+    """Train a linear encoder and a sigmoid decoder on data {0, 1} with fixed codes {-1, 1}.
 
     Returns the mean distance between encodings and their codes before and after.
     """
@@ -108,9 +107,9 @@ def _toy(commitment_weight, n_steps=2000):
 
 
 def test_commitment_keeps_the_encoder_near_its_codes():
-    start, diverged = _toy(0.0)
+    start, diverged = _train_toy_model(0.0)
     assert start == pytest.approx(0.5)
     assert diverged > 5
-    _, committed = _toy(0.25)
+    _, committed = _train_toy_model(0.25)
     assert committed < 0.05
     assert math.isfinite(diverged)

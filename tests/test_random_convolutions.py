@@ -1,4 +1,4 @@
-"""Features by random convolutions."""
+"""RandomConvolutionExtractor, besides what the suites of all transformers test."""
 
 import pickle
 
@@ -15,7 +15,7 @@ X, Y = two_shapes(60, noise=0.2)
 
 
 def naive_activations(series, weight, dilation):
-    """One product at a time, zeros around the series."""
+    """Convolve by loops, with zeros around the series."""
     channels, length = series.shape
     out = np.zeros(length)
     for t in range(length):
@@ -28,15 +28,15 @@ def naive_activations(series, weight, dilation):
 
 
 def naive_features(extractor, series):
-    """Share above a threshold and maximum of each kernel's standardised activations."""
+    """Share above the threshold and maximum of the standardised activations of each kernel."""
     module, columns, index = extractor.module_, [], 0
     scaled = extractor._scaler.transform(series[None].astype(np.float64))[0].astype(np.float64)
     differences = np.diff(scaled, axis=1, prepend=scaled[:, :1])
-    for bank, seen in ((module.of_series, scaled), (module.of_differences, differences)):
+    for bank, inputs in ((module.of_series, scaled), (module.of_differences, differences)):
         for kernels in bank:
             shares, peaks = [], []
             for weight in kernels.weight.detach().double().numpy()[:, :, 0]:
-                a = naive_activations(seen, weight, kernels.dilation[1])
+                a = naive_activations(inputs, weight, kernels.dilation[1])
                 a = (a - float(module.means[index])) / float(module.scales[index])
                 shares.append((a > float(module.thresholds[index])).mean())
                 peaks.append(a.max())
@@ -46,7 +46,7 @@ def naive_features(extractor, series):
 
 
 @pytest.mark.parametrize("shape", [(1, 20), (3, 33), (2, 1)])
-def test_against_a_naive_reference(shape):
+def test_features_match_a_naive_computation(shape):
     panel = np.random.default_rng(0).normal(size=(6, *shape)).cumsum(axis=2)
     extractor = RandomConvolutionExtractor(n_kernels=15).fit(panel)
     raw = extractor._reader().read(panel, "features")[0]
@@ -81,13 +81,13 @@ def test_the_default_seed_is_fixed_and_others_differ():
     assert not np.array_equal(default, other)
 
 
-def test_a_linear_classifier_on_them_tells_shapes_of_random_phase():
+def test_a_linear_classifier_distinguishes_shapes_of_random_phase():
     X_new, y_new = two_shapes(60, seed=1, noise=0.2)
     model = make_pipeline(RandomConvolutionExtractor(200), RidgeClassifierCV()).fit(X, Y)
     assert model.score(X_new, y_new) > 0.95
 
 
-def test_one_kernel_and_pickles():
+def test_a_single_kernel_is_enough_and_pickles():
     extractor = RandomConvolutionExtractor(1).fit(X)
     assert extractor.transform(X).shape == (60, 2)
     copy = pickle.loads(pickle.dumps(extractor))

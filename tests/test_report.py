@@ -17,10 +17,10 @@ from skvqts.metrics import (
 )
 from skvqts.metrics._resampling import bootstrap_error, half_samples
 
-from . import tally
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
-from .transformers import fcn
+from .estimators import fcn
+from .refusals import assert_refused
 
 mpl.use("Agg")
 
@@ -250,4 +250,4 @@ def test_bad_input_is_refused_with_a_clear_error(generator):
         "max_samples must be": lambda: report(generator, max_samples=0),
     }
     for message, call in cases.items():
-        assert tally.refusal(call, (ValueError,), message) == "clear"
+        assert_refused(call, (ValueError,), message)

@@ -1,4 +1,4 @@
-"""Scaling of series: against the formula, in blocks of rows as at once."""
+"""Scaling of series, in blocks of rows."""
 
 import tracemalloc
 
@@ -22,7 +22,7 @@ def series(n=40, seed=0):
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("per_series", [False, True])
-def test_scaled_in_blocks_as_the_formula_says(per_series, dtype):
+def test_scaling_in_blocks_matches_the_formula(per_series, dtype):
     X = series().astype(dtype)
     scaler, axis = SeriesScaler(per_series).fit(X), 2 if per_series else (0, 2)
     mean, std = (f(X.astype(np.float64), axis, keepdims=True) for f in (np.mean, np.std))
@@ -34,7 +34,7 @@ def test_scaled_in_blocks_as_the_formula_says(per_series, dtype):
     np.testing.assert_allclose(again, expected, rtol=1e-6, atol=2e-6)
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_results_do_not_depend_on_the_block_size(monkeypatch):
     X = series()
     at_once = SeriesScaler().fit(X)
     monkeypatch.setattr(_scaling, "_BLOCK", 2**8)
@@ -44,7 +44,7 @@ def test_blocks_change_nothing(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_constant_channels_are_not_blown_up():
+def test_constant_channels_are_not_amplified():
     X = series()
     X[:, 1] = 1e4 + 0.1
     scaler = SeriesScaler().fit(X)
@@ -53,7 +53,7 @@ def test_constant_channels_are_not_blown_up():
 
 
 @pytest.mark.parametrize("per_series", [False, True])
-def test_large_arrays_need_little_memory_besides(per_series, monkeypatch):
+def test_scaling_large_arrays_needs_little_additional_memory(per_series, monkeypatch):
     monkeypatch.setattr(_scaling, "_BLOCK", 2**14)
     X = np.zeros((4000, 1, 500), np.float32)
     X[:, :, ::2] = 1

@@ -27,10 +27,10 @@ from skvqts.metrics import (
     neg_fid_scorer,
 )
 
-from . import tally
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
-from .transformers import fcn
+from .estimators import fcn
+from .refusals import assert_refused
 
 X, INDICES = two_shapes(160, 24, noise=0.15)
 Y = np.array(["saw", "sine"])[1 - INDICES]
@@ -179,7 +179,7 @@ def test_scorers_ask_for_training_series_that_a_loaded_generator_lacks(name):
         r"needs the training series, and this ResamplingGenerator has no X_fit_.*"
         r"make_generation_scorer\(\.\.\., X_train=, y_train=\)"
     )
-    assert tally.refusal(call, (ValueError,), message) == "clear"
+    assert_refused(call, (ValueError,), message)
 
 
 @pytest.mark.parametrize("name", ["coverage", "inception_score", "classification_accuracy"])
@@ -302,7 +302,7 @@ def test_errors_name_what_is_missing():
         ),
     }
     for message, (kind, call) in cases.items():
-        assert tally.refusal(call, (kind,), message) == "clear"
+        assert_refused(call, (kind,), message)
 
 
 def test_scores_rank_generators_with_known_faults_on_a_real_set():

@@ -1,4 +1,4 @@
-"""The self-supervised branch of VQTokenizer."""
+"""VQTokenizer with a self-supervised objective."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from skvqts._nn.initialise import build
+from skvqts._nn.layers import build
 from skvqts._nn.vqvae import front_end_size, make_vqvae
 from skvqts._self_supervision import SelfSupervision
 from skvqts._tokenizer import _SelfSupervisedTask, _VQTask
@@ -15,7 +15,7 @@ from skvqts.augmentation import GaussianNoise
 from skvqts.objectives import OBJECTIVES, BarlowTwins, VICReg
 
 from .conftest import two_shapes
-from .transformers import tokenizer as make
+from .estimators import tokenizer as make
 
 VIEWS = ("quantized", "continuous", "augmented")
 
@@ -40,7 +40,7 @@ def task(ssl="barlow_twins", view="quantized", augmented_weight=0.1):
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("ssl", OBJECTIVES)
-def test_every_objective_beside_every_view(ssl, view, series):
+def test_every_objective_trains_with_every_view(ssl, view, series):
     tokenizer = make(ssl=ssl, ssl_view=view).fit(series)
     terms = {"loss", "reconstruction", "commitment", "ssl"}
     assert set(tokenizer.loss_curve_) == terms | ({"augmented"} if ssl != "masked" else set())
@@ -50,23 +50,23 @@ def test_every_objective_beside_every_view(ssl, view, series):
 
 @pytest.mark.parametrize("ssl", [None, "barlow_twins"])
 @pytest.mark.parametrize("frontend", ["multiscale", "stft"])
-def test_other_front_ends(frontend, ssl, series):
+def test_other_front_ends_train_with_and_without_an_objective(frontend, ssl, series):
     tokenizer = make(ssl=ssl, frontend=frontend).fit(series)
     assert ("augmented" in tokenizer.loss_curve_) == (ssl is not None)
     assert np.isfinite(tokenizer.transform(series)).all()
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_views_never_touch_the_codebook(view):
-    """The quantiser is called once, on the series themselves; usage counts only their tokens."""
+def test_views_do_not_update_the_codebook(view):
+    """The quantiser is called once, on the series; cluster sizes count only their tokens."""
     step, network, x = task(view=view)
-    quantizer, seen = network.bands[0].quantizer, []
-    quantizer.register_forward_hook(lambda module, inputs, _: seen.append(inputs[0]))
+    quantizer, quantized = network.bands[0].quantizer, []
+    quantizer.register_forward_hook(lambda module, inputs, _: quantized.append(inputs[0]))
     step.losses(x)
-    assert len(seen) == 1
+    assert len(quantized) == 1
     before = quantizer.cluster_size.sum().item()
     step.after_step()
-    n_tokens = seen[0].shape[0] * seen[0].shape[1]
+    n_tokens = quantized[0].shape[0] * quantized[0].shape[1]
     assert quantizer.cluster_size.sum().item() == pytest.approx(
         0.95 * before + 0.05 * n_tokens, rel=1e-4
     )
@@ -81,43 +81,43 @@ def test_the_published_scheme_compares_quantised_latents_with_a_continuous_view(
     assert torch.equal(first.series, x)
     assert torch.equal(first.latents, network.quantized_latents(step.task.quantized))
     assert not torch.equal(second.series, x)
-    decoded = network.decode(second.latents)  # batch statistics, as in the step
+    decoded = network.decode(second.latents)  # normalised by the batch, as in the training step
     error = (decoded - second.series).square().mean()
     assert terms["augmented"].item() == pytest.approx(error.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_gradients_reach_the_encoder_through_the_branch_alone(view):
+def test_the_self_supervised_loss_has_a_gradient_in_the_encoder(view):
     step, network, x = task(view=view)
     step.losses(x)["ssl"].backward()
     assert network.bands[0].encoder.layers[0].weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("ssl", ["masked", "vicreg"])
-def test_views_leave_the_running_statistics_to_the_series(ssl):
+def test_views_do_not_change_the_running_statistics(ssl):
     step, network, x = task(ssl)
     plain, same, _ = task(ssl)
     for _ in range(3):
         step.losses(x)
         plain.task.losses(x)
     pairs = zip(network.named_buffers(), same.named_buffers(), strict=True)
-    for (name, ours), (_, expected) in pairs:
+    for (name, found), (_, expected) in pairs:
         if "running" in name:
-            assert torch.equal(ours, expected), name
+            assert torch.equal(found, expected), name
 
 
-def test_no_weight_no_decoding_of_views(series):
+def test_views_are_not_decoded_if_augmented_weight_is_zero(series):
     assert "augmented" not in make(ssl="vicreg", augmented_weight=0.0).fit(series).loss_curve_
 
 
-def test_weights_of_the_terms(series):
+def test_the_loss_is_the_weighted_sum_of_its_terms(series):
     curve = make(ssl=BarlowTwins(weight=0.3), augmented_weight=0.7).fit(series).loss_curve_
     weighted = curve["reconstruction"] + 0.25 * curve["commitment"]
     weighted = weighted + 0.7 * curve["augmented"] + 0.3 * curve["ssl"]
     np.testing.assert_allclose(curve["loss"], weighted, rtol=1e-5)
 
 
-def test_batches_are_two_series_at_least(series):
+def test_batches_have_at_least_two_series(series):
     for n in (2, 3):
         with pytest.warns(UserWarning, match=f"{n} series are too few"):
             curve = make(ssl="barlow_twins", batch_size=1, early_stopping=True).fit(series[:n])
@@ -126,23 +126,23 @@ def test_batches_are_two_series_at_least(series):
     assert plan.n_epochs * plan.n_batches(8) == 600
 
 
-def test_validation_compares_two_views_not_one_with_itself():
+def test_validation_compares_two_different_views():
     step, network, x = task(VICReg(25.0, 0.0, 0.0), "augmented")
-    step.losses(x)  # running statistics
+    step.losses(x)  # sets the running statistics
     network.eval()
     with torch.no_grad():
         first, again = (step.losses(x)["ssl"].item() for _ in range(2))
-    assert first == again > 1e-6  # of equal views it would be 0
+    assert first == again > 1e-6  # it would be 0 between equal views
 
 
 @pytest.mark.parametrize("ssl", OBJECTIVES)
-def test_bfloat16(ssl, series):
+def test_the_self_supervised_loss_is_computed_in_float32_with_bfloat16(ssl, series):
     curve = make(ssl=ssl, precision="bfloat16", max_epochs=1).fit(series).loss_curve_["ssl"]
     assert np.isfinite(curve).all()
-    assert curve[0] != torch.tensor(curve[0]).bfloat16().item()  # computed in float32
+    assert curve[0] != torch.tensor(curve[0]).bfloat16().item()  # no rounding to bfloat16
 
 
-def test_grid_search_over_the_branch():
+def test_grid_search_over_the_nested_objective_and_augmentation():
     X, y = two_shapes(30)
     tokenizer = make(ssl=BarlowTwins(projector_width=8), augmentation=GaussianNoise())
     grid = {"tok__ssl__weight": [0.1, 1.0], "tok__augmentation__scale": [0.05, 0.2]}
@@ -170,6 +170,6 @@ def test_grid_search_over_the_branch():
     ],
     ids=str,
 )
-def test_bad_parameters_are_named(parameters, message, series):
+def test_errors_name_the_invalid_parameter(parameters, message, series):
     with pytest.raises(ValueError, match=message):
         make(**parameters).fit(series)

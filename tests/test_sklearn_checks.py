@@ -1,17 +1,19 @@
-"""scikit-learn's own checks, and the eleven more that it runs on its own estimators."""
+"""scikit-learn's public checks, and eleven more that it runs on its own estimators."""
+
+import functools
 
 import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvqts import (
-    AutoregressivePriorGenerator,
-    FCNClassifier,
-    FineTunedClassifier,
-    MaskedPriorGenerator,
-    RandomConvolutionExtractor,
-    SSLFeatureExtractor,
-    VQTokenizer,
+from .estimators import (
+    autoregressive_prior,
+    extractor,
+    fcn,
+    fine_tuned,
+    masked_prior,
+    random_convolutions,
+    tokenizer,
 )
 
 OUTPUTS = [
@@ -26,36 +28,34 @@ OUTPUTS = [
 ]
 
 
-def tiny(**parameters):
-    small = {"codebook_size": 4, "width": 4, "latent_dim": 4, "n_blocks": 1, "max_epochs": 1}
-    return VQTokenizer(**small | parameters)
-
-
-def tiny_extractor(**parameters):
-    small = {"width": 2, "latent_dim": 4, "n_blocks": 1, "max_epochs": 1}
-    return SSLFeatureExtractor(**small | parameters)
-
-
-def tiny_generator(kind, **parameters):
-    small = {"width": 4, "n_heads": 1, "batch_size": 1024, "max_epochs": 1}
-    return kind(tiny(downsampled_width=4), **small | parameters)
-
+# The checks set the seeds themselves.
+SMALL = {"width": 4, "max_epochs": 1, "random_state": None}
+make_tokenizer = functools.partial(tokenizer, codebook_size=4, latent_dim=4, **SMALL)
+make_extractor = functools.partial(extractor, latent_dim=4, **SMALL | {"width": 2})
+PRIOR = {
+    "tokenizer": make_tokenizer(downsampled_width=4),
+    "n_heads": 1,
+    "dropout": "auto",
+    "batch_size": 1024,
+    **SMALL,
+}
+CLASSIFIER = {"max_epochs": 12, "random_state": None}
 
 TRANSFORMERS = [
-    *(tiny(output=output) for output in OUTPUTS),
-    tiny(frontend="stft"),
-    tiny(n_bands=2, downsampled_width=4),
-    tiny(ssl="barlow_twins"),
-    tiny_extractor(),
-    RandomConvolutionExtractor(n_kernels=5),
+    *(make_tokenizer(output=output) for output in OUTPUTS),
+    make_tokenizer(frontend="stft"),
+    make_tokenizer(n_bands=2, downsampled_width=4),
+    make_tokenizer(ssl="barlow_twins"),
+    make_extractor(),
+    random_convolutions(n_kernels=5),
 ]
 CLASSIFIERS = [
-    FineTunedClassifier(tiny_extractor(width=8), learning_rate=0.05, max_epochs=12),
-    FCNClassifier(width=8, learning_rate=0.02, max_epochs=12),
+    fine_tuned(pretrained=make_extractor(width=8), learning_rate=0.05, **CLASSIFIER),
+    fcn(learning_rate=0.02, **CLASSIFIER),
 ]
 GENERATORS = [
-    tiny_generator(MaskedPriorGenerator, n_layers=0),
-    tiny_generator(AutoregressivePriorGenerator, n_layers=1),
+    masked_prior(n_layers=0, **PRIOR),
+    autoregressive_prior(n_layers=1, **PRIOR),
 ]
 ESTIMATORS = TRANSFORMERS + CLASSIFIERS + GENERATORS
 
@@ -81,16 +81,16 @@ def test_scikit_learn_check(estimator, check):
 
 @pytest.mark.parametrize("check", MORE_CHECKS)
 @pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
-def test_further_check(estimator, check):
+def test_further_check_of_transformers(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS[3:])
-def test_further_check_of_the_classifier_that_transforms(check):
+def test_further_check_of_fcn_classifier_as_a_transformer(check):
     getattr(estimator_checks, check)("FCNClassifier", CLASSIFIERS[1])
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS[:3])
 @pytest.mark.parametrize("estimator", CLASSIFIERS + GENERATORS, ids=str)
-def test_further_check_of_others(estimator, check):
+def test_further_check_of_classifiers_and_generators(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)

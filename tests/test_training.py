@@ -1,4 +1,4 @@
-"""The loop, driven by three-line models."""
+"""The training loop, with models of a few lines."""
 
 import math
 
@@ -16,7 +16,7 @@ def plan(**changes):
 
 
 def regression(n=22, seed=0):
-    """A linear model, data it can fit and its squared error."""
+    """A linear model, data that it can fit and the squared error."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, 3, generator=generator)
     y = x @ torch.tensor([1.0, -2.0, 0.5])
@@ -38,7 +38,7 @@ def run(model, data, losses, changes=None, weights=None, **options):
     )
 
 
-def test_it_minimises():
+def test_training_minimises_the_loss():
     model, data, losses = regression()
     record = run(model, data, losses, plan(n_epochs=100))
     assert record.n_epochs == 100
@@ -47,38 +47,38 @@ def test_it_minimises():
     assert not model.training
 
 
-def test_every_sample_once_per_epoch_in_batches_of_nearly_equal_size():
+def test_every_epoch_uses_every_sample_once_in_batches_of_similar_size():
     model, (x, _), _ = regression(22)
-    seen = []
+    batches = []
 
     def losses(index):
-        seen.append(index)
+        batches.append(index)
         return {"error": model(x[index]).square().mean()}
 
     run(model, (torch.arange(22),), losses, plan(n_epochs=2))
-    assert sorted(torch.cat(seen[:6]).tolist()) == list(range(22))
-    assert {len(batch) for batch in seen} == {3, 4}
-    assert not torch.equal(torch.cat(seen[:6]), torch.cat(seen[6:]))
+    assert sorted(torch.cat(batches[:6]).tolist()) == list(range(22))
+    assert {len(batch) for batch in batches} == {3, 4}
+    assert not torch.equal(torch.cat(batches[:6]), torch.cat(batches[6:]))
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(3, [3]), (5, [2, 3]), (2, [2]), (8, [2, 2, 2, 2])])
-def test_no_batch_is_smaller_than_the_least(n, sizes):
+def test_no_batch_is_smaller_than_least_batch(n, sizes):
     model, (x, _), _ = regression(8)
-    seen = []
+    batch_sizes = []
 
     def losses(index):
-        seen.append(len(index))
+        batch_sizes.append(len(index))
         return {"error": model(x[index]).square().mean()}
 
     least = plan(n_epochs=1, batch_size=2, least_batch=2)
     run(model, (torch.arange(n),), losses, least)
-    assert sorted(seen) == sizes
-    seen.clear()
+    assert sorted(batch_sizes) == sizes
+    batch_sizes.clear()
     run(model, (torch.arange(4),), losses, least, validation=(torch.arange(3),))
-    assert seen == [2, 2, 3]
+    assert batch_sizes == [2, 2, 3]
 
 
-def test_parts_learn_at_rates_of_their_own():
+def test_parts_of_a_model_may_have_other_learning_rates():
     parts = nn.ModuleList([nn.Linear(3, 1), nn.Linear(3, 1)])
     with torch.no_grad():
         for parameter in parts.parameters():
@@ -94,7 +94,7 @@ def test_parts_learn_at_rates_of_their_own():
         assert (fast > 0).all()
 
 
-def test_terms_are_weighed_and_recorded_unweighted():
+def test_terms_are_weighted_in_the_loss_and_recorded_unweighted():
     model, data, _ = regression()
     terms = {"a": 2.0, "b": 3.0}
 
@@ -106,7 +106,7 @@ def test_terms_are_weighed_and_recorded_unweighted():
     assert record.losses["loss"] == pytest.approx([32.0] * 5)
 
 
-def test_schedule():
+def test_the_learning_rate_warms_up_and_then_follows_a_cosine():
     factors = [learning_rate_factor(step, 100) for step in range(100)]
     assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert factors[5] == pytest.approx(1.0)
@@ -117,7 +117,7 @@ def test_schedule():
 
 
 def test_gradients_are_clipped_before_the_step():
-    """AdamW is invariant to the scale of a gradient: look at the gradients themselves."""
+    """The gradients are looked at because AdamW is invariant to their scale."""
     model, data, losses = regression()
     norms = []
     hook = register_optimizer_step_pre_hook(
@@ -136,12 +136,12 @@ def test_gradients_are_clipped_before_the_step():
 def test_early_stopping_keeps_the_best_weights():
     model, data, losses = regression()
     values = iter([3.0, 1.0, 2.0, 2.5, 2.2, 9.0])
-    seen = []
+    weights = []
 
     def scripted(*batch):
         if model.training:
             return losses(*batch)
-        seen.append(model.weight.detach().clone())
+        weights.append(model.weight.detach().clone())
         return {"error": torch.tensor(next(values))}
 
     record = run(
@@ -152,7 +152,7 @@ def test_early_stopping_keeps_the_best_weights():
         validation=[t[:2] for t in data],
     )
     assert record.losses["validation"] == pytest.approx([3.0, 1.0, 2.0, 2.5, 2.2])
-    assert torch.equal(model.weight, seen[1])
+    assert torch.equal(model.weight, weights[1])
 
 
 def test_weight_decay_spares_biases_and_norms():
@@ -168,7 +168,7 @@ def test_weight_decay_spares_biases_and_norms():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
-def test_divergence_is_an_error(bad):
+def test_divergence_raises(bad):
     model, data, losses = regression()
     factor = iter([1.0] * 6 + [bad] * 100)
     with pytest.raises(DivergedError, match=r"epoch 2 .*learning_rate"):
@@ -202,7 +202,7 @@ def test_ctrl_c_keeps_the_last_finished_epoch():
     assert torch.equal(model.weight, finished[-1])
 
 
-def test_ctrl_c_in_the_first_epoch_goes_through():
+def test_ctrl_c_in_the_first_epoch_is_raised():
     model, data, _ = regression()
 
     def interrupted(x, y):
@@ -212,7 +212,7 @@ def test_ctrl_c_in_the_first_epoch_goes_through():
         run(model, data, interrupted)
 
 
-def test_the_seed_decides():
+def test_equal_seeds_give_equal_weights():
     weights = []
     for _ in range(2):
         model, data, losses = regression()

@@ -1,4 +1,4 @@
-"""Low and high frequencies, each with tokens of their own."""
+"""Tokenizers and generators with separate tokens for low and high frequencies."""
 
 import copy
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skvqts.functional.spectral import split_bands
 
 from .conftest import two_shapes
-from .transformers import fitted, fitted_generator, tokenizer
+from .estimators import fitted, fitted_generator, tokenizer
 
 X, Y = two_shapes(24)
 IDS = fitted("VQTokenizer two bands").encode(X)
@@ -26,8 +26,8 @@ def test_bands_add_up_to_the_series(length, channels, seed):
     assert torch.isfinite(low).all()
 
 
-def test_of_a_level_two_thirds_are_low():
-    """Of a Hann window: its mean is 1/2, windows sum to 2, their squares to 3/2 (as published)."""
+def test_two_thirds_of_a_constant_series_are_in_the_low_band():
+    """Hann windows have a mean of 1/2 and sum to 2, their squares sum to 3/2, as published."""
     low, high = split_bands(torch.full((1, 1, 40), 6.0), 8)
     torch.testing.assert_close(low[..., 8:-8], torch.full((1, 1, 24), 4.0))
     torch.testing.assert_close(high[..., 8:-8], torch.full((1, 1, 24), 2.0))
@@ -36,7 +36,7 @@ def test_of_a_level_two_thirds_are_low():
 @pytest.mark.parametrize(
     ("frequency", "band", "times"), [(1 / 64, 0, 3), (0.25, 1, 10), (0.45, 1, 10)]
 )
-def test_slow_waves_are_low_and_fast_ones_high(frequency, band, times):
+def test_slow_waves_are_in_the_low_band_and_fast_ones_in_the_high_band(frequency, band, times):
     x = torch.sin(2 * np.pi * frequency * torch.arange(64, dtype=torch.float64))[None, None]
     energy = [part[..., 8:-8].square().sum() for part in split_bands(x, 8)]
     assert energy[band] > times * energy[1 - band]
@@ -67,15 +67,15 @@ def test_codes_of_the_other_band_are_refused():
     two = fitted("VQTokenizer two bands")
     assert two.decode(IDS).shape == X.shape
     message = r"whole numbers in \[0, 6\) for 8 tokens and \[6, 12\) for 32 tokens"
-    for place, code in ((8, 0), (39, 5), (0, 6), (7, 11), (8, 12), (0, -1)):
+    for position, code in ((8, 0), (39, 5), (0, 6), (7, 11), (8, 12), (0, -1)):
         wrong = IDS.copy()
-        wrong[3, place] = code
+        wrong[3, position] = code
         with pytest.raises(ValueError, match=message):
             two.decode(wrong)
 
 
 @pytest.mark.parametrize("output", ["tokens", "one_hot", "quantized"])
-def test_invertible_outputs_come_back(output):
+def test_inverse_transform_decodes_the_tokens_of_both_bands(output):
     two = tokenizer(n_bands=2, output=output).fit(X)
     out = two.transform(X)
     if output == "one_hot":
@@ -91,7 +91,7 @@ def test_invertible_outputs_come_back(output):
     np.testing.assert_allclose(two.inverse_transform(out), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_two_bands_learn_the_series():
+def test_noiseless_series_are_reconstructed_closely_with_two_bands():
     sizes = {"codebook_size": 16, "width": 16, "latent_dim": 16, "max_epochs": 80}
     series = two_shapes(40, noise=0.0)[0]
     two = tokenizer(n_bands=2, learning_rate=0.01, **sizes).fit(series)
@@ -99,7 +99,7 @@ def test_two_bands_learn_the_series():
     assert two.perplexity_ > 4
 
 
-def test_a_generator_draws_tokens_of_each_band_from_its_own_codes():
+def test_tokens_of_each_band_are_sampled_from_the_codes_of_the_band():
     generator = copy.deepcopy(fitted_generator("MaskedPriorGenerator two bands"))
     masks, classes = np.ones((50, 10), bool), np.zeros(50, np.int64)
     for order in ("low_discrepancy", "confidence", "random"):
@@ -112,7 +112,7 @@ def test_a_generator_draws_tokens_of_each_band_from_its_own_codes():
     assert generator.sample(5, random_state=0).shape == (5, 32)
 
 
-def test_what_is_seen_of_a_band_stays_where_another_is_drawn():
+def test_visible_tokens_are_kept_where_another_band_is_sampled():
     generator = fitted_generator("MaskedPriorGenerator two bands")
     ids = generator.tokenizer_.encode(X)
     masks = np.zeros(ids.shape, bool)
@@ -125,6 +125,6 @@ def test_what_is_seen_of_a_band_stays_where_another_is_drawn():
 
 
 @pytest.mark.parametrize("n_bands", [0, 3, True, 1.0, "2", None], ids=repr)
-def test_other_numbers_of_bands_are_refused(n_bands):
+def test_invalid_n_bands_are_refused(n_bands):
     with pytest.raises(ValueError, match="The 'n_bands' parameter of VQTokenizer must be"):
         tokenizer(n_bands=n_bands).fit(X)

@@ -1,4 +1,4 @@
-"""Every estimator of the library, small enough for a test; a new one joins all suites here."""
+"""Every estimator of the library in a size for tests; a new estimator joins all suites here."""
 
 import functools
 
@@ -22,7 +22,14 @@ _SMALL_TOKENIZER = {
     "max_epochs": 3,
     "random_state": 0,
 }
-_NESTED = {"downsampled_width": 8, "max_epochs": 15, "learning_rate": 0.01}
+_SMALL_EXTRACTOR = {
+    "width": 4,
+    "latent_dim": 8,
+    "n_blocks": 1,
+    "max_epochs": 3,
+    "random_state": 0,
+}
+_EIGHT_TOKENS = {"downsampled_width": 8, "max_epochs": 15, "learning_rate": 0.01}
 _SMALL_PRIOR = {
     "width": 8,
     "n_layers": 1,
@@ -41,8 +48,7 @@ def tokenizer(**parameters):
 
 def extractor(**parameters):
     """A small SSLFeatureExtractor."""
-    small = {"width": 4, "latent_dim": 8, "n_blocks": 1, "max_epochs": 3, "random_state": 0}
-    return SSLFeatureExtractor(**small | parameters)
+    return SSLFeatureExtractor(**_SMALL_EXTRACTOR | parameters)
 
 
 def random_convolutions(max_epochs=None, **parameters):
@@ -57,18 +63,19 @@ def fcn(**parameters):
 
 def fine_tuned(**parameters):
     """A small FineTunedClassifier."""
-    return FineTunedClassifier(extractor(), **{"max_epochs": 3, "random_state": 0} | parameters)
+    small = {"pretrained": extractor(), "max_epochs": 3, "random_state": 0}
+    return FineTunedClassifier(**small | parameters)
 
 
 def masked_prior(nested=None, **parameters):
-    """A small MaskedPriorGenerator, whose tokenizer has `nested` parameters and eight tokens."""
-    nested = tokenizer(**_NESTED | (nested or {}))
+    """A small MaskedPriorGenerator; its tokenizer has eight tokens and `nested` parameters."""
+    nested = tokenizer(**_EIGHT_TOKENS | (nested or {}))
     return MaskedPriorGenerator(**{"tokenizer": nested} | _SMALL_PRIOR | parameters)
 
 
 def autoregressive_prior(nested=None, **parameters):
-    """A small AutoregressivePriorGenerator, whose tokenizer is the same."""
-    nested = tokenizer(**_NESTED | (nested or {}))
+    """A small AutoregressivePriorGenerator with the tokenizer of `masked_prior`."""
+    nested = tokenizer(**_EIGHT_TOKENS | (nested or {}))
     return AutoregressivePriorGenerator(**{"tokenizer": nested} | _SMALL_PRIOR | parameters)
 
 
@@ -90,8 +97,8 @@ GENERATORS = {
     "AutoregressivePriorGenerator": autoregressive_prior,
 }
 
-# a parameter of each with a value outside its constraints, besides what scikit-learn tries
-COUNTS = {
+# A parameter of each transformer that counts something.
+COUNT_PARAMETER = {
     "VQTokenizer": "codebook_size",
     "SSLFeatureExtractor": "width",
     "RandomConvolutionExtractor": "n_kernels",
