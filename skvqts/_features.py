@@ -8,17 +8,15 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ._encoders import (
-    ENCODER_CONSTRAINTS,
-    encoder_architecture,
-    network_to_continue,
-    pooled_features,
-    pooled_latents,
-)
 from ._fitting.reading import read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
-from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
+from ._fitting.state import (
+    CallbackSupportMixin,
+    TorchStateMixin,
+    all_or_nothing,
+    network_to_continue,
+)
 from ._fitting.training import Progress, hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
@@ -28,17 +26,28 @@ from ._fitting.validation import (
     generator_from,
     validate_series,
 )
-from ._nn.encoders import make_decoder, make_encoder
+from ._nn.encoders import FRONT_ENDS, make_decoder, make_encoder, resolved_sizes
 from ._nn.layers import build, estimate_statistics
-from ._nn.self_supervision import View
-from ._self_supervision import SelfSupervision
+from ._nn.self_supervision import SelfSupervision, View
 from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import CollapseWarning, warn_user
 from .functional.collapse import effective_rank, has_collapsed, relative_std
+from .functional.readout import pooled_features, pooled_latents
 from .objectives import OBJECTIVES, Objective, make_objective
 
 OUTPUTS = ("features", "latents", "latents_pooled")
 _COLLAPSE_ROWS = 1024  # series that collapse is measured on
+
+# of every estimator that trains an encoder
+ENCODER_CONSTRAINTS = {
+    "frontend": [StrOptions(set(FRONT_ENDS))],
+    "width": [IntegerInterval(1)],
+    "latent_dim": [IntegerInterval(1), StrOptions({"auto"})],
+    "n_blocks": [IntegerInterval(0), StrOptions({"auto"})],
+    "downsampled_width": [IntegerInterval(1), StrOptions({"auto"})],
+    "scaling": [StrOptions({"train", "series"})],
+    "warm_start": ["boolean"],
+}
 
 
 class SSLFeatureExtractor(
@@ -377,6 +386,26 @@ class SSLFeatureExtractor(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def encoder_architecture(estimator, X):
+    """What the encoder of an estimator is built with for series ``(n, c, t)``: a dict.
+
+    Every parameter that is "auto" is resolved. It holds the arguments of `make_encoder`.
+    """
+    sizes = resolved_sizes(
+        estimator.frontend,
+        width=estimator.width,
+        latent_dim=estimator.latent_dim,
+        n_blocks=estimator.n_blocks,
+        downsampled_width=estimator.downsampled_width,
+    )
+    _, n_channels, n_timepoints = X.shape
+    architecture = {"n_channels": n_channels, "n_timepoints": n_timepoints}
+    architecture |= {"frontend": estimator.frontend, **sizes}
+    if hasattr(estimator, "n_bands"):
+        architecture["n_bands"] = estimator.n_bands
+    return architecture
 
 
 class TwoViewStep(nn.Module):

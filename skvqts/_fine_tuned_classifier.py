@@ -9,8 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ._encoders import encoder_architecture
-from ._features import SSLFeatureExtractor
+from ._features import SSLFeatureExtractor, encoder_architecture
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import SeriesScaler

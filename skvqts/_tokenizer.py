@@ -10,17 +10,16 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ._encoders import (
-    ENCODER_CONSTRAINTS,
-    encoder_architecture,
-    network_to_continue,
-    pooled_features,
-    pooled_latents,
-)
+from ._features import ENCODER_CONSTRAINTS, encoder_architecture
 from ._fitting.reading import read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
-from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
+from ._fitting.state import (
+    CallbackSupportMixin,
+    TorchStateMixin,
+    all_or_nothing,
+    network_to_continue,
+)
 from ._fitting.training import Progress, hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
@@ -37,10 +36,9 @@ from ._fitting.validation import (
 from ._nn.encoders import split_series
 from ._nn.layers import build, kept_statistics
 from ._nn.quantizer import VectorQuantizer
-from ._nn.self_supervision import View
+from ._nn.self_supervision import SelfSupervision, View
 from ._nn.vqvae import make_vqvae
 from ._quantizer import Quantizer, make_quantizer
-from ._self_supervision import SelfSupervision
 from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import warn_user
 from .functional import codebook as cb
@@ -686,13 +684,13 @@ def read_out(network, x, outputs):
             case "quantized":
                 return network.quantized_latents(quantized).flatten(1)
             case "quantized_pooled":
-                return pooled_latents(network.quantized_latents(quantized))
+                return readout.pooled_latents(network.quantized_latents(quantized))
             case "continuous":
                 return network.latents(quantized).flatten(1)
             case "continuous_pooled":
-                return pooled_latents(network.latents(quantized))
+                return readout.pooled_latents(network.latents(quantized))
             case "features":  # codes by the square root of their shares: Hellinger's distance
-                pooled = pooled_features(network.latents(quantized), activations)
+                pooled = readout.pooled_features(network.latents(quantized), activations)
                 return torch.cat([pooled, of("bag_of_codes").sqrt()], dim=1)
 
     return [of(output) for output in outputs]

@@ -1,6 +1,7 @@
 """State of fitted estimators: what a fit sets, keeps and restores, pickles, nested estimators."""
 
 import warnings
+from copy import deepcopy
 from functools import wraps
 
 import numpy as np
@@ -104,6 +105,30 @@ def all_or_nothing(fit):
         return estimator
 
     return fit_or_restore
+
+
+def network_to_continue(estimator, shaped_by):
+    """A copy of the network of the previous fit, for ``warm_start=True``.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        Which remembers in `_shaped_by` what shaped its network and scaling.
+    shaped_by : tuple
+        What would shape them now.
+
+    Raises
+    ------
+    ValueError
+        If that has changed.
+    """
+    if shaped_by != estimator._shaped_by:
+        raise ValueError(
+            f"{type(estimator).__name__}(warm_start=True) continues with the network of the "
+            "previous fit, but parameters that shape the network, its codebook or the scaling "
+            "have changed since: set them back, or set warm_start=False."
+        )
+    return deepcopy(estimator.module_)
 
 
 def seeded_clone(estimator, generator):

@@ -48,6 +48,26 @@ def pool(z, statistics, levels):
     return torch.cat([_STATISTICS[name](part) for part in parts for name in statistics], dim=1)
 
 
+def pooled_latents(latents):
+    """Means, deviations and mean differences over all tokens and quarters of them ``(B, 15 D)``."""
+    return pool(latents, ("mean", "std", "variation"), (1, 4))
+
+
+def pooled_features(latents, activations):
+    """Pooled latents beside pooled activations of the encoder's inner layers.
+
+    Parameters
+    ----------
+    latents : Tensor of shape (B, N, D)
+    activations : list of Tensors of shape (B, M, C)
+        Standardised.
+    """
+    statistics = ("max", "min", "std", "shares", "positions", "stretches")
+    parts = [pooled_latents(latents)]
+    parts += [pool(of_layer, statistics, (1,)) for of_layer in activations]
+    return torch.cat(parts, dim=1)
+
+
 def _std(z):
     return (z - z.mean(1, keepdim=True)).square_().mean(1).sqrt_()
 
