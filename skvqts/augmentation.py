@@ -371,11 +371,31 @@ class Compose(_BaseComposition, Augmentation):
         self._validate_names([name for name, _ in self.steps])
 
     def get_params(self, deep=True):
-        """Parameters of all steps, by ``name__parameter``, and the steps."""
+        """Parameters of all steps, by ``name__parameter``, and the steps.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            False: the list of steps alone.
+
+        Returns
+        -------
+        dict of str to object
+        """
         return self._get_params("steps", deep=deep)
 
     def set_params(self, **parameters):
-        """Set parameters of the steps, or a whole step by its name."""
+        """Set parameters of the steps, or a whole step by its name.
+
+        Parameters
+        ----------
+        **parameters : object
+            Values by ``name__parameter``, steps by ``name``, or all `steps`.
+
+        Returns
+        -------
+        self : Compose
+        """
         self._set_params("steps", **parameters)
         return self
 

@@ -6,9 +6,6 @@ Each is an estimator without `fit`: `get_params`, `set_params`, `clone` and a gr
 pooled latents (their means and maxima over the tokens).
 """
 
-# `make_branch` is documented once, in Objective.
-# ruff: noqa: D102
-
 from functools import partial
 
 from sklearn.base import BaseEstimator, clone
@@ -72,6 +69,25 @@ class BarlowTwins(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
+        """The projector, and the loss of two projections.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents.
+        n_series : int
+            Number of training series; not used.
+
+        Returns
+        -------
+        branch : nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
         self._validate_params()
         loss = partial(losses.barlow_twins, off_diagonal_weight=self.off_diagonal_weight)
         return JointBranch(Projector(dim, self.projector_width), loss)
@@ -113,6 +129,25 @@ class VICReg(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
+        """The projector, and the loss of two projections.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents.
+        n_series : int
+            Number of training series; not used.
+
+        Returns
+        -------
+        branch : nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
         self._validate_params()
         loss = partial(
             losses.vicreg,
@@ -159,6 +194,25 @@ class VIbCReg(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
+        """The projector, which whitens, and the loss of two projections.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents.
+        n_series : int
+            Number of training series; not used.
+
+        Returns
+        -------
+        branch : nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
         self._validate_params()
         loss = partial(
             losses.vibcreg,
@@ -200,6 +254,25 @@ class VCReg(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
+        """The projector, and the loss of two projections.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents.
+        n_series : int
+            Number of training series; not used.
+
+        Returns
+        -------
+        branch : nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
         self._validate_params()
         loss = partial(
             losses.vcreg,
@@ -230,6 +303,25 @@ class SimCLR(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
+        """The projector, and the loss of two projections.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents.
+        n_series : int
+            Number of training series; not used.
+
+        Returns
+        -------
+        branch : nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
         self._validate_params()
         loss = partial(losses.nt_xent, temperature=self.temperature)
         return JointBranch(Projector(dim, self.projector_width, n_hidden=1), loss)
@@ -269,6 +361,25 @@ class MoCo(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
+        """The projector, and the loss of two projections with a queue and slow copies.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents.
+        n_series : int
+            Number of training series, which the queue does not exceed.
+
+        Returns
+        -------
+        branch : nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
         self._validate_params()
         projector = Projector(dim, self.projector_width, n_hidden=1)
         queue_size = min(self.queue_size, n_series)
@@ -298,6 +409,25 @@ class BYOL(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
+        """The projector and the predictor, and the loss of predictions and slow projections.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents.
+        n_series : int
+            Number of training series; not used.
+
+        Returns
+        -------
+        branch : nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
         self._validate_params()
         projector = Projector(dim, self.projector_width, n_hidden=1)
         predictor = Projector(self.projector_width, self.projector_width, n_hidden=1)
@@ -332,6 +462,25 @@ class MaskedModelling(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
+        """The error of hidden values, decoded from the latents of the rest.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents; not used.
+        n_series : int
+            Number of training series; not used.
+
+        Returns
+        -------
+        branch : nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
         self._validate_params()
         return MaskedBranch()
 

@@ -8,8 +8,13 @@ from torch import nn
 from skvqts import objectives as public
 from skvqts._nn.layers import build
 from skvqts._nn.self_supervision import (
+    BYOLBranch,
+    JointBranch,
+    MaskedBranch,
+    MoCoBranch,
     Projector,
     View,
+    mean_and_maximum,
 )
 from skvqts.functional import objectives as ob
 
@@ -51,13 +56,14 @@ def change(encoder):
     encoder.load_state_dict(other.state_dict())
 
 
-def test_pooled_is_mean_beside_maximum():
+def test_pooled_latents_are_the_mean_beside_the_maximum():
     z = torch.tensor([[[1.0, 5.0], [3.0, -1.0]]])
-    assert pooled(z).tolist() == [[2, 2, 3, 5]]
+    assert mean_and_maximum(z).tolist() == [[2, 2, 3, 5]]
 
 
 def test_joint_projects_both_views_with_one_projector(encoder):
-    branch = Joint(build(lambda: Projector(6, 4), generator()), lambda a, b: (a - b).abs().sum())
+    projector = build(lambda: Projector(6, 4), generator())
+    branch = JointBranch(projector, lambda a, b: (a - b).abs().sum())
     first = view(encoder)
     assert branch(first, first).item() == 0
     assert branch(first, view(encoder, seed=1)).item() > 0
@@ -66,39 +72,49 @@ def test_joint_projects_both_views_with_one_projector(encoder):
 @pytest.mark.parametrize("name", sorted(set(public.OBJECTIVES) - {"masked"}))
 def test_every_branch_has_a_gradient_in_the_encoder(encoder, name):
     branch = build(lambda: public.OBJECTIVES[name]().make_branch(6, 50), generator()).train()
-    branch.start(encoder)
+    branch.start(encoder, None)
     branch(view(encoder), view(encoder, seed=1)).backward()
     assert encoder.linear.weight.grad.abs().sum() > 0
     branch.follow(encoder)
-    for module in (getattr(branch, "slow_model", None), getattr(branch, "slow_projector", None)):
+    slow = [getattr(branch, copy, None) for copy in ("slow_encoder", "slow_projector")]
+    assert all((module is not None) == (name in ("byol", "moco")) for module in slow)
+    for module in slow:
         assert module is None or not [p for p in module.parameters() if p.requires_grad]
 
 
 def byol(momentum=0.75):
-    make = lambda: BYOL(Projector(6, 4, n_hidden=1), Projector(4, 4, n_hidden=1), momentum)  # noqa: E731
+    def make():
+        projector, predictor = Projector(6, 4, n_hidden=1), Projector(4, 4, n_hidden=1)
+        return BYOLBranch(projector, predictor, momentum)
+
     return build(make, generator(1)).train()
 
 
 def test_the_momentum_encoder_is_a_moving_average_with_copied_statistics(encoder):
     branch = byol()
-    branch.start(encoder)
+    branch.start(encoder, None)
     before = encoder.linear.weight.detach().clone()
     change(encoder)
     branch.follow(encoder)
     expected = 0.75 * before + 0.25 * encoder.linear.weight
     np.testing.assert_allclose(
-        branch.slow_model.linear.weight, expected.detach(), rtol=1e-5, atol=1e-7
+        branch.slow_encoder.linear.weight, expected.detach(), rtol=1e-5, atol=1e-7
     )
-    assert torch.equal(branch.slow_model.norm.running_mean, encoder.norm.running_mean)
-    assert torch.equal(branch.slow_model.norm.running_var, encoder.norm.running_var)
+    assert torch.equal(branch.slow_encoder.norm.running_mean, encoder.norm.running_mean)
+    assert torch.equal(branch.slow_encoder.norm.running_var, encoder.norm.running_var)
 
 
 def test_byol_compares_each_prediction_with_the_target_of_the_other_view(encoder):
     branch = byol().eval()
-    branch.start(encoder)
+    branch.start(encoder, None)
     first, second = view(encoder), view(encoder, seed=1)
-    predictions = [branch.predictor(branch.projector(pooled(v.latents))) for v in (first, second)]
-    targets = [branch.slow_projector(pooled(branch.slow_model(v.series))) for v in (first, second)]
+    predictions = [
+        branch.predictor(branch.projector(mean_and_maximum(v.latents))) for v in (first, second)
+    ]
+    targets = [
+        branch.slow_projector(mean_and_maximum(branch.slow_encoder(v.series)))
+        for v in (first, second)
+    ]
     crossed = ob.byol(predictions[0], targets[1], predictions[1], targets[0])
     same = ob.byol(predictions[0], targets[0], predictions[1], targets[1])
     loss = branch(first, second).item()
@@ -107,14 +123,14 @@ def test_byol_compares_each_prediction_with_the_target_of_the_other_view(encoder
 
 
 def moco(queue_size):
-    make = lambda: MoCo(Projector(6, 4, n_hidden=1), 4, 0.9, 0.5, queue_size)  # noqa: E731
+    make = lambda: MoCoBranch(Projector(6, 4, n_hidden=1), 4, 0.9, 0.5, queue_size)  # noqa: E731
     return build(make, generator(1)).train()
 
 
 def test_the_queue_holds_the_latest_keys_first(encoder):
     branch = moco(queue_size=8)
     assert torch.allclose(branch.queue.norm(dim=1), torch.ones(8))
-    branch.start(encoder)
+    branch.start(encoder, None)
     old = branch.queue.clone()
     first, second = view(encoder, n=3), view(encoder, n=3, seed=1)
     branch(first, second)
@@ -135,9 +151,9 @@ def test_the_queue_is_no_longer_than_the_training_set():
 
 def test_the_loss_of_moco_is_the_mean_of_both_directions(encoder):
     branch = moco(queue_size=5).eval()
-    branch.start(encoder)
+    branch.start(encoder, None)
     first, second = view(encoder), view(encoder, seed=1)
-    queries = [branch.projector(pooled(v.latents)) for v in (first, second)]
+    queries = [branch.projector(mean_and_maximum(v.latents)) for v in (first, second)]
     keys = [branch.slow(v) for v in (first, second)]
     one = ob.info_nce(queries[0], keys[1], branch.queue, 0.5)
     other = ob.info_nce(queries[1], keys[0], branch.queue, 0.5)
@@ -147,14 +163,9 @@ def test_the_loss_of_moco_is_the_mean_of_both_directions(encoder):
 def test_only_masked_values_count_in_masked_modelling():
     x, hidden = series(2), torch.zeros(2, 1, 12, dtype=torch.bool)
     hidden[0, 0, 3] = hidden[1, 0, 5] = True
-    branch, error = Masked(), torch.zeros(2, 1, 12)
+    branch, error = MaskedBranch(), torch.zeros(2, 1, 12)
     error[0, 0, 3], error[1, 0, 5], error[1, 0, 6] = 2.0, 4.0, 100.0
-
-    class Model(nn.Module):
-        def decode(self, z):
-            return x + error
-
-    branch.start(Model())
+    branch.start(None, lambda z: x + error)
     assert branch(View(x, None), View(x, None, hidden)).item() == pytest.approx((4 + 16) / 2)
     nothing = torch.zeros_like(hidden)
     assert branch(View(x, None), View(x, None, nothing)).item() == 0

@@ -12,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skvqts import CollapseWarning
+from skvqts._nn.encoders import make_encoder
+from skvqts._nn.layers import BatchNorm2d
 from skvqts.augmentation import Compose, Crop, GaussianNoise
 from skvqts.objectives import OBJECTIVES, BarlowTwins, MaskedModelling, MoCo, VICReg
 
@@ -38,7 +40,9 @@ def test_every_objective_trains_every_encoder(objective, frontend, series):
     assert set(extractor.loss_curve_) == {"loss", "ssl"}
     assert all(np.isfinite(curve).all() for curve in extractor.loss_curve_.values())
     out = extractor.transform(series)
-    layers = [m for m in extractor.module_.modules() if getattr(m, "recorded", False)]
+    layers = [m for m in extractor.encoder_.modules() if isinstance(m, BatchNorm2d) and m.affine]
+    if frontend == "multiscale":
+        layers = [extractor.encoder_.norm]
     assert out.shape == (24, POOLED + 14 * sum(layer.num_features for layer in layers))
     assert np.isfinite(out).all()
 
@@ -150,6 +154,23 @@ def test_fitted_attributes(fitted, series):
     assert fitted.n_iter_ == 20
     assert fitted.token_shape_ == ((1, 32),)
     assert np.array_equal(fitted.loss_curve_["loss"], fitted.loss_curve_["ssl"])
+    assert fitted.encoder_ is fitted.module_
+    assert fitted.architecture_ == {
+        "n_channels": 1,
+        "n_timepoints": 32,
+        "frontend": "multiscale",
+        "width": 4,
+        "latent_dim": 8,
+        "n_blocks": 2,
+        "downsampled_width": 32,
+    }
+    make_encoder(**fitted.architecture_).load_state_dict(fitted.encoder_.state_dict())
+    x = fitted.scaler_.transform(series[:, None])
+    np.testing.assert_allclose(x, (series[:, None] - series.mean()) / series.std(), atol=1e-6)
+    with torch.no_grad():
+        latents = fitted.encoder_(torch.from_numpy(x)).flatten(1)
+    extractor = pickle.loads(pickle.dumps(fitted)).set_params(output="latents")
+    np.testing.assert_allclose(extractor.transform(series), latents, rtol=1e-4, atol=1e-5)
 
 
 def test_collapse_is_measured_on_the_pooled_latents(fitted, series):

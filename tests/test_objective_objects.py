@@ -7,10 +7,11 @@ from sklearn.base import clone
 
 from skvqts import objectives as public
 from skvqts._nn.layers import build
+from skvqts._nn.self_supervision import mean_and_maximum
 from skvqts.functional import objectives as ob
 from skvqts.objectives import OBJECTIVES, BarlowTwins, VCReg, VIbCReg, VICReg, make_objective
 
-from .test_branches import Encoder, generator, pooled, view
+from .test_branches import Encoder, generator, view
 
 
 def test_a_star_import_gives_the_public_classes_and_nothing_else():
@@ -64,6 +65,6 @@ def test_parameters_reach_the_loss(name):
     encoder = build(Encoder, generator()).train()
     first, second = view(encoder), view(encoder, seed=1)
     branch.eval()
-    projected = [branch.projector(pooled(v.latents)) for v in (first, second)]
+    projected = [branch.projector(mean_and_maximum(v.latents)) for v in (first, second)]
     assert projected[0].shape == (6, 8)
     assert branch(first, second).item() == pytest.approx(loss(*projected).item())

@@ -1,5 +1,6 @@
 """The prior's transformers: what their logits depend on, their initial state, their layers."""
 
+import copy
 from functools import partial
 from math import erf, sqrt
 
@@ -16,9 +17,11 @@ from skvqts._nn.prior import (
     Dropout,
     Prior,
     RMSNorm,
-    dropping,
     rotary_angles,
 )
+
+from .conftest import two_shapes
+from .estimators import GENERATORS, fitted_generator
 
 GRID, N_TOKENS, N_CODES, N_CLASSES = ((1, 4), (1, 5)), (4, 5), 6, 2
 SIZES = {"width": 12, "n_layers": 2, "n_heads": 3, "head_dim": 4, "feedforward": 20}
@@ -30,7 +33,7 @@ def seeded(seed=0):
 
 def prior(causal, dropout=0.0):
     transformer = {**SIZES, "dropout": dropout, "causal": causal}
-    network = partial(Prior, GRID, N_CODES, N_CLASSES, 3, transformer=transformer)
+    network = partial(Prior, GRID, N_CODES, N_CLASSES, 3, **transformer)
     return build(network, seeded()).eval()
 
 
@@ -298,8 +301,7 @@ def test_token_embeddings_start_as_centred_codes_of_unit_mean_square():
 
 
 def dropped(p, x, seed=0):
-    with dropping(seeded(seed)):
-        return Dropout(p).train()(x)
+    return Dropout(p).train()(x, seeded(seed))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.99])
@@ -332,8 +334,7 @@ def test_dropout_differs_between_seeds_and_between_calls():
     x = torch.ones(1000)
     assert not torch.equal(dropped(0.5, x, 0), dropped(0.5, x, 1))
     layer, generator = Dropout(0.5).train(), seeded()
-    with dropping(generator):
-        assert not torch.equal(layer(x), layer(x))
+    assert not torch.equal(layer(x, generator), layer(x, generator))
 
 
 def test_dropout_passes_gradients_of_kept_values():
@@ -345,20 +346,20 @@ def test_dropout_passes_gradients_of_kept_values():
 
 def test_dropout_does_nothing_in_evaluation_and_at_rate_zero():
     x = torch.randn(50, generator=seeded())
-    assert torch.equal(Dropout(0.5).eval()(x), x)
-    assert torch.equal(Dropout(0.0).train()(x), x)
+    for generator in (None, seeded()):
+        assert torch.equal(Dropout(0.5).eval()(x, generator), x)
+        assert torch.equal(Dropout(0.0).train()(x, generator), x)
 
 
-def test_dropout_in_training_requires_a_generator():
-    layer, x, outer, inner = Dropout(0.5).train(), torch.ones(64), seeded(0), seeded(1)
-    with pytest.raises(LookupError):
-        layer(x)
-    with dropping(outer):
-        with pytest.raises(KeyError), dropping(inner):
-            raise KeyError
+def test_dropout_without_a_generator_draws_from_the_global_one():
+    layer, x = Dropout(0.5).train(), torch.ones(64)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
         assert torch.equal(layer(x), dropped(0.5, x, 0))
-    with pytest.raises(LookupError):
-        layer(x)
+        assert not torch.equal(layer(x), dropped(0.5, x, 0))
+        state = torch.get_rng_state()
+        assert torch.equal(layer(x, seeded(0)), dropped(0.5, x, 0))
+        assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_training_logits_are_determined_by_the_generator():
@@ -366,12 +367,33 @@ def test_training_logits_are_determined_by_the_generator():
     given_, state = (1, ids, torch.ones(2, 5, dtype=torch.bool), classes), torch.get_rng_state()
 
     def of(seed):
-        with dropping(seeded(seed)):
-            return network.logits(*given_)
+        return network.logits(*given_, seeded(seed))
 
     assert torch.equal(of(0), of(0))
     assert not torch.equal(of(0), of(1))
-    with pytest.raises(LookupError):
-        network.logits(*given_)
+    assert torch.equal(torch.get_rng_state(), state)
+    with torch.random.fork_rng():  # every layer of dropout draws from what is given
+        torch.manual_seed(0)
+        assert torch.equal(network.logits(*given_), of(0))
+        assert not torch.equal(network.logits(*given_), of(0))
     assert torch.equal(network.eval().logits(*given_), prior(causal=False).logits(*given_))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_network_of_a_fitted_generator_can_be_trained_further(name):
+    X, y = two_shapes(24)
+    generator = fitted_generator(name)
+    ids, classes = torch.from_numpy(generator.tokenizer_.encode(X)), torch.from_numpy(y)
+    network = copy.deepcopy(generator.module_)
+    masks = [torch.ones(24, n, dtype=torch.bool) for n in network.n_tokens]
+    for band, mask in enumerate(masks):
+        in_evaluation = network.eval().logits(band, ids, mask, classes)
+        with torch.random.fork_rng():
+            first, second = (network.train().logits(band, ids, mask, classes) for _ in range(2))
+        assert first.shape == in_evaluation.shape
+        assert not torch.equal(first, second)  # its dropout is 0.1
+        with torch.random.fork_rng():
+            network.cross_entropy(band, ids, mask, classes).mean().backward()
+        assert all(p.grad is not None for p in network.bands[band].parameters())
+        assert torch.equal(network.eval().logits(band, ids, mask, classes), in_evaluation)

@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from skvqts._nn.layers import build
+from skvqts._nn.quantizer import VectorQuantizer
 from skvqts.functional import codebook as cb
 
 
 def make(generator=None, **parameters):
     generator = generator or torch.Generator().manual_seed(0)
     dim, size = parameters.pop("dim", 6), parameters.pop("codebook_size", 8)
-    return build(lambda: Quantizer(dim, size, **parameters), generator)
+    return build(lambda: VectorQuantizer(dim, size, **parameters), generator)
 
 
 def latents(b=4, n=5, d=6, seed=1):
@@ -80,7 +81,7 @@ def test_unused_codes_are_revived():
 
 def test_cluster_sizes_start_as_numbers_of_vectors_per_batch():
     quantizer = make()
-    quantizer.initialise_from(latents(20, 10), 50, torch.Generator().manual_seed(0))
+    quantizer.start_at_centres(latents(20, 10), 50, torch.Generator().manual_seed(0))
     assert quantizer.cluster_size.sum().item() == pytest.approx(50)
 
 

@@ -1,5 +1,7 @@
 """VQTokenizer with a self-supervised objective."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from skvqts._nn.layers import build
-from skvqts._nn.vqvae import front_end_size, make_vqvae
-from skvqts._self_supervision import SelfSupervision
-from skvqts._tokenizer import _SelfSupervisedTask, _VQTask
+from skvqts._nn.quantizer import VectorQuantizer
+from skvqts._nn.vqvae import make_vqvae
+from skvqts._tokenizer import SelfSupervisedVQStep, VQStep, self_supervision, start_codebooks
 from skvqts.augmentation import GaussianNoise
 from skvqts.objectives import OBJECTIVES, BarlowTwins, VICReg
 
@@ -20,22 +22,18 @@ from .estimators import tokenizer as make
 VIEWS = ("quantized", "continuous", "augmented")
 
 
-def task(ssl="barlow_twins", view="quantized", augmented_weight=0.1):
+def make_step(ssl="barlow_twins", view="quantized", augmented_weight=0.1):
     """A training step on a small network, and a batch."""
     generator = torch.Generator().manual_seed(0)
-    size = front_end_size("conv", width=8, latent_dim=8, n_blocks=1, downsampled_width=8)
-    network = build(
-        lambda: make_vqvae(
-            1, 32, frontend="conv", size=size, quantizer={"codebook_size": 6}, n_bands=1
-        ),
-        generator,
-    ).train()
+    sizes = {"width": 8, "latent_dim": 8, "n_blocks": 1, "downsampled_width": 8}
+    quantizer = partial(VectorQuantizer, codebook_size=6)
+    make_network = partial(make_vqvae, quantizer, 1, 32, frontend="conv", n_bands=1, **sizes)
+    network = build(make_network, generator).train()
     x = torch.tensor(two_shapes(16)[0], dtype=torch.float32)[:, None]
-    network.initialise_codebooks("kmeans", x, 16, generator)
-    branch = SelfSupervision(ssl, "slice", generator)
-    branch.start(network, 8, x)
-    plain = _VQTask(network, {}, generator)
-    return _SelfSupervisedTask(plain, branch, view, augmented_weight), network, x
+    start_codebooks(network, "kmeans", x, 16, generator)
+    supervision = self_supervision(ssl, "slice", network, x, generator)
+    plain = VQStep(network, 0.25, generator)
+    return SelfSupervisedVQStep(plain, supervision, view, augmented_weight).train(), network, x
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -59,13 +57,13 @@ def test_other_front_ends_train_with_and_without_an_objective(frontend, ssl, ser
 @pytest.mark.parametrize("view", VIEWS)
 def test_views_do_not_update_the_codebook(view):
     """The quantiser is called once, on the series; cluster sizes count only their tokens."""
-    step, network, x = task(view=view)
+    step, network, x = make_step(view=view)
     quantizer, quantized = network.bands[0].quantizer, []
     quantizer.register_forward_hook(lambda module, inputs, _: quantized.append(inputs[0]))
-    step.losses(x)
+    step(x)
     assert len(quantized) == 1
     before = quantizer.cluster_size.sum().item()
-    step.after_step()
+    step.follow()
     n_tokens = quantized[0].shape[0] * quantized[0].shape[1]
     assert quantizer.cluster_size.sum().item() == pytest.approx(
         0.95 * before + 0.05 * n_tokens, rel=1e-4
@@ -73,13 +71,13 @@ def test_views_do_not_update_the_codebook(view):
 
 
 def test_the_published_scheme_compares_quantised_latents_with_a_continuous_view():
-    step, network, x = task()
+    step, network, x = make_step()
     given = []
     step.ssl.branch.register_forward_hook(lambda module, views, _: given.extend(views))
-    terms = step.losses(x)
+    terms = step(x)
     first, second = given
     assert torch.equal(first.series, x)
-    assert torch.equal(first.latents, network.quantized_latents(step.task.quantized))
+    assert torch.equal(first.latents, network.quantized_latents(step.vq_step.quantized))
     assert not torch.equal(second.series, x)
     decoded = network.decode(second.latents)  # normalised by the batch, as in the training step
     error = (decoded - second.series).square().mean()
@@ -88,18 +86,18 @@ def test_the_published_scheme_compares_quantised_latents_with_a_continuous_view(
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_the_self_supervised_loss_has_a_gradient_in_the_encoder(view):
-    step, network, x = task(view=view)
-    step.losses(x)["ssl"].backward()
+    step, network, x = make_step(view=view)
+    step(x)["ssl"].backward()
     assert network.bands[0].encoder.layers[0].weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("ssl", ["masked", "vicreg"])
 def test_views_do_not_change_the_running_statistics(ssl):
-    step, network, x = task(ssl)
-    plain, same, _ = task(ssl)
+    step, network, x = make_step(ssl)
+    plain, same, _ = make_step(ssl)
     for _ in range(3):
-        step.losses(x)
-        plain.task.losses(x)
+        step(x)
+        plain.vq_step(x)
     pairs = zip(network.named_buffers(), same.named_buffers(), strict=True)
     for (name, found), (_, expected) in pairs:
         if "running" in name:
@@ -122,16 +120,17 @@ def test_batches_have_at_least_two_series(series):
         with pytest.warns(UserWarning, match=f"{n} series are too few"):
             curve = make(ssl="barlow_twins", batch_size=1, early_stopping=True).fit(series[:n])
         assert np.isfinite(curve.loss_curve_["loss"]).all()
-    plan = make(ssl="barlow_twins", batch_size=1, max_epochs="auto")._plan(8)
-    assert plan.n_epochs * plan.n_batches(8) == 600
+    small = BarlowTwins(projector_width=8)
+    longest = make(ssl=small, batch_size=1, max_epochs="auto").fit(series[:8])
+    assert longest.n_iter_ * 4 == 600  # four batches of two series
 
 
 def test_validation_compares_two_different_views():
-    step, network, x = task(VICReg(25.0, 0.0, 0.0), "augmented")
-    step.losses(x)  # sets the running statistics
-    network.eval()
+    step, _, x = make_step(VICReg(25.0, 0.0, 0.0), "augmented")
+    step(x)  # sets the running statistics
+    step.eval()
     with torch.no_grad():
-        first, again = (step.losses(x)["ssl"].item() for _ in range(2))
+        first, again = (step(x)["ssl"].item() for _ in range(2))
     assert first == again > 1e-6  # it would be 0 between equal views
 
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skvqts._nn.encoders import resolved_sizes
 from skvqts._nn.stft import STFTDecoder, STFTEncoder
-from skvqts._nn.vqvae import front_end_size
 from skvqts.functional.spectral import istft, n_frames, stft
 
 from . import reference
@@ -29,8 +29,8 @@ PUBLISHED = [
 ]
 
 
-AUTO = dict.fromkeys(("width", "latent_dim", "n_blocks", "downsampled_width"), "auto")
-SIZE = front_end_size("stft", **AUTO | {"width": 64})
+AUTO = dict.fromkeys(("latent_dim", "n_blocks", "downsampled_width"), "auto")
+SIZE = resolved_sizes("stft", width=64, **AUTO)
 
 
 def _size(module):

@@ -1,14 +1,52 @@
 """The training loop, with models of a few lines."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from skvqts._fitting.training import TrainingPlan, learning_rate_factor, train
+from skvqts._fitting import training
+from skvqts._fitting.training import TrainingPlan, hold_out, learning_rate_factor, train
 from skvqts.exceptions import DivergedError
+
+from .estimators import CLASSIFIERS, GENERATORS, TRANSFORMERS
+
+
+class Step(nn.Module):
+    """A model, a function that gives the terms of its loss, and what else a step can have."""
+
+    def __init__(self, model, losses, **options):
+        super().__init__()
+        self.model = model
+        self.losses = losses
+        for name, value in options.items():
+            setattr(self, name, value)
+
+    def forward(self, *batch):
+        return self.losses(*batch)
+
+
+class Report:
+    """Progress that calls a function after each epoch, inside its context only."""
+
+    def __init__(self, function):
+        self.function = function
+        self.entered = self.left = 0
+
+    def __enter__(self):
+        self.entered += 1
+        return self
+
+    def __exit__(self, *_):
+        self.left += 1
+
+    def epoch(self, epoch, terms):
+        assert (self.entered, self.left) == (1, 0)
+        return self.function(epoch, terms)
 
 
 def plan(**changes):
@@ -26,16 +64,9 @@ def regression(n=22, seed=0):
     return model, (x, y), lambda x, y: {"error": (model(x)[:, 0] - y).square().mean()}
 
 
-def run(model, data, losses, changes=None, weights=None, **options):
-    return train(
-        model,
-        data,
-        losses,
-        weights or {},
-        changes or plan(),
-        torch.Generator().manual_seed(1),
-        **options,
-    )
+def run(model, data, losses, changes=None, validation=None, progress=None, **options):
+    step, generator = Step(model, losses, **options), torch.Generator().manual_seed(1)
+    return train(step, data, changes or plan(), generator, validation, progress)
 
 
 def test_training_minimises_the_loss():
@@ -88,7 +119,7 @@ def test_parts_of_a_model_may_have_other_learning_rates():
         return {"error": sum((part(x) - 1).square().mean() for part in parts)}
 
     x = torch.ones(4, 3)
-    run(parts, (x,), losses, plan(n_epochs=1, weight_decay=0.0), rates=[(parts[1], 0.1)])
+    run(parts, (x,), losses, plan(n_epochs=1, weight_decay=0.0), learning_rates=[(parts[1], 0.1)])
     for fast, slow in zip(parts[0].parameters(), parts[1].parameters(), strict=True):
         torch.testing.assert_close(slow, 0.1 * fast)
         assert (fast > 0).all()
@@ -116,21 +147,124 @@ def test_the_learning_rate_warms_up_and_then_follows_a_cosine():
     assert factors[-1] == pytest.approx(0.02, abs=1e-3)
 
 
-def test_gradients_are_clipped_before_the_step():
+def test_gradients_are_clipped_before_the_step(monkeypatch):
     """The gradients are looked at because AdamW is invariant to their scale."""
     model, data, losses = regression()
-    norms = []
-    hook = register_optimizer_step_pre_hook(
-        lambda optimizer, *_: norms.append(
-            optimizer.param_groups[0]["params"][0].grad.norm().item()
-        )
-    )
-    try:
-        run(model, data, lambda x, y: {"e": 1e4 * losses(x, y)["error"]}, plan(max_grad_norm=0.5))
-    finally:
-        hook.remove()
-    assert norms
+    norms, adamw = [], training.adamw
+
+    def watched(parameters, gradients, *arguments, **options):
+        norms.append(gradients[0].norm().item())
+        return adamw(parameters, gradients, *arguments, **options)
+
+    monkeypatch.setattr(training, "adamw", watched)
+    run(model, data, lambda x, y: {"e": 1e4 * losses(x, y)["error"]}, plan(max_grad_norm=0.5))
+    assert len(norms) == 5 * 6
     assert max(norms) <= 0.5 + 1e-5
+
+
+class Mixture(nn.Module):
+    """Parameters of every kind: with and without decay, slow, frozen, and not in every loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.second = nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)
+        self.slow = nn.Conv1d(1, 2, 3)
+        self.now_and_then = nn.Linear(3, 1)
+        self.frozen = nn.Linear(3, 1).requires_grad_(False)
+        self.never = nn.Parameter(torch.ones(2))
+
+    def forward(self, x, y):
+        error = self.second(torch.tanh(self.norm(self.first(x))))[:, 0] - y + self.frozen(x)[:, 0]
+        terms = {"error": error.square().mean(), "slow": self.slow(x[:, None]).square().mean()}
+        if x[0, 0] > 0:
+            terms["now_and_then"] = (self.now_and_then(x)[:, 0] - 5).square().mean()
+        return terms
+
+
+def train_by_torch(model, data, plan, generator):
+    """What `train` says it does, with the optimiser of torch; the losses of all steps."""
+    slow = list(model.slow.parameters())
+    decayed = [model.first.weight, model.second.weight, model.now_and_then.weight]
+    decayed.append(model.frozen.weight)
+    others = [model.first.bias, *model.norm.parameters(), model.second.bias]
+    others += [model.now_and_then.bias, model.frozen.bias, model.never]
+    groups = [
+        {"params": decayed, "weight_decay": plan.weight_decay, "factor": 1.0},
+        {"params": others, "weight_decay": 0.0, "factor": 1.0},
+        {"params": slow[:1], "weight_decay": plan.weight_decay, "factor": 0.3},
+        {"params": slow[1:], "weight_decay": 0.0, "factor": 0.3},
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+    n_batches = math.ceil(len(data[0]) / plan.batch_size)
+    n_steps = plan.n_epochs * n_batches
+    n_warmup = math.ceil(0.05 * n_steps)
+    losses = []
+    for _ in range(plan.n_epochs):
+        order = torch.randperm(len(data[0]), generator=generator)
+        for rows in order.tensor_split(n_batches):
+            if len(losses) < n_warmup:
+                rate = plan.learning_rate * ((len(losses) + 1) / n_warmup)
+            else:
+                angle = math.pi * ((len(losses) - n_warmup) / (n_steps - n_warmup))
+                rate = plan.learning_rate * (0.02 + 0.98 * (1 + math.cos(angle)) / 2)
+            for group in optimizer.param_groups:
+                group["lr"] = group["factor"] * rate
+            terms = model.train()(*(part[rows] for part in data))
+            loss = terms["error"] + 0.5 * terms["slow"] + terms.get("now_and_then", 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), plan.max_grad_norm)
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+def test_training_gives_bit_for_bit_what_the_optimiser_of_torch_gives():
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(22, 3, generator=generator), torch.randn(22, generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Mixture()
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    changes = plan(n_epochs=9, weight_decay=0.1, max_grad_norm=0.7)
+    steps = []
+    options = {"weights": {"slow": 0.5}, "learning_rates": [(model.slow, 0.3)]}
+    record = run(model, data, model, changes, follow=lambda: steps.append(None), **options)
+    found = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(start)
+    losses = train_by_torch(model, data, changes, torch.Generator().manual_seed(1))
+    assert len(losses) == len(steps) == 9 * 6
+    for name, expected in model.state_dict().items():
+        assert torch.equal(found[name], expected), name
+        if not name.startswith(("frozen", "never")):
+            assert not torch.equal(found[name], start[name]), name
+    means = torch.tensor(losses).view(9, 6).mean(1).tolist()
+    assert record.losses["loss"] == pytest.approx(means, rel=1e-5)
+
+
+def test_a_first_fit_does_not_import_the_compiler_of_torch():
+    """Its import takes seconds, and is left broken if a signal arrives meanwhile."""
+    code = """
+import sys
+from tests.estimators import *
+
+def loaded():
+    return [name for name in ("torch._dynamo", "sympy") if name in sys.modules]
+
+X, y = two_shapes(24)
+print("no fit", loaded())
+for name, make in (TRANSFORMERS | CLASSIFIERS | GENERATORS).items():
+    make(max_epochs=1).fit(X, y)
+    print(name, loaded())
+tokenizer(ssl="moco", early_stopping=True, precision="bfloat16").fit(X)
+print("options", loaded())
+"""
+    root = Path(__file__).parents[1]
+    process = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True
+    )
+    names = ["no fit", *TRANSFORMERS, *CLASSIFIERS, *GENERATORS, "options"]
+    assert process.stdout.splitlines() == [f"{name} []" for name in names]
 
 
 def test_early_stopping_keeps_the_best_weights():
@@ -177,9 +311,18 @@ def test_divergence_raises(bad):
 
 def test_a_callback_stops_the_training():
     model, data, losses = regression()
-    record = run(model, data, losses, on_epoch_end=lambda epoch, terms: epoch == 1)
+    given = []
+
+    def stop_after_the_second(epoch, terms):
+        given.append((epoch, terms["error"]))
+        return epoch == 1
+
+    report = Report(stop_after_the_second)
+    record = run(model, data, losses, progress=report)
     assert record.n_epochs == 2
-    assert record.interrupt is None
+    assert record.interrupted is False
+    assert given == list(enumerate(record.losses["error"]))
+    assert (report.entered, report.left) == (1, 1)
 
 
 def test_ctrl_c_keeps_the_last_finished_epoch():
@@ -195,9 +338,9 @@ def test_ctrl_c_keeps_the_last_finished_epoch():
         model,
         data,
         interrupted,
-        on_epoch_end=lambda *_: finished.append(model.weight.detach().clone()),
+        progress=Report(lambda *_: finished.append(model.weight.detach().clone())),
     )
-    assert isinstance(record.interrupt, KeyboardInterrupt)
+    assert record.interrupted is True
     assert record.n_epochs == 2
     assert torch.equal(model.weight, finished[-1])
 
@@ -208,8 +351,10 @@ def test_ctrl_c_in_the_first_epoch_is_raised():
     def interrupted(x, y):
         raise KeyboardInterrupt
 
+    report = Report(None)
     with pytest.raises(KeyboardInterrupt):
-        run(model, data, interrupted)
+        run(model, data, interrupted, progress=report)
+    assert (report.entered, report.left) == (1, 1)
 
 
 def test_equal_seeds_give_equal_weights():
@@ -219,3 +364,40 @@ def test_equal_seeds_give_equal_weights():
         run(model, data, losses)
         weights.append(model.weight.detach().clone())
     assert torch.equal(*weights)
+
+
+def test_a_step_follows_every_step_of_the_optimiser_and_no_validation():
+    model, data, losses = regression(8)
+    weights = []
+
+    def follow():
+        assert model.training
+        weights.append(model.weight.detach().clone())
+
+    held_out = [part[:4] for part in data]
+    run(model, data, losses, validation=held_out, follow=follow)
+    assert len(weights) == 5 * 2
+    assert torch.equal(weights[-1], model.weight)
+    assert len(torch.stack(weights).unique(dim=0)) == 10
+
+
+def test_rows_are_held_out_at_random_and_stay_together():
+    data = torch.arange(30), 100 + torch.arange(30)
+    generator = torch.Generator().manual_seed(0)
+    splits = [hold_out(data, plan(n_held_out=6), generator) for _ in range(2)]
+    for training_, held_out in splits:
+        assert (len(training_[0]), len(held_out[0])) == (24, 6)
+        assert torch.equal(torch.cat([training_[0], held_out[0]]).sort().values, data[0])
+        assert all(torch.equal(100 + ids, others) for ids, others in (training_, held_out))
+    assert not torch.equal(splits[0][1][0], splits[1][1][0])
+    assert hold_out(data, plan(), generator) == (list(data), None)
+
+
+def test_an_equal_share_of_every_class_is_held_out():
+    classes = torch.tensor([0] * 30 + [1] * 15 + [2] * 15)
+    data = torch.arange(60), classes
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        _, (ids, held_out) = hold_out(data, plan(n_held_out=20), generator, classes)
+        assert held_out.bincount().tolist() == [10, 5, 5]
+        assert torch.equal(classes[ids], held_out)

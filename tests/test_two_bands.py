@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skvqts._generation.sampling import TokenReader
 from skvqts.functional.spectral import split_bands
 
 from .conftest import two_shapes
@@ -99,13 +100,18 @@ def test_noiseless_series_are_reconstructed_closely_with_two_bands():
     assert two.perplexity_ > 4
 
 
+def drawn(generator, ids, masks, classes, seed=0):
+    """Tokens where those that are masked are drawn as `sample` draws them."""
+    return TokenReader(generator).fill(ids, masks, classes, seed, generator._decodings())
+
+
 def test_tokens_of_each_band_are_sampled_from_the_codes_of_the_band():
     generator = copy.deepcopy(fitted_generator("MaskedPriorGenerator two bands"))
     masks, classes = np.ones((50, 10), bool), np.zeros(50, np.int64)
     for order in ("low_discrepancy", "confidence", "random"):
         generator.set_params(order=order, n_steps=3)
-        ids = generator._filled(np.zeros((50, 10), np.int64), masks, classes, 0)
-        assert generator._n_tokens == [2, 8]
+        ids = drawn(generator, np.zeros((50, 10), np.int64), masks, classes)
+        assert generator.module_.n_tokens == (2, 8)
         assert 0 <= ids[:, :2].min() <= ids[:, :2].max() < 6
         assert 6 <= ids[:, 2:].min() <= ids[:, 2:].max() < 12
         assert len(np.unique(ids, axis=0)) > 10
@@ -117,10 +123,10 @@ def test_visible_tokens_are_kept_where_another_band_is_sampled():
     ids = generator.tokenizer_.encode(X)
     masks = np.zeros(ids.shape, bool)
     masks[:, 2:] = True
-    filled = generator._filled(ids, masks, np.full(24, 2), 0)
+    filled = drawn(generator, ids, masks, np.full(24, 2))
     assert np.array_equal(filled[:, :2], ids[:, :2])
     assert not np.array_equal(filled[:, 2:], ids[:, 2:])
-    filled = generator._filled(ids, ~masks, np.full(24, 2), 0)
+    filled = drawn(generator, ids, ~masks, np.full(24, 2))
     assert np.array_equal(filled[:, 2:], ids[:, 2:])
 
 

@@ -355,10 +355,10 @@ class _AdamW:
     """
 
     def __init__(self, module, plan, n_steps, factors):
-        self.module = module
         self.plan = plan
         self.n_steps = n_steps
         self.n_taken = 0
+        self.parameters = list(module.parameters())  # a walk over all modules costs in every step
         self.groups = _parameter_groups(module, plan.weight_decay, factors)
         self.state = {
             parameter: (
@@ -366,15 +366,16 @@ class _AdamW:
                 torch.zeros_like(parameter, memory_format=torch.preserve_format),
                 torch.zeros((), dtype=torch.float32, device=parameter.device),
             )
-            for parameter in module.parameters()
+            for parameter in self.parameters
             if parameter.requires_grad
         }
 
     def descend(self, loss):
         """One step against the gradient of a loss."""
-        self.module.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         loss.backward()
-        nn.utils.clip_grad_norm_(self.module.parameters(), self.plan.max_grad_norm)
+        nn.utils.clip_grad_norm_(self.parameters, self.plan.max_grad_norm)
         rate = self.plan.learning_rate * learning_rate_factor(self.n_taken, self.n_steps)
         for (factor, weight_decay), parameters in self.groups.items():
             self._update(parameters, factor * rate, weight_decay)

@@ -36,7 +36,20 @@ def allocate(constructor):
     """The network of `constructor` in float32 on the CPU, values undefined."""
     with torch.device("meta"):
         module = constructor()
-    return module.to(torch.float32).to_empty(device="cpu")
+    # Module.to_empty would import sympy, which takes a second and breaks if a signal arrives.
+    module.load_state_dict(
+        {
+            name: torch.empty_strided(
+                value.shape,
+                value.stride(),
+                dtype=torch.float32 if value.is_floating_point() else value.dtype,
+                device="cpu",
+            )
+            for name, value in module.state_dict().items()
+        },
+        assign=True,
+    )
+    return module
 
 
 @torch.no_grad()

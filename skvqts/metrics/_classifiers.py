@@ -131,7 +131,15 @@ def labels_in_training_proportion(generator, caller, n_samples=None):
 
 
 class TwoSampleTest(NamedTuple):
-    """What `classifier_two_sample_test` gives."""
+    """What `classifier_two_sample_test` gives.
+
+    Attributes
+    ----------
+    accuracy : float
+        Cross-validated accuracy of the classifier; about 0.5 if it cannot tell the samples apart.
+    p_value : float
+        Probability of such an accuracy, or a higher one, by chance.
+    """
 
     accuracy: float
     p_value: float

@@ -13,7 +13,16 @@ _ROUNDING = 1e-12  # of squared distances, relative to the largest
 
 
 class DensityCoverage(NamedTuple):
-    """What `density_coverage` gives."""
+    """What `density_coverage` gives.
+
+    Attributes
+    ----------
+    density : float
+        Fidelity: the mean number of balls around real rows that a generated row lies in, divided
+        by the number of neighbours; about 1 for rows of the same distribution.
+    coverage : float
+        Diversity: the share of balls around real rows with a generated row inside, from 0 to 1.
+    """
 
     density: float
     coverage: float

@@ -185,7 +185,27 @@ def make_generation_scorer(
 
 
 class GenerationScorer:
-    """A scorer of generators, made by `make_generation_scorer`, whose parameters it has."""
+    """A scorer of generators, made by `make_generation_scorer`, which explains the parameters.
+
+    Parameters
+    ----------
+    score : callable
+        The function that judges generated series.
+    referee : estimator or None
+        What the score sees series through, or the classifier that CAS trains.
+    takes : {"features", "probabilities", "series", "training", "labels"}
+        How `score` is called.
+    greater_is_better : bool
+        False: the scorer gives the negative.
+    n_samples : int or None, default=None
+        Series to generate. None: as many as real ones.
+    random_state : int, default=0
+        Handed to ``generator.sample``.
+    X_train : ndarray of shape (n, t) or (n, c, t) or None, default=None
+        The training series. None: those that the generator holds.
+    y_train : ndarray of shape (n,) or None, default=None
+        The classes of `X_train`.
+    """
 
     def __init__(
         self,
