@@ -227,10 +227,8 @@ class FCNClassifier(
 
         self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
         self._n_features_out = self.width
-        network = build(self._network_constructor(), generator)
-
         with computing(plan.device, plan.n_threads, training=True):
-            network.to(plan.device)
+            network = build(self._network_constructor(), generator).to(plan.device)
             classes = torch.from_numpy(classes).to(plan.device)
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
             data, held_out = hold_out([x, classes], plan, generator, classes)
@@ -250,7 +248,8 @@ class FCNClassifier(
         -------
         ndarray of shape (n,)
         """
-        return self.classes_[self._logits(X).argmax(1)]
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(1)]
 
     def predict_proba(self, X):
         """Probability of each class.

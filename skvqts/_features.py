@@ -310,14 +310,13 @@ class SSLFeatureExtractor(
         )
 
         self.architecture_ = encoder_architecture(self, X)
-        if warm:
-            encoder = network_to_continue(self, (self.architecture_, self.scaling))
-        else:
-            self._shaped_by = (self.architecture_, self.scaling)
-            self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
-            encoder = build(self._network_constructor(), generator)
-
         with computing(plan.device, plan.n_threads, training=True):
+            if warm:
+                encoder = network_to_continue(self, (self.architecture_, self.scaling))
+            else:
+                self._shaped_by = (self.architecture_, self.scaling)
+                self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
+                encoder = build(self._network_constructor(), generator)
             encoder.to(plan.device)
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
             (x,), held_out = hold_out([x], plan, generator)

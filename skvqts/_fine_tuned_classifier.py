@@ -240,11 +240,10 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         plan = training_plan(self, len(X), least_steps=300, least_useful_held_out=useful)
 
         pretrained = self._pretrained_encoder(X, generator)
-        network = build(self._network_constructor(), generator)
-        if pretrained is not None:
-            network.encoder.load_state_dict(pretrained.state_dict())
-
         with computing(plan.device, plan.n_threads, training=True):
+            network = build(self._network_constructor(), generator)
+            if pretrained is not None:
+                network.encoder.load_state_dict(pretrained.state_dict())
             network.to(plan.device)
             classes = torch.from_numpy(classes).to(plan.device)
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
@@ -274,7 +273,8 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         -------
         ndarray of shape (n,)
         """
-        return self.classes_[self._logits(X).argmax(1)]
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(1)]
 
     def predict_proba(self, X):
         """Probability of each class.

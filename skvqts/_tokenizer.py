@@ -388,15 +388,14 @@ class VQTokenizer(
         self.architecture_ = encoder_architecture(self, X)
         self.quantizer_ = make_quantizer(self.quantizer)
         codes = {"codebook_size": int(self.codebook_size), **self.quantizer_.network_parameters()}
-        if warm:
-            network = network_to_continue(self, (self.architecture_, codes, self.scaling))
-        else:
-            self._shaped_by = (self.architecture_, codes, self.scaling)
-            self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
-            network = build(self._network_constructor(), generator)  # encoder, codebook, decoder
-
         with computing(plan.device, plan.n_threads, training=True):
-            network.to(plan.device)
+            if warm:
+                network = network_to_continue(self, (self.architecture_, codes, self.scaling))
+            else:
+                self._shaped_by = (self.architecture_, codes, self.scaling)
+                self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
+                network = build(self._network_constructor(), generator)
+            network.to(plan.device)  # encoder, codebook, decoder
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
             (x,), held_out = hold_out([x], plan, generator)
             if not warm:

@@ -17,7 +17,8 @@ import torch
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-from skvqts._fitting.training import Progress
+from skvqts import _fcn_classifier, _fine_tuned_classifier
+from skvqts._fitting.training import Progress, train
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("default")
@@ -67,6 +68,20 @@ def ctrl_c_in_the_third_epoch(monkeypatch):
         return after(progress, epoch, terms)
 
     monkeypatch.setattr(Progress, "epoch", interrupted)
+
+
+@pytest.fixture
+def held_out(monkeypatch):
+    """A list; every fit of a classifier adds what it measures its validation loss on, or None."""
+    recorded = []
+
+    def recording_train(step, data, plan, generator, validation=None, progress=None):
+        recorded.append(validation)
+        return train(step, data, plan, generator, validation, progress)
+
+    for module in (_fcn_classifier, _fine_tuned_classifier):
+        monkeypatch.setattr(module, "train", recording_train)
+    return recorded
 
 
 @pytest.fixture(scope="session")

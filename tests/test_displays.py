@@ -11,10 +11,10 @@ from sklearn.decomposition import PCA
 from skvqts import RandomConvolutionExtractor
 from skvqts.metrics import EmbeddingDisplay, LatentDisplay, SeriesDisplay
 
-from . import tally
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
 from .estimators import fitted, fitted_classifier
+from .refusals import assert_refused
 
 mpl.use("Agg")
 
@@ -93,7 +93,7 @@ def test_displays_refuse_labels_of_another_length(generator):
             lambda a=right, b=wrong: SeriesDisplay.from_samples(series, series, a, b),
             lambda a=wrong, b=right: SeriesDisplay.from_samples(series, series, a, b),
         ):
-            assert tally.refusal(call, (ValueError,), message) == "clear"
+            assert_refused(call, (ValueError,), message)
 
 
 def test_latents_of_a_tokenizer_are_drawn_by_class():
@@ -130,9 +130,12 @@ def test_series_display_draws_the_channel_and_refuses_one_that_does_not_exist():
         assert np.array_equal(shown.axes_[0, 0].lines[0].get_ydata(), -TEST[0][0])
     for n_channels, channel in ((1, 1), (2, 2), (2, -3), (2, 0.5), (2, None)):
         series = panels[:, :n_channels]
-        call = lambda X=series, c=channel: SeriesDisplay.from_samples(X, X, channel=c)  # noqa: E731
         message = rf"channel must be an int in the range \[-{n_channels}, {n_channels - 1}\]"
-        assert tally.refusal(call, (ValueError,), message) == "clear"
+        assert_refused(
+            lambda X=series, c=channel: SeriesDisplay.from_samples(X, X, channel=c),
+            (ValueError,),
+            message,
+        )
 
 
 def test_series_are_drawn_in_a_row_per_class(generator):
@@ -145,5 +148,8 @@ def test_series_are_drawn_in_a_row_per_class(generator):
 
 
 def test_unknown_method_is_refused(generator):
-    call = lambda: EmbeddingDisplay.from_estimator(generator, TEST[0], method="umap")  # noqa: E731
-    assert tally.refusal(call, (ValueError,), "method must be one of") == "clear"
+    assert_refused(
+        lambda: EmbeddingDisplay.from_estimator(generator, TEST[0], method="umap"),
+        (ValueError,),
+        "method must be one of",
+    )

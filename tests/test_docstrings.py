@@ -5,13 +5,18 @@ import math
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import skvqts
 from skvqts import augmentation, metrics, objectives
 
+from .conftest import two_shapes
+from .estimators import CLASSIFIERS, GENERATORS, TRANSFORMERS
+
 ROOT = Path(skvqts.__file__).parent
 DOCS = ROOT.parent / "docs"
+ESTIMATORS = TRANSFORMERS | CLASSIFIERS | GENERATORS
 
 
 def public_names(module):
@@ -132,6 +137,14 @@ def test_every_default_is_documented(name):
         and "ignored" not in kinds[parameter.name].lower()
     ]
     assert not unnamed, f"the docstring of {name} does not say {', '.join(unnamed)}"
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if " " not in name])
+def test_the_documented_attributes_are_those_that_fit_sets(name):
+    X, y = two_shapes(24)
+    fitted = ESTIMATORS[name](max_epochs=1).fit(pd.DataFrame(X).add_prefix("t"), y)
+    attributes = {a for a in dir(fitted) if a.endswith("_") and not a.startswith("_")}
+    assert set(documented(type(fitted), "Attributes")) == attributes
 
 
 EQUATION = re.compile(r"\b(eqs?\.|equations?) ?\(?\d", re.IGNORECASE)

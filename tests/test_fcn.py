@@ -9,9 +9,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
-from skvqts._base import held_out_by_class
 
 from skvqts import FCNClassifier
+from skvqts._fitting.training import order_by_class
 from skvqts._nn.classifiers import FCN
 from skvqts._nn.layers import build
 
@@ -156,20 +156,20 @@ def test_early_stopping_is_switched_off_for_few_series():
 
 
 def test_classes_of_one_series_are_held_out_last():
-    classes = np.repeat([0, 1, 2], [18, 1, 1])
+    classes = torch.tensor([0] * 18 + [1, 2])
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        assert set(held_out_by_class(classes, generator)[-2:].tolist()) == {18, 19}
+        assert set(order_by_class(classes, generator)[-2:].tolist()) == {18, 19}
 
 
-def test_one_class_and_a_class_of_one_series():
+def test_one_class_and_a_class_of_one_series(held_out):
     assert fcn(max_epochs=1).fit(X[:9], np.zeros(9)).predict(X).tolist() == [0] * 80
     labels = np.where(np.arange(80) == 4, "rare", "common")
     rare = fcn(max_epochs=1, early_stopping=True, validation_fraction=0.3).fit(X, labels)
     assert rare.classes_.tolist() == ["common", "rare"]
     assert "validation" in rare.loss_curve_
-    order = rare._held_out_first((np.arange(80) == 4,), 80, torch.Generator().manual_seed(0))
-    assert 4 not in order[: rare._n_held_out(80)].tolist()
+    _, classes = held_out[-1]
+    assert classes.tolist() == [0] * 24
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])

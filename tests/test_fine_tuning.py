@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from skvqts import SSLFeatureExtractor, VQTokenizer
+from skvqts._fitting.training import order_by_class
 
 from . import estimators
 from .conftest import two_shapes
@@ -68,13 +69,13 @@ def test_the_encoder_changes_only_if_it_is_trained(kind):
         fitted = extractor(max_epochs=2).fit(X)
     else:
         fitted = VQTokenizer(width=8, latent_dim=8, max_epochs=2, random_state=0).fit(X)
-    before = weights(fitted._encoder())
+    before = weights(fitted.encoder_)
     for train_encoder in (False, True):
         classifier = make(FrozenEstimator(fitted), train_encoder=train_encoder).fit(X, Y)
         after = weights(classifier.module_.encoder)
         moved = {name for name in before if not torch.equal(before[name], after[name])}
         assert bool(moved) == train_encoder
-    unchanged = weights(fitted._encoder())
+    unchanged = weights(fitted.encoder_)
     assert all(torch.equal(before[name], unchanged[name]) for name in before)
 
 
@@ -99,6 +100,21 @@ def test_random_start_shares_nothing_with_the_pretrained_weights(frozen):
     fresh = weights(new.module_.encoder)
     assert not [name for name in drawn if torch.equal(fresh[name], pretrained[name])]
     assert fresh.keys() == pretrained.keys()
+
+
+@pytest.mark.parametrize("start", ["pretrained", "random"])
+def test_architecture_and_scaling_are_those_of_the_transformer(start):
+    auto = extractor(latent_dim="auto", downsampled_width="auto", scaling="series", max_epochs=1)
+    fitted = pickle.loads(pickle.dumps(auto)).fit(X)
+    for pretrained in (auto, FrozenEstimator(fitted)):
+        classifier = make(pretrained, start=start, max_epochs=1).fit(X, Y)
+        assert classifier.architecture_ == fitted.architecture_
+        assert classifier.architecture_["latent_dim"] == 128
+        assert classifier.module_.encoder.latent_dim == 128
+        for name in ("mean_", "scale_"):
+            assert np.array_equal(getattr(classifier.scaler_, name), getattr(fitted.scaler_, name))
+        probabilities = classifier.predict_proba(X)
+        np.testing.assert_allclose(classifier.predict_proba(4 * X + 8), probabilities, rtol=1e-4)
 
 
 def test_encoder_rate_slows_the_encoder_down(frozen):
@@ -131,13 +147,21 @@ def test_early_stopping_ends_before_max_epochs(frozen):
     assert len(classifier.loss_curve_["validation"]) == classifier.n_iter_
 
 
-def test_held_out_series_are_stratified_by_class():
+@pytest.mark.parametrize("train_encoder", [True, False])
+def test_held_out_series_are_stratified_by_class(train_encoder, held_out, frozen):
     y = np.repeat([0, 1, 2], [1, 30, 60])
-    classifier = make(None)
+    stopped = {"early_stopping": True, "validation_fraction": 0.2, "max_epochs": 1}
+    for seed in range(10):
+        make(frozen, train_encoder=train_encoder, random_state=seed, **stopped).fit(X[:91], y)
+        _, classes = held_out[-1]
+        assert np.bincount(classes, minlength=3).tolist() == [0, 6, 12]
+
+
+def test_the_first_rows_of_an_order_by_class_are_stratified():
+    classes = torch.tensor([0] + [1] * 30 + [2] * 60)
     for seed in range(20):
-        generator = torch.Generator().manual_seed(seed)
-        held_out = classifier._held_out_first((y,), 91, generator)[:9].numpy()
-        assert np.bincount(y[held_out], minlength=3).tolist() == [0, 3, 6]
+        first = order_by_class(classes, torch.Generator().manual_seed(seed))[:9]
+        assert np.bincount(classes[first], minlength=3).tolist() == [0, 3, 6]
 
 
 def test_fit_and_predict_work_inside_inference_mode(frozen):

@@ -14,23 +14,22 @@ from sklearn.base import BaseEstimator
 import skvqts
 
 ROOT = Path(skvqts.__file__).parent
-GROUND_FLOOR = (
-    "_quantizer",
-    "objectives",
-    "augmentation",
-    "_tokenizer",
-    "_features",
-    "_random_convolutions",
-    "_fcn_classifier",
-    "_fine_tuned_classifier",
-)
 # Folders and top-level modules from low to high: imports go down or stay on a floor.
 FLOORS = [
     {"exceptions", "_version"},
     {"functional"},
     {"_nn"},
     {"_fitting"},
-    set(GROUND_FLOOR),
+    {
+        "_quantizer",
+        "objectives",
+        "augmentation",
+        "_tokenizer",
+        "_features",
+        "_random_convolutions",
+        "_fcn_classifier",
+        "_fine_tuned_classifier",
+    },
     {"_generation"},
     {"metrics"},
     {"__init__"},  # the public names
@@ -39,14 +38,26 @@ FLOORS = [
 ]
 N_FILES = 12
 LOOP = "skvqts._fitting.training"
+STATE = "skvqts._fitting.state"
 PRIVATE_SKLEARN = "skvqts._fitting.validation"
+N_ARGUMENTS = 30
 
-ESTIMATORS = [
-    value
-    for value in (getattr(skvqts, name) for name in skvqts.__all__)
-    if inspect.isclass(value) and issubclass(value, BaseEstimator)
+
+def public_classes(module):
+    """The public classes with parameters as scikit-learn has them."""
+    values = [getattr(module, name) for name in module.__all__]
+    return [cls for cls in values if inspect.isclass(cls) and issubclass(cls, BaseEstimator)]
+
+
+# What is fitted, and what is only a parameter of it.
+ESTIMATORS = [cls for cls in public_classes(skvqts) if hasattr(cls, "fit")]
+PARAMETER_OBJECTS = [
+    skvqts.Quantizer,
+    *public_classes(skvqts.objectives),
+    *public_classes(skvqts.augmentation),
 ]
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+each_object = pytest.mark.parametrize("cls", ESTIMATORS + PARAMETER_OBJECTS)
 
 
 # ---- the modules and their imports
@@ -155,10 +166,11 @@ def test_networks_import_torch_and_functions_only():
         assert {room(target) for target in imports(module)} <= {"_nn", "functional"}, module
 
 
-def test_fitting_knows_layers_but_no_network():
+def test_fitting_knows_no_network():
+    """To open a pickle, `state` allocates a network of which it knows only the constructor."""
     for module in modules_in("_fitting"):
         networks = {target for target in imports(module) if room(target) == "_nn"}
-        assert networks <= {"skvqts._nn.layers"}, module
+        assert networks <= ({"skvqts._nn.layers"} if module == STATE else set()), module
 
 
 def test_the_training_loop_knows_no_network_and_no_estimator():
@@ -233,6 +245,25 @@ def test_no_attribute_is_looked_up_by_a_name_put_together_from_parts():
 
 
 # ---- estimators
+
+
+def test_there_are_seven_estimators_and_the_parameter_objects_have_no_fit():
+    assert {estimator.__name__ for estimator in ESTIMATORS} == {
+        "AutoregressivePriorGenerator",
+        "FCNClassifier",
+        "FineTunedClassifier",
+        "MaskedPriorGenerator",
+        "RandomConvolutionExtractor",
+        "SSLFeatureExtractor",
+        "VQTokenizer",
+    }
+    assert set(public_classes(skvqts)) == {*ESTIMATORS, skvqts.Quantizer}
+    assert not [cls for cls in PARAMETER_OBJECTS if hasattr(cls, "fit")]
+
+
+@each_object
+def test_constructors_have_at_most_thirty_arguments(cls):
+    assert len(inspect.signature(cls).parameters) <= N_ARGUMENTS
 
 
 @each_estimator

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, cross_val
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.svm import SVC
 
-from skvqts import VQTokenizer
+from skvqts import Quantizer, VQTokenizer
 
 SETS = ["GunPoint", "ItalyPowerDemand", "ArrowHead", "BasicMotions"]
 
@@ -55,6 +55,26 @@ def test_grid_search_without_a_classifier_maximises_the_reconstruction_score(gun
     search = GridSearchCV(tokenizer, {"codebook_size": [1, 32]}, cv=2).fit(X)
     assert search.best_params_ == {"codebook_size": 32}
     assert search.best_score_ < 0
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "grid"),
+    [
+        (Quantizer(), {"tok__quantizer__update": ["ema", "gradient"]}),
+        (None, {"tok__quantizer": [None, Quantizer("gradient")]}),
+    ],
+    ids=["its parameters", "whole objects"],
+)
+def test_grid_search_over_the_quantizer(gunpoint, quantizer, grid):
+    """Scored by the reconstruction, as few series are classified differently."""
+    X, _ = gunpoint
+    search = GridSearchCV(pipeline(quantizer=quantizer)[:1], grid, cv=2).fit(X)
+    updates = ["ema", "gradient"]
+    models = [pipeline(quantizer=Quantizer(update))["tok"] for update in updates]
+    expected = [cross_val_score(model, X, cv=2).mean() for model in models]
+    assert expected[0] != expected[1]
+    assert search.cv_results_["mean_test_score"].tolist() == expected
+    assert search.best_estimator_["tok"].quantizer_.update == updates[search.best_index_]
 
 
 def test_pipeline_memory_caches_equal_fits(gunpoint, tmp_path):

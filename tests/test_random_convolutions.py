@@ -8,6 +8,7 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 
 from skvqts import RandomConvolutionExtractor
+from skvqts._fitting.reading import read_series
 
 from .conftest import two_shapes
 
@@ -30,7 +31,7 @@ def naive_activations(series, weight, dilation):
 def naive_features(extractor, series):
     """Share above the threshold and maximum of the standardised activations of each kernel."""
     module, columns, index = extractor.module_, [], 0
-    scaled = extractor._scaler.transform(series[None].astype(np.float64))[0].astype(np.float64)
+    scaled = extractor.scaler_.transform(series[None].astype(np.float64))[0].astype(np.float64)
     differences = np.diff(scaled, axis=1, prepend=scaled[:, :1])
     for bank, inputs in ((module.of_series, scaled), (module.of_differences, differences)):
         for kernels in bank:
@@ -49,7 +50,7 @@ def naive_features(extractor, series):
 def test_features_match_a_naive_computation(shape):
     panel = np.random.default_rng(0).normal(size=(6, *shape)).cumsum(axis=2)
     extractor = RandomConvolutionExtractor(n_kernels=15).fit(panel)
-    raw = extractor._reader().read(panel, "features")[0]
+    raw = read_series(extractor, extractor.module_, panel)
     expected = np.stack([naive_features(extractor, series) for series in panel])
     np.testing.assert_allclose(raw, expected, rtol=1e-4, atol=1e-4)
 
@@ -59,7 +60,7 @@ def test_activations_and_columns_are_standardised_by_the_training_series():
     features = extractor.fit_transform(X).astype(np.float64)
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-5)
     assert features.var(0).sum() == pytest.approx(25, rel=1e-4)
-    scaled = extractor._scaler.transform(X[:, None]).astype(np.float64)
+    scaled = extractor.scaler_.transform(X[:, None]).astype(np.float64)
     kernels = extractor.module_.of_series[0]
     for index, weight in enumerate(kernels.weight.detach().double().numpy()[:, :, 0]):
         a = np.stack([naive_activations(row, weight, kernels.dilation[1]) for row in scaled])

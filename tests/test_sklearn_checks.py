@@ -6,6 +6,8 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from skvqts import Quantizer
+
 from .estimators import (
     autoregressive_prior,
     extractor,
@@ -46,6 +48,7 @@ TRANSFORMERS = [
     make_tokenizer(frontend="stft"),
     make_tokenizer(n_bands=2, downsampled_width=4),
     make_tokenizer(ssl="barlow_twins"),
+    make_tokenizer(quantizer=Quantizer("gradient", code_dim=2)),
     make_extractor(),
     random_convolutions(n_kernels=5),
 ]

@@ -1,6 +1,7 @@
 """VQTokenizer, besides what the suites of all transformers test."""
 
 import functools
+import inspect
 import os
 import pickle
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from skvqts import DivergedError, NotInvertibleError, VQTokenizer
+from skvqts import DivergedError, Quantizer, VQTokenizer
+from skvqts._nn.encoders import make_encoder
 
 from . import estimators, reference
 from .conftest import two_shapes
@@ -111,9 +113,19 @@ def test_inverse_transform_accepts_any_memory_layout(fitted, output):
 def test_other_outputs_are_not_invertible(fitted, series, output):
     tokenizer = changed_copy(fitted, output=output)
     assert not hasattr(tokenizer, "inverse_transform")
-    with pytest.raises(NotInvertibleError, match="'tokens', 'one_hot' and 'quantized'") as error:
+    with pytest.raises(AttributeError, match="no attribute 'inverse_transform'") as error:
         tokenizer.inverse_transform(tokenizer.transform(series))
-    assert isinstance(error.value, ValueError)
+    cause = str(error.value.__cause__)
+    assert f"output='{output}' cannot be inverted" in cause
+    assert "output='tokens', 'one_hot' and 'quantized'" in cause
+
+
+@pytest.mark.parametrize("output", INVERTIBLE)
+def test_the_signature_of_inverse_transform_can_be_read(output):
+    assert hasattr(VQTokenizer(output=output), "inverse_transform")
+    assert list(inspect.signature(VQTokenizer.inverse_transform).parameters) == ["self", "X"]
+    assert list(inspect.signature(VQTokenizer(output=output).inverse_transform).parameters) == ["X"]
+    assert "Series of what `transform` returned" in VQTokenizer.inverse_transform.__doc__
 
 
 def test_short_stft_series_are_padded_to_five_points():
@@ -160,15 +172,69 @@ def test_fitted_attributes(fitted, series):
     assert fitted.interrupted_ is False
 
 
+def test_the_scaler_standardises_each_channel(panel):
+    scaler = make(max_epochs=1).fit(panel).scaler_
+    assert scaler.mean_.shape == scaler.scale_.shape == (1, 3, 1)
+    np.testing.assert_allclose(scaler.mean_[0, :, 0], panel.mean((0, 2)))
+    np.testing.assert_allclose(scaler.scale_[0, :, 0], panel.std((0, 2)))
+
+
+@pytest.mark.parametrize(
+    ("frontend", "latent_dim", "n_blocks", "downsampled_width"),
+    [("conv", 128, 2, 32), ("multiscale", 128, 2, 32), ("stft", 64, 4, 8)],
+)
+def test_the_architecture_holds_the_resolved_sizes(
+    frontend, latent_dim, n_blocks, downsampled_width, panel
+):
+    auto = dict.fromkeys(("latent_dim", "n_blocks", "downsampled_width"), "auto")
+    tokenizer = make(frontend=frontend, max_epochs=1, **auto).fit(panel)
+    assert tokenizer.architecture_ == {
+        "n_channels": 3,
+        "n_timepoints": 20,
+        "frontend": frontend,
+        "width": 8,
+        "latent_dim": latent_dim,
+        "n_blocks": n_blocks,
+        "downsampled_width": downsampled_width,
+        "n_bands": 1,
+    }
+    assert tokenizer.codebook_.shape[1] == latent_dim
+    assert {tokenizer.get_params()[name] for name in auto} == {"auto"}
+    given = {"latent_dim": 4, "n_blocks": 1, "downsampled_width": 5, "n_bands": 2}
+    tokenizer = make(frontend=frontend, max_epochs=1, **given).fit(panel)
+    assert {name: tokenizer.architecture_[name] for name in given} == given
+    encoder = make_encoder(**tokenizer.architecture_)
+    encoder.load_state_dict(tokenizer.encoder_.state_dict())
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"codebook_update": "gradient"},
-        {"codebook_update": "gradient", "orthogonal_weight": 1.0},
-        {"orthogonal_weight": 1.0},
-        {"code_dim": 3, "normalize_codes": True},
-        {"code_dim": 3, "codebook_update": "gradient", "normalize_codes": True},
-        {"codebook_init": "normal", "revival_threshold": 0.0},
+        {},
+        {"frontend": "multiscale"},
+        {"frontend": "stft"},
+        {"n_bands": 2},
+        {"scaling": "series"},
+        {"quantizer": Quantizer(code_dim=3)},
+    ],
+    ids=str,
+)
+def test_the_encoder_makes_the_continuous_latents_of_scaled_series(parameters, panel):
+    tokenizer = make(output="continuous", **parameters).fit(panel)
+    with torch.no_grad():
+        latents = tokenizer.encoder_(torch.from_numpy(tokenizer.scaler_.transform(panel)))
+    n_tokens = sum(rows * columns for rows, columns in tokenizer.token_shape_)
+    assert latents.shape == (12, n_tokens, 8)
+    np.testing.assert_allclose(tokenizer.transform(panel), latents.flatten(1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"quantizer": Quantizer("gradient")},
+        {"quantizer": Quantizer(code_dim=3, normalize_codes=True)},
+        {"quantizer": Quantizer("gradient", code_dim=3, normalize_codes=True)},
+        {"quantizer": Quantizer(init="normal", revival_threshold=0.0)},
         {"scaling": "series"},
         {"downsampled_width": 8},
         {"precision": "bfloat16"},
@@ -184,13 +250,17 @@ def test_training_lowers_the_loss_with_every_option(parameters, series):
     assert np.isfinite(curve).all()
     assert curve[-1] < curve[0]
     assert np.isfinite(tokenizer.codebook_).all()
-    assert tokenizer.codebook_.shape[1] == (parameters.get("code_dim") or 8)
+    quantizer = parameters.get("quantizer", Quantizer())
+    assert tokenizer.codebook_.shape[1] == (quantizer.code_dim or 8)
 
 
 def test_reviving_unused_codes_raises_the_perplexity():
     X = two_shapes(60)[0]
-    start = {"codebook_size": 64, "codebook_init": "normal", "max_epochs": 150}
-    without, revived = (make(**start, revival_threshold=t).fit(X).perplexity_ for t in (0.0, 0.05))
+    quantizers = [Quantizer(init="normal", revival_threshold=t) for t in (0.0, 0.05)]
+    without, revived = (
+        make(codebook_size=64, max_epochs=150, quantizer=quantizer).fit(X).perplexity_
+        for quantizer in quantizers
+    )
     assert revived > 1.5 * without
 
 
@@ -230,9 +300,11 @@ def test_warm_start_continues(series):
         tokenizer.fit(series[:, :16])
 
 
-def test_automatic_number_of_epochs(series):
-    assert make(max_epochs="auto")._plan(20).n_epochs == 600
-    assert make(max_epochs="auto")._plan(9000).n_epochs == 8
+@pytest.mark.parametrize(("n", "n_epochs"), [(20, 600), (9000, 8)])
+def test_automatic_number_of_epochs(n, n_epochs):
+    """As many as make 600 steps, and 8 at least."""
+    tiny = make(max_epochs="auto", width=1, latent_dim=1, n_blocks=0)
+    assert tiny.fit(two_shapes(n, 4)[0]).n_iter_ == n_epochs
 
 
 def test_divergence_raises(series):
@@ -241,15 +313,62 @@ def test_divergence_raises(series):
 
 
 def test_a_gradient_codebook_starts_and_stays_finite_without_kmeans(series):
-    tokenizer = make(codebook_init="normal", codebook_update="gradient", max_epochs=20).fit(series)
+    tokenizer = make(quantizer=Quantizer("gradient", init="normal"), max_epochs=20).fit(series)
     assert np.isfinite(tokenizer.codebook_).all()
 
 
-def test_warm_start_refuses_another_network(series):
-    tokenizer = make(warm_start=True).fit(series)
-    for change in ({"codebook_size": 9}, {"frontend": "stft"}, {"scaling": "series"}):
-        with pytest.raises(ValueError, match="warm_start"):
-            changed_copy(tokenizer, **change).fit(series)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"codebook_size": 9},
+        {"frontend": "stft"},
+        {"scaling": "series"},
+        {"width": 4},
+        {"latent_dim": 4},
+        {"n_blocks": 1},
+        {"downsampled_width": 8},
+        {"n_bands": 2},
+        {"quantizer": Quantizer("gradient")},
+        {"quantizer": Quantizer(code_dim=4)},
+        {"quantizer": Quantizer(normalize_codes=True)},
+        {"quantizer": Quantizer(ema_decay=0.9)},
+        {"quantizer": Quantizer(revival_threshold=0.1)},
+    ],
+    ids=str,
+)
+def test_warm_start_refuses_another_network(series, change):
+    tokenizer = changed_copy(make(warm_start=True).fit(series), **change)
+    architecture, quantizer = tokenizer.architecture_, tokenizer.quantizer_
+    before = tokenizer.encode(series)
+    with pytest.raises(ValueError, match="warm_start"):
+        tokenizer.fit(series)
+    assert tokenizer.architecture_ is architecture
+    assert tokenizer.quantizer_ is quantizer
+    assert np.array_equal(tokenizer.encode(series), before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quantizer": Quantizer(commitment_weight=5.0)},
+        {"quantizer": Quantizer(init="normal")},
+        {"latent_dim": 128, "downsampled_width": 32},
+        {"learning_rate": 1e-4, "batch_size": 8},
+        {"ssl": "vicreg"},
+    ],
+    ids=str,
+)
+def test_warm_start_allows_what_leaves_the_network_as_it_is(series, change):
+    sizes = {"latent_dim": "auto", "downsampled_width": "auto"}
+    first = make(warm_start=True, max_epochs=20, **sizes).fit(series)
+    tokenizer = changed_copy(first, max_epochs=2, **change).fit(series)
+    assert -tokenizer.score(series) < 3 * -first.score(series)
+    assert tokenizer.architecture_ == first.architecture_
+    curve, weight = tokenizer.loss_curve_, tokenizer.quantizer_.commitment_weight
+    assert weight == change.get("quantizer", Quantizer()).commitment_weight
+    if "ssl" not in change:
+        expected = curve["reconstruction"] + weight * curve["commitment"]
+        np.testing.assert_allclose(curve["loss"], expected, rtol=1e-5)
 
 
 def test_an_unknown_output_set_after_fit_is_refused(fitted, series):

@@ -294,19 +294,17 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         # Stage 1: series become tokens.
         self.tokenizer_ = fitted_tokenizer(self, X, generator)
         self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
-        tokens = self.tokenizer_.encode(X)
-        tensors = [torch.from_numpy(tokens), torch.from_numpy(classes)]
+        arrays = [self.tokenizer_.encode(X), classes]
         if self.code_temperature > 0:
-            tensors.append(torch.from_numpy(code_distances(self.tokenizer_, X)))
+            arrays.append(code_distances(self.tokenizer_, X))
 
         # Stage 2: each token is predicted from those before it, given the class.
-        plan = prior_plan(self, tokens)
+        plan = prior_plan(self, arrays[0])
         self.architecture_ = prior_architecture(self, len(X), causal=True)
         self._learned_unconditional = self.p_unconditional > 0
-        prior = build(self._network_constructor(), generator)
         with computing(plan.device, plan.n_threads, training=True):
-            prior.to(plan.device)
-            data, held_out = prior_data(tensors, plan, prior.n_tokens, generator, causal=True)
+            prior = build(self._network_constructor(), generator).to(plan.device)
+            data, held_out = prior_data(arrays, plan, prior.n_tokens, generator, causal=True)
             self._codebook = self.tokenizer_.codebook_
             prior.start_from(torch.from_numpy(self._codebook).to(plan.device), data[0])
             step = PriorStep(

@@ -173,12 +173,12 @@ def repeated_rows(n_rows):
     return torch.arange(max(1, -(-_EPOCH_ROWS // n_rows)) * n_rows, device="cpu") % n_rows
 
 
-def prior_data(tensors, plan, n_tokens, generator, *, causal):
+def prior_data(arrays, plan, n_tokens, generator, *, causal):
     """Token sequences to train on and those that are held out, with the masks they are judged by.
 
     Parameters
     ----------
-    tensors : list of Tensors
+    arrays : list of ndarrays
         Tokens ``(n, N)``, classes ``(n,)`` and, if tokens are drawn anew, distances to the codes.
     plan : TrainingPlan
     n_tokens : sequence of int
@@ -193,6 +193,7 @@ def prior_data(tensors, plan, n_tokens, generator, *, causal):
     held_out : list of three Tensors or None
         Tokens, classes and masks.
     """
+    tensors = [torch.from_numpy(array) for array in arrays]
     ids, classes = tensors[:2]
     order = order_by_class(classes, generator)
     held_out, training = order[: plan.n_held_out], order[plan.n_held_out :]

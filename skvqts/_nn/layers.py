@@ -32,6 +32,7 @@ def build(constructor, generator):
     return module
 
 
+@torch.inference_mode(False)  # or a model opened inside it could never be trained further
 def allocate(constructor):
     """The network of `constructor` in float32 on the CPU, values undefined."""
     with torch.device("meta"):
