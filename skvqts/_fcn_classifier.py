@@ -226,6 +226,7 @@ class FCNClassifier(
         plan = training_plan(self, len(X), least_steps=1000, least_useful_held_out=useful)
 
         self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
+        # Pickles rebuild the network from it, as `width` may be set anew after `fit`.
         self._n_features_out = self.width
         with computing(plan.device, plan.n_threads, training=True):
             network = build(self._network_constructor(), generator).to(plan.device)

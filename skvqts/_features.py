@@ -329,6 +329,7 @@ class SSLFeatureExtractor(
             self.token_shape_ = (encoder.grid,)
             features = self._read(X, "features")
             self._feature_scaler = ColumnScaler().fit(features)
+            # Every k-th series, at most 1,024, so that a sorted set is measured all along.
             latents = self._read(X[:: -(-len(X) // _COLLAPSE_ROWS)], "latents")
             self.latent_std_, self.effective_rank_ = measured_collapse(latents, encoder.latent_dim)
         return self
@@ -360,6 +361,7 @@ class SSLFeatureExtractor(
         objective = make_objective(self.objective)
         decoder = None
         if objective.masks_input:
+            # It is trained as a part of the branch, and dropped with it after `fit`.
             make = partial(make_decoder, grid=encoder.grid, **self.architecture_)
             decoder = build(make, generator).to(x.device)
         augmentation = make_augmentation(self.augmentation)
@@ -402,6 +404,7 @@ def encoder_architecture(estimator, X):
     _, n_channels, n_timepoints = X.shape
     architecture = {"n_channels": n_channels, "n_timepoints": n_timepoints}
     architecture |= {"frontend": estimator.frontend, **sizes}
+    # A tokenizer has an encoder for each band; other estimators have one encoder.
     if hasattr(estimator, "n_bands"):
         architecture["n_bands"] = estimator.n_bands
     return architecture

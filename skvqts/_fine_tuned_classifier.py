@@ -241,6 +241,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
         pretrained = self._pretrained_encoder(X, generator)
         with computing(plan.device, plan.n_threads, training=True):
+            # Every weight is drawn; a pretrained start then replaces those of the encoder.
             network = build(self._network_constructor(), generator)
             if pretrained is not None:
                 network.encoder.load_state_dict(pretrained.state_dict())
@@ -255,6 +256,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
                     rate = 0.3 if self.start == "pretrained" else 1.0
                 step.learning_rates = [(network.encoder, rate)]
             else:
+                # A frozen encoder gives the same latents in every epoch: they are computed once.
                 step = ClassificationStep(network.head)
                 data = represented(network, data)
                 held_out = represented(network, held_out)

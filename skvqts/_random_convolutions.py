@@ -136,6 +136,7 @@ class RandomConvolutionExtractor(
         self.device_ = str(device)
         self.n_threads_ = self.n_threads or default_n_threads(X.size)
         self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
+        # Pickles rebuild the kernels from it, as `n_kernels` may be set anew after `fit`.
         self._n_kernels = int(self.n_kernels)
         kernels = build(self._network_constructor(), generator_from(self.random_state))
         self.module_ = kernels.eval().to(device)

@@ -409,6 +409,7 @@ class VQTokenizer(
 
             self.token_shape_ = network.grid
             self.codebook_ = network.codebook().detach().cpu().numpy().copy()
+            # Read in evaluation mode, as `transform` will read.
             tokens, features = self._read(X, "tokens", "features")
             self.codebook_usage_, self.perplexity_ = code_usage(tokens, len(self.codebook_))
             self._feature_scaler = ColumnScaler().fit(features)
@@ -534,6 +535,7 @@ class VQTokenizer(
     @property
     def _n_features_out(self):
         self._validate_params()
+        # Only a pass tells how many features the layers that can be read have.
         x = np.zeros((1, self.n_channels_in_, self.n_timepoints_in_), np.float32)
         return read_rows(self, partial(read_out, self.module_, outputs=[self.output]), x)[0].shape[
             1
@@ -571,6 +573,7 @@ def start_codebooks(network, init, x, batch_size, generator):
         order = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
         batches = x[order[:n_series]].split(batch_size)
         parts = [split_series(batch, len(network.bands))[index] for batch in batches]
+        # The new network is in training mode: latents are normalised by the batch, as in training.
         z = torch.cat([band.encoder(part) for part in parts])
         band.quantizer.start_at_centres(z, tokens_per_batch, generator)
 
@@ -588,6 +591,7 @@ class VQStep(nn.Module):
         self.weights = {"commitment": commitment_weight}
 
     def forward(self, x):
+        # Kept for `follow`: codes move by these latents, after the optimiser has moved the encoder.
         self.quantized = self.network.encode(x)
         z_q = self.network.quantized_latents(self.quantized)
         of_series = self.network.reconstruction_losses(x, z_q)
@@ -620,14 +624,17 @@ class SelfSupervisedVQStep(nn.Module):
         terms = self.vq_step(x)
         network = self.vq_step.network
         masks_input = self.ssl.objective.masks_input
+        # Inference sees series, whose statistics are not those of their views.
         with kept_statistics(network):
             view = self.ssl.view(x, network.encoder)
             if self.weights["augmented"] and not masks_input:
+                # The view goes through a plain autoencoder, without codes (NC-VQVAE).
                 decoded = network.reconstruction_losses(view.series, view.latents)
                 terms["augmented"] = sum(decoded.values())
             if self.ssl_view == "augmented" and not masks_input:
                 first = self.ssl.view(x, network.encoder, number=1)
             elif self.ssl_view == "quantized":
+                # As published: the gradient passes straight through the codes to the encoder.
                 first = View(x, network.quantized_latents(self.vq_step.quantized))
             else:
                 first = View(x, network.latents(self.vq_step.quantized))
@@ -660,6 +667,7 @@ def code_usage(tokens, n_codes):
 
 def code_ranges(tokenizer):
     """First code of each token's band and the one after its last: int64 ``(N, 2)``."""
+    # Ids are joint: those of the high band begin where those of the low band end.
     n_codes = len(tokenizer.codebook_) // len(tokenizer.token_shape_)
     n_tokens = [rows * columns for rows, columns in tokenizer.token_shape_]
     first = np.repeat(np.arange(len(n_tokens)) * n_codes, n_tokens)
@@ -668,6 +676,7 @@ def code_ranges(tokenizer):
 
 def read_out(network, x, outputs):
     """What `transform` returns for a batch of scaled series: a Tensor for each of some outputs."""
+    # Only "features" needs the activations, which are large.
     activations = [] if "features" in outputs else None
     quantized = network.encode(x, activations)
     n_codes = len(network.codebook())

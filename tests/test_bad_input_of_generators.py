@@ -30,7 +30,6 @@ PRIOR_PARAMETERS = {
     "ema_decay": [-0.1, 1, None],
     "code_temperature": [-1, float("inf")],
     "guidance_scale": [-1, float("nan")],
-    "guidance_schedule": ["square"],
 }
 
 

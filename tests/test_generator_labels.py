@@ -139,7 +139,7 @@ def test_refitting_replaces_the_classes():
     assert generator.classes_.tolist() == [0, 1, 2]
     assert generator.sample(y=[2]).shape == (1, 32)
     generator.fit(X)
-    assert not hasattr(generator, "classes_")
+    assert not [a for a in ("classes_", "class_counts_", "y_fit_") if hasattr(generator, a)]
     assert_refused(lambda: generator.sample(y=[2]), VALUE, "fitted without")
 
 
@@ -147,13 +147,41 @@ def test_refitting_replaces_the_classes():
 
 
 @each_generator
-@pytest.mark.parametrize("n_samples", [0, -1, 2.5, "3", None, True, float("nan"), [3]], ids=repr)
+@pytest.mark.parametrize("n_samples", [0, -1, 2.5, "3", True, float("nan"), [3]], ids=repr)
 def test_invalid_n_samples_are_refused(name, n_samples):
     message = "The 'n_samples' parameter of .* must be an int in the range"
     generator = fitted_generator(name)
     assert_refused(lambda: generator.sample(n_samples), VALUE, message)
-    for y in (0, [0, 1]):
-        assert_refused(lambda given=y: generator.sample(n_samples, y=given), VALUE, "")
+    assert_refused(lambda: generator.sample(n_samples, y=0), VALUE, message)
+    either = f"{message}|n_samples=.* contradicts y, which holds 2 classes"
+    assert_refused(lambda: generator.sample(n_samples, y=[0, 1]), VALUE, either)
+
+
+@each_generator
+def test_n_samples_may_be_left_out(name):
+    generator = fitted_generator(name)
+    seed = {"random_state": 0}
+    three = generator.sample(y=[0, 1, 0], **seed)
+    assert three.shape == (3, 32)
+    assert np.array_equal(generator.sample(3, y=[0, 1, 0], **seed), three)
+    assert np.array_equal(generator.sample(None, y=[0, 1, 0], **seed), three)
+    assert np.array_equal(generator.sample(3, y=1, **seed), generator.sample(y=[1] * 3, **seed))
+    assert np.array_equal(generator.sample(y=1, **seed), generator.sample(1, y=1, **seed))
+    assert generator.sample(**seed).shape == (1, 32)
+    assert np.array_equal(generator.sample(**seed), generator.sample(5, **seed)[:1])
+
+
+@each_generator
+@pytest.mark.parametrize("n_samples", [1, 2, 4])
+@pytest.mark.parametrize("make", [list, tuple, np.array, pd.Series])
+def test_n_samples_must_agree_with_the_number_of_labels(name, n_samples, make):
+    generator = fitted_generator(name)
+    message = f"n_samples={n_samples} contradicts y, which holds 3 classes"
+    for call in (
+        lambda: generator.sample(n_samples, y=make([0, 1, 0])),
+        lambda: generator.sample(n_samples, y=make([0, 1, 0]), return_y=True),
+    ):
+        assert_refused(call, VALUE, message)
 
 
 @each_generator
@@ -190,15 +218,17 @@ def test_empty_labels_are_refused(name):
     generator = fitted_generator(name)
     message = r"inconsistent numbers of samples: \[1, 0\]"
     assert_refused(lambda: generator.sample(y=[]), VALUE, message)
+    assert_refused(lambda: generator.sample(2, y=[]), VALUE, "n_samples=2 contradicts y")
 
 
 @each_generator
 @pytest.mark.parametrize("n_labels", [2, 4])
 def test_there_must_be_as_many_labels_as_samples(name, n_labels):
     generator = fitted_generator(name)
-    message = rf"inconsistent numbers of samples: \[3, {n_labels}\]"
     labels = [0] * n_labels
+    message = f"n_samples=3 contradicts y, which holds {n_labels} classes"
     assert_refused(lambda: generator.sample(3, y=labels), VALUE, message)
+    message = rf"inconsistent numbers of samples: \[3, {n_labels}\]"
     if hasattr(generator, "impute"):
         assert_refused(lambda: generator.impute(X[:3], y=labels), VALUE, message)
 
@@ -265,9 +295,7 @@ def test_invalid_temperatures_are_refused(name, parameter, value):
 
 OPTIONS = {
     "mask_schedule": {"cosine", "linear", "square", "likelihood"},
-    "reveal_schedule": {"cosine", "linear", "square"},
     "order": {"confidence", "low_discrepancy", "random"},
-    "guidance_schedule": {"constant", "linear"},
 }
 
 

@@ -71,6 +71,7 @@ def scaled_chunks(estimator, X):
 
 def chunk_size(n_values_per_row):
     """Rows of an inference chunk: depends on the row's size only."""
+    # The largest power of two of rows whose values fit a chunk.
     fitting = max(1, _CHUNK_POINTS // n_values_per_row)
     return min(_MAX_CHUNK, 2 ** (fitting.bit_length() - 1))
 

@@ -26,6 +26,7 @@ def default_n_threads(n_points):
 @contextmanager
 def computing(device, n_threads, *, training=False):
     """Run with our own number of threads, gradient mode and precision, then restore the user's."""
+    # A caller may be inside `torch.no_grad()` or an autocast of their own.
     with (
         _pinned_threads(n_threads),
         torch.inference_mode(not training),

@@ -99,6 +99,7 @@ def _moments(X, axis, eps=_EPS):
     """Mean and standard deviation; where nothing varies beyond rounding, 1 or the rounding."""
     mean = X.mean(axis, keepdims=True, dtype=np.float64)
     scale = _deviation(X, axis, mean)
+    # A constant deviates by the rounding of its mean; dividing by that would turn noise into data.
     rounding = 10 * eps * np.abs(mean)
     return mean, np.where(scale <= rounding, np.maximum(1.0, rounding), scale)
 

@@ -93,6 +93,7 @@ def all_or_nothing(fit):
 
     @wraps(fit)
     def fit_or_restore(estimator, *args, **kwargs):
+        # A shallow copy will do: a fit replaces attributes and changes none of them in place.
         before = dict(vars(estimator))
         try:
             fit(estimator, *args, **kwargs)

@@ -65,6 +65,7 @@ class TrainingPlan:
 
     def n_batches(self, n_samples):
         """Number of batches, of almost equal size, that make an epoch of so many samples."""
+        # As many batches as `batch_size` asks for, but none smaller than `least_batch`.
         return max(1, min(math.ceil(n_samples / self.batch_size), n_samples // self.least_batch))
 
 
@@ -113,6 +114,7 @@ def training_plan(
     n_held_out = 0
     if estimator.early_stopping:
         wanted = max(least_held_out, round(estimator.validation_fraction * n_series))
+        # At most half is held out, and at least one batch is left to train on.
         possible = min(max(least_batch, n_series // 2), n_series - least_batch)
         n_held_out = min(wanted, possible)
         if n_held_out < max(least_batch, least_useful_held_out):
@@ -270,8 +272,10 @@ def train(step, data, plan, generator, validation=None, progress=None):
                 if validation is not None:
                     terms["validation"] = _mean_loss(loss_terms, validation, plan)
                 record.append(terms)
+                # Where a Ctrl-C in the next epoch leads back to.
                 finished = {name: value.clone() for name, value in step.state_dict().items()}
                 if validation is not None:
+                    # An improvement below `tol` is kept, but does not prolong the training.
                     improved = terms["validation"] < best_loss - plan.tol
                     n_waited = 0 if improved else n_waited + 1
                     if terms["validation"] < best_loss:
@@ -283,6 +287,7 @@ def train(step, data, plan, generator, validation=None, progress=None):
             if finished is None:
                 raise
             record.interrupted = True
+    # There is no best epoch without validation, nor where no validation loss was finite.
     step.load_state_dict(best or finished)
     step.zero_grad(set_to_none=True)
     step.eval()
@@ -398,6 +403,7 @@ class _AdamW:
             fused=True,
             amsgrad=False,
             beta1=0.9,
+            # The usual 0.999 averages over 1,000 steps, about as many as a whole fit takes.
             beta2=0.99,
             lr=rate,
             weight_decay=weight_decay,
@@ -427,6 +433,7 @@ def learning_rate_factor(step, n_steps, warmup=0.05, floor=0.02):
 
 
 def _check_divergence(epoch, loss, first_loss):
+    # Not `loss > ...`: NaN, for which no comparison holds, has to fail as well.
     if not loss <= _DIVERGED * max(first_loss, 1.0):
         raise DivergedError(
             f"Training diverged: the mean loss of epoch {epoch + 1} is {loss:.4g}, "

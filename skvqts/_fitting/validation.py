@@ -42,6 +42,7 @@ __all__ = [
     "validate_tokens",
 ]
 
+# NaN may pass: the message of scikit-learn advises classifiers; `_check_values` refuses it.
 _SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}
 _WANTED = "{} takes an array of numbers of shape (n, t) or (n, c, t)."
 _CONTAINERS = ("shape", "__array__", "__dataframe__", "__array_interface__")
@@ -111,6 +112,7 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
         else:  # series of one channel, fitted as a panel: X has no names of features
             X = check_array(X, estimator=estimator, input_name="X", **rules)[:, None]
     except ValueError as error:
+        # NumPy says this of ragged lists, and of an object array with a series in each cell.
         if "array element with a sequence" not in str(error):
             raise
         raise ValueError(
@@ -310,6 +312,7 @@ def resolve_device(device):
     present = {
         "cpu": True,
         "mps": torch.backends.mps.is_available(),
+        # "cuda" without an index is the first device.
         "cuda": (resolved.index or 0) < torch.cuda.device_count(),
     }
     if not present[resolved.type]:

@@ -50,5 +50,6 @@ def window_masks(window, grid, strides, n_timepoints):
     starts = np.arange(finest - width + 1)[:, None]
     covered = (columns >= starts) & (columns < starts + width)
     covered = covered[covered.any(axis=1)]
+    # A token of a coarser band is hidden as soon as the window touches it.
     bands = zip(grid, strides, strict=True)
     return [tokens_at(covered, [shape], [stride]) for shape, stride in bands], covered

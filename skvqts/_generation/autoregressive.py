@@ -432,6 +432,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
 
     def _log_likelihood(self, ids, classes):
         """Exact log-likelihood ``(n,)`` of tokens: one pass predicts each from those before it."""
+        # All tokens count as hidden: causal attention shows each those before it, masked or not.
         masks = [torch.ones(1, n, dtype=torch.bool, device="cpu") for n in self.module_.n_tokens]
         weights = [torch.ones(1, dtype=torch.float64, device="cpu")] * len(masks)
         return TokenReader(self).bound(ids, classes, masks, weights)

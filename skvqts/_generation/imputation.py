@@ -23,7 +23,9 @@ def impute_series(estimator, fill, X, known, classes, seed):
     seed : int
     """
     tokenizer = tokenizer_in_use(estimator)
+    # An encoder takes no NaN; the tokens that it makes of gaps are masked and drawn below.
     straight = interpolated(X, known)
+    # Tokens are of all channels at once: a gap in one hides the token of all.
     gaps = ~known.all(axis=1)
     masks = tokens_at(gaps, tokenizer.token_shape_, tokenizer.module_.strides)
     ids = fill(tokenizer.encode(straight), masks, classes, seed)

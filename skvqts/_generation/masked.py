@@ -352,16 +352,19 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         self.tokenizer_ = fitted_tokenizer(self, X, generator)
         self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
         arrays = [self.tokenizer_.encode(X), classes]
+        # Training then draws tokens by these distances instead of taking the nearest codes.
         if self.code_temperature > 0:
             arrays.append(code_distances(self.tokenizer_, X))
 
         # Stage 2: masked modelling of the tokens, given their class.
         plan = prior_plan(self, arrays[0])
         self.architecture_ = prior_architecture(self, len(X), causal=False)
+        # `p_unconditional` may be set anew after `fit`; this is what the prior has learned.
         self._learned_unconditional = self.p_unconditional > 0
         with computing(plan.device, plan.n_threads, training=True):
             prior = build(self._network_constructor(), generator).to(plan.device)
             data, held_out = prior_data(arrays, plan, prior.n_tokens, generator, causal=False)
+            # Sampling compares it with the tokenizer's codes: that may have been fitted again.
             self._codebook = self.tokenizer_.codebook_
             prior.start_from(torch.from_numpy(self._codebook).to(plan.device), data[0])
             step = PriorStep(
@@ -373,6 +376,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
                 generator,
             )
             record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            # The running mean is kept; it was frozen, so that the optimiser left it alone.
             set_trained(self, step.average.requires_grad_(True), plan, record)
         keep_training_series(self, X, classes)
         return self
@@ -548,6 +552,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         known = ~np.isnan(X)
         seed = seed_of(self, random_state)
         fill = partial(TokenReader(self).fill, decodings=self._decodings())
+        # A draw has a seed of its own: the first of many draws are those of few.
         draws = [
             impute_series(self, fill, X, known, classes, seed + draw).reshape(
                 len(X), *self._series_shape
@@ -599,6 +604,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
 
     def _log_likelihood(self, ids, classes, n_masks=32):
         """Lower bound ``(n,)`` of the log-likelihood of tokens, by masks that never change."""
+        # Always the same masks: the score of a series depends on nothing but the series.
         drawn = [
             stratified_masks(n_tokens, n_masks, torch.Generator("cpu").manual_seed(0))
             for n_tokens in self.module_.n_tokens

@@ -56,6 +56,7 @@ def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
 
 def tokenizer_in_use(estimator):
     """The tokenizer of a generator, as long as it is the one whose tokens the prior has learned."""
+    # A frozen tokenizer is the user's own object, which can be fitted again at any time.
     tokenizer = estimator.tokenizer_
     alphabet = token_alphabet(tokenizer)
     same = all(estimator.architecture_[name] == value for name, value in alphabet.items())
@@ -104,6 +105,7 @@ def draw_classes(estimator, n_samples, seed):
         return np.zeros(n_samples, dtype=np.int64)
     heights = np.array([row_stream(seed, row, 0).random() for row in range(n_samples)])
     ends = np.cumsum(estimator.class_counts_) / estimator.class_counts_.sum()
+    # Inversion: a height falls into the interval of its class; the last end may round to below 1.
     return np.searchsorted(ends, heights, side="right").clip(max=len(ends) - 1)
 
 
@@ -159,6 +161,7 @@ def reconstruction_log_density(estimator, X):
 
 def row_stream(seed, row, stream):
     """The random numbers of one row of a sample: they depend on nothing but these three."""
+    # Parts of one key: the seed below bit 40, the row from there on, the stream from bit 100 on.
     return np.random.Generator(np.random.Philox(key=seed + (row << 40) + (stream << 100)))
 
 
@@ -178,6 +181,7 @@ class TokenReader:
         self.device = torch.device(estimator.device_)
         # Probabilities are float64, which an "mps" device does not have.
         self.exact_device = torch.device("cpu") if self.device.type == "mps" else self.device
+        # The largest power of two of rows whose tokens fit a chunk.
         fitting = max(1, _CHUNK_TOKENS // sum(self.prior.n_tokens))
         self.rows = min(_MAX_ROWS, 2 ** (fitting.bit_length() - 1))
 
@@ -207,6 +211,7 @@ class TokenReader:
             for band, (mask, decoding) in enumerate(zip(masks_of_bands, decodings, strict=True)):
                 shape = (decoding.n_steps, 2, mask.shape[1])
                 streams = [row_stream(seed, row, 1 + band).random(shape) for row in rows]
+                # Shape (n_steps, 2, B, N_b), as `fill` takes it.
                 uniforms = torch.from_numpy(np.stack(streams, 2)).to(ids.device)
                 of_band, predict = self._predictor(band, ids, classes, scale)
                 drawn = fill(predict, of_band, mask, decoding, uniforms)
@@ -287,6 +292,7 @@ class TokenReader:
         unconditional = torch.full_like(classes, self.prior.unconditional)
 
         def logits(of_band, mask, classes):
+            # A band sees the tokens of the bands before it, and none of those after it.
             joint = torch.cat([ids[:, :start], of_band + prior.first_code], dim=1)
             given = (part.to(self.device) for part in (joint, mask, classes))
             return self.prior.logits(band, *given).float().to(self.exact_device)
@@ -297,6 +303,7 @@ class TokenReader:
             free = logits(of_band, mask, unconditional)
             return free + guidance_scale * (logits(of_band, mask, classes) - free)
 
+        # Rows that pad a chunk are all 0, which is an id of the first band.
         return (ids[:, start:stop] - prior.first_code).clamp(min=0), predict
 
     def _guidance_scale(self):
@@ -311,6 +318,7 @@ class TokenReader:
 
     def _in_chunks(self, function, *columns):
         """Apply a function of Tensors to chunks of one integer table; a list of arrays."""
+        # `in_chunks` cuts one array, so whatever belongs to a row lies side by side in a table.
         table = np.column_stack(columns).astype(np.int64, copy=False)
 
         def on_device(chunk):

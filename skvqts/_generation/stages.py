@@ -90,6 +90,7 @@ def reconstruction_scale(tokenizer, X):
     """Standard deviation of each channel's reconstruction error, scaled, above 0."""
     residuals = reconstruction_residuals(tokenizer, X)
     scale = residuals.std(axis=(0, 2), dtype=np.float64)
+    # A perfect reconstruction would have an unbounded density.
     return np.maximum(scale, np.finfo(np.float32).eps)
 
 
@@ -170,6 +171,7 @@ def prior_plan(estimator, tokens):
 
 def repeated_rows(n_rows):
     """Rows of an epoch, as indices: small training sets are gone through several times."""
+    # Whole repetitions: every series is seen equally often.
     return torch.arange(max(1, -(-_EPOCH_ROWS // n_rows)) * n_rows, device="cpu") % n_rows
 
 
@@ -239,6 +241,7 @@ class PriorStep(nn.Module):
     def __init__(self, prior, schedule, p_unconditional, ema_decay, code_temperature, generator):
         super().__init__()
         self.prior = prior
+        # The optimiser must not move it; `follow` does.
         self.average = deepcopy(prior).requires_grad_(False)
         self.schedule = schedule
         self.p_unconditional = p_unconditional
@@ -253,6 +256,7 @@ class PriorStep(nn.Module):
             return {"prior": self._validation_loss(ids, classes, *rest)}
         if rest:
             ids = self._drawn_tokens(ids, *rest)
+        # Guidance needs the prediction without a class too (Ho and Salimans 2022, algorithm 1).
         u = torch.rand(len(ids), generator=self.generator, device="cpu", dtype=torch.float32)
         unknown = (u < self.p_unconditional).to(classes.device)
         classes = classes.masked_fill(unknown, self.prior.unconditional)
@@ -260,6 +264,7 @@ class PriorStep(nn.Module):
         for band, n_tokens in enumerate(self.prior.n_tokens):
             masks = self._masks(len(ids), n_tokens).to(ids.device)
             losses = self.prior.cross_entropy(band, ids, masks, classes, self.generator)
+            # A band counts by its number of tokens: the loss is a mean over all tokens.
             total = total + n_tokens * masked_cross_entropy(losses, masks, self.schedule)
         return {"prior": total / ids.shape[1]}
 
@@ -267,6 +272,7 @@ class PriorStep(nn.Module):
     def follow(self):
         """Let the running mean follow the weights, faster in the first steps."""
         self.n_taken += 1
+        # The decay grows from 0.1, so that the random initial weights are soon forgotten.
         decay = min(self.ema_decay, self.n_taken / (self.n_taken + 9))
         averages = list(self.average.parameters())
         weights = list(self.prior.parameters())
@@ -290,6 +296,7 @@ class PriorStep(nn.Module):
         """Tokens drawn by their distances; those of other bands are infinitely far."""
         nearest = distances.amin(-1, keepdim=True)  # at 0, or small temperatures underflow
         shares = F.softmax((nearest - distances) / self.code_temperature, dim=-1)
+        # The largest of p_i / E_i, with E_i exponential, is a draw from p.
         noise = torch.empty(shares.shape, device="cpu", dtype=shares.dtype).exponential_(
             generator=self.generator
         )

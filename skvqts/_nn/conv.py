@@ -88,6 +88,7 @@ class ConvEncoder(nn.Module):
             layers += [along_time(width, width, 4, stride=2, padding=1)]
         layers += [Residual(width, _DILATIONS[i % len(_DILATIONS)]) for i in range(n_blocks)]
         layers += [BatchNorm2d(width), nn.SiLU(), along_time(width, latent_dim, 1)]
+        # Without learned scales: all dimensions count alike in the distances to codes.
         layers += [BatchNorm2d(latent_dim, affine=False)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
@@ -131,6 +132,7 @@ class ConvDecoder(nn.Module):
 
     def forward(self, z):
         x = z.transpose(1, 2).unsqueeze(2)
+        # The encoder padded series to whole strides; what that added is cut off.
         return self.layers(x).squeeze(2)[..., : self.n_timepoints]
 
     def losses(self, x, z):

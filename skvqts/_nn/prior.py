@@ -25,6 +25,7 @@ class Dropout(nn.Module):
         """Drop values in training mode; without a generator, by torch's global one."""
         if not self.training or self.threshold == 0:
             return x
+        # Torch draws 64 random bits at a time: eight bytes, one for each of eight values.
         bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device="cpu")
         bits.random_(-(2**63), None, generator=generator)
         kept = bits.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
@@ -55,6 +56,7 @@ def rotary_angles(times, head_dim):
     head_dim : int
     """
     half = head_dim // 2
+    # RoPE has base 10,000; sequences are short here, so 100, or the length of longer ones.
     slowest = max(100.0, float(times.max()))
     exponents = torch.arange(half, device=times.device, dtype=times.dtype) / max(1, half)
     return times[:, None] * slowest**-exponents
@@ -77,6 +79,7 @@ class Attention(nn.Module):
         self.join = nn.Linear(n_heads * head_dim, width, bias=False)
 
     def forward(self, x, cos, sin):
+        # (3, B, n_heads, n, head_dim): queries, keys and values.
         heads = self.project(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         heads = heads.to(cos.dtype)
         queries, keys = rotated(heads[:2], cos, sin)
@@ -183,17 +186,21 @@ class BandPrior(nn.Module):
         ids : int64 Tensor of shape (n, N)
             The training tokens of this band.
         """
+        # Codes of any size get a mean square of 1; the last row, the mask, keeps its random start.
         centred = codebook - codebook.mean(0)
         self.codes[:-1] = centred / centred.square().mean().sqrt().clamp(min=1e-12)
         counts = F.one_hot(ids - self.first_code, self.bias.shape[1]).float().sum(0)
         overall = counts.sum(0) / counts.sum()
+        # Two pseudo-counts shared out by overall frequency; 0.01 keeps unseen codes finite.
         self.bias.copy_(((counts + 2 * overall + 0.01) / (len(ids) + 2)).log())
+        # So the first prediction is the bias alone.
         nn.init.zeros_(self.head.weight)
 
     def forward(self, ids, classes, generator=None):
         """Logits given token ids ``(B, len(times))`` and classes ``(B,)``."""
         x = self.embed(F.embedding(ids, self.codes)) + self.positions
         x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
+        # Behind the class, position i predicts token i; the last token predicts nothing.
         x = self.dropout(x[:, :-1] if self.causal else x, generator)
         angles = self.angles[: x.shape[1]]
         cos, sin = angles.cos(), angles.sin()
@@ -267,6 +274,7 @@ class Prior(nn.Module):
         prior = self.bands[band]
         start, stop = self.span(band)
         of_band = ids[:, start:stop]
+        # Causal attention itself hides the tokens to be predicted.
         if not prior.causal:
             of_band = of_band.masked_fill(masks, prior.mask_id)
         return prior(torch.cat([ids[:, :start], of_band], dim=1), classes, generator)

@@ -85,12 +85,14 @@ class VectorQuantizer(nn.Module):
         self.cluster_size.copy_(counts * (tokens_per_batch / len(vectors)))
 
     def forward(self, z):
+        # Distances and codes are float32 even where the network runs in bfloat16.
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
             vectors = self.vectors(z)
             codebook = self.codes()
             ids = cb.nearest_code(vectors.flatten(0, -2), codebook).view(vectors.shape[:-1])
             codes = F.embedding(ids, codebook)
+            # In evaluation exactly the codes: `z + (code - z)` rounds, and decoding ids must agree.
             z_q = self.expand(cb.straight_through(vectors, codes) if self.training else codes)
         return Quantized(z, z_q, ids, vectors, codes)
 
@@ -123,5 +125,6 @@ class VectorQuantizer(nn.Module):
         if self.update_rule == "gradient":  # the optimiser moves the codes; only their use is kept
             codes = self.codebook
         codes, size = cb.revive_dead_codes(codes, size, vectors, self.revival_threshold, generator)
+        # A mean of unit vectors is shorter than 1.
         self.codebook.copy_(F.normalize(codes, dim=1) if self.normalize_codes else codes)
         self.cluster_size.copy_(size)

@@ -183,7 +183,9 @@ class MoCoBranch(_SlowCopyBranch):
     def forward(self, first, second):
         keys = self.slow(first), self.slow(second)
         queries = [self.projector(mean_and_maximum(view.latents)) for view in (first, second)]
+        # The gradient needs the queue as it was; it is overwritten below.
         queue = self.queue.clone()
+        # Each query looks for the key of the other view.
         losses = [
             ob.info_nce(query, key, queue, self.temperature)
             for query, key in zip(queries, reversed(keys), strict=True)
@@ -198,6 +200,7 @@ class MaskedBranch(Branch):
     """The hidden values of a series are decoded from the latents of the rest (He et al. 2022)."""
 
     def start(self, encoder, decode):
+        # A module is trained with the branch; a VQ-VAE's bound method belongs to the VQ-VAE.
         self.decode = decode
 
     def forward(self, first, second):
@@ -245,6 +248,7 @@ class IterNorm(nn.Module):
         return white.flatten(1) * self.weight + self.bias
 
     def _statistics(self, groups):
+        # A single row has no covariance.
         if not self.training or len(groups) == 1:
             return self.running_mean, self.running_whitening
         mean = groups.mean(0)

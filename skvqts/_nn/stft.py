@@ -20,7 +20,9 @@ def n_halvings(n_timepoints, downsampled_width):
     """Number of stride-2 blocks for about `downsampled_width` columns."""
     if n_timepoints < downsampled_width:
         return 1
+    # As published: log2(8) - 1 = 2 happens to be the hop, so that this is frames per column.
     rate = round(n_timepoints / (math.log2(N_FFT) - 1) / downsampled_width)
+    # At least one column has to be left.
     longest = int(math.log2(n_frames(max(n_timepoints, MIN_TIMEPOINTS), N_FFT)))
     return min(max(1, int(math.log2(max(rate, 1)))), longest)
 
@@ -136,6 +138,7 @@ class STFTDecoder(nn.Module):
         layers += [_Residual(width, inner_norm=False) for _ in range(n_blocks)]
         for _ in range(halvings - 1):
             layers += [_Up(width, width), BatchNorm2d(width), nn.LeakyReLU()]
+        # As published, one doubling more than the encoder halves; interpolation then sets the size.
         layers += [_Up(width, 2 * n_channels), _Up(2 * n_channels, 2 * n_channels)]
         self.layers = nn.Sequential(*layers)
 

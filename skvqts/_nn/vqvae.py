@@ -39,6 +39,7 @@ class VQVAE(nn.Module):
     @property
     def encoder(self):
         """The part that makes continuous latents ``(B, N, D)``; its modules are shared."""
+        # A property: as a second submodule its weights would be in `state_dict` twice.
         return BandEncoders(band.encoder for band in self.bands)
 
     @property

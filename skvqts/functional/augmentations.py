@@ -76,6 +76,7 @@ def slice_and_shuffle(x, generator, n_segments):
     draws = (n_series, n_segments)
     order = torch.rand(draws, generator=generator, device="cpu", dtype=torch.float32).argsort(1)
     lengths = (ends - bounds).gather(1, order)
+    # Where each segment begins once the segments are in random order.
     starts = torch.zeros_like(order).scatter_(1, order, lengths.cumsum(1) - lengths)
     positions = torch.arange(length, device="cpu").expand(n_series, length)
     segments = torch.searchsorted(ends, positions.contiguous(), right=True)

@@ -107,6 +107,7 @@ def ema_update(codebook, cluster_size, z, ids, decay):
     """
     counts, sums = code_sums(z, ids, len(codebook))
     size = decay * cluster_size + (1 - decay) * counts
+    # N_k e_k is the paper's running sum m_k, which so needs no buffer of its own.
     total = decay * cluster_size[:, None] * codebook + (1 - decay) * sums
     return torch.where(size[:, None] > 0, total / size[:, None], codebook), size
 
@@ -158,6 +159,7 @@ def kmeans(z, n_codes, generator, n_iterations=10):
     codebook = z[draws[torch.arange(n_codes, device=z.device) % len(z)]].clone()
     for _ in range(n_iterations):
         counts, sums = code_sums(z, nearest_code(z, codebook), n_codes)
+        # Drawn in every iteration, needed or not: later draws do not depend on the data.
         picks = torch.randint(len(z), (n_codes,), generator=generator, device="cpu").to(z.device)
         means = sums / counts.clamp(min=1)[:, None]
         codebook = torch.where(counts[:, None] > 0, means, z[picks])

@@ -116,8 +116,10 @@ def replay(predict, ids, decoding):
 def _reveal_ranks(mask, decoding, uniforms):
     """Rank of each masked token in the order that its row is revealed in, 0 for the first."""
     if decoding.order == "random":
+        # One draw for all steps: a random order is fixed before the first step.
         keys = uniforms[0, 1]
     else:
+        # The inverse permutation: the place of each token in the order.
         keys = decoding.order.argsort().to(mask.device).expand(mask.shape).double()
     return ranks(keys.masked_fill(~mask, torch.inf))
 
@@ -144,6 +146,7 @@ def draw_tokens(logits, uniforms, temperature=1.0):
         ids = log_p.argmax(-1)
     else:
         cumulative = F.softmax(logits.double() / temperature, dim=-1).cumsum(-1)
+        # The last sum is 1 only up to rounding.
         heights = uniforms[..., None] * cumulative[..., -1:]
         ids = torch.searchsorted(cumulative, heights, right=True)[..., 0]
         ids = ids.clamp(max=logits.shape[-1] - 1)

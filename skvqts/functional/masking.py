@@ -59,6 +59,7 @@ def draw_counts(n_rows, n_tokens, schedule, generator):
     """
     u = torch.rand(n_rows, generator=generator, device="cpu", dtype=torch.float32)
     share = masked_share(u, "linear" if schedule == "likelihood" else schedule)
+    # 1 - u is in (0, 1], so "linear" makes all numbers from 1 to N equally likely.
     return (share * n_tokens).ceil().long().clamp(1, n_tokens)
 
 
@@ -87,6 +88,7 @@ def stratified_masks(n_tokens, n_masks, generator):
     # Stratified sampling: one uniform draw in each of `n_masks` equal parts of [0, 1).
     u = torch.rand(n_masks, generator=generator, device="cpu", dtype=torch.float64)
     u = (u + torch.arange(n_masks, device="cpu")) / n_masks
+    # Rounding may bring u to 1.
     counts = (1 + (u * n_tokens).long()).clamp(max=n_tokens)
     return draw_masks(counts, n_tokens, generator), n_tokens / (counts.double() * n_masks)
 

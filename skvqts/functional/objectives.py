@@ -51,6 +51,7 @@ def barlow_twins(z1, z2, off_diagonal_weight=0.005):
 
 def vicreg(z1, z2, invariance_weight=25.0, variance_weight=25.0, covariance_weight=1.0):
     """Variance-invariance-covariance regularisation (Bardes et al. 2022, eq. 6)."""
+    # Both hinges count whole, as in eq. 6; the published code halves them.
     return (
         invariance_weight * invariance(z1, z2)
         + variance_weight * (variance_hinge(z1) + variance_hinge(z2))
@@ -82,6 +83,7 @@ def nt_xent(z1, z2, temperature=0.5):
     """
     z = F.normalize(torch.cat([z1, z2]), dim=1)
     similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+    # View i and view i + B are partners.
     partner = torch.arange(len(z), device=z.device).roll(len(z1))
     return F.cross_entropy(similarity, partner)
 
