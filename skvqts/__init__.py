@@ -2,12 +2,12 @@
 
 from . import augmentation, metrics, objectives
 from ._fcn_classifier import FCNClassifier
-from ._features import SSLFeatureExtractor
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._generation.autoregressive import AutoregressivePriorGenerator
 from ._generation.masked import MaskedPriorGenerator
 from ._quantizer import Quantizer
 from ._random_convolutions import RandomConvolutionExtractor
+from ._ssl_features import SSLFeatureExtractor
 from ._tokenizer import VQTokenizer
 from ._version import __version__
 from .exceptions import (

@@ -307,11 +307,13 @@ class FCNClassifier(
         float32 ndarray of shape (n, width)
         """
         check_is_fitted(self)
-        return read_series(self, self.module_.represent, validate_series(self, X))
+        represent = self.module_.represent
+        return read_series(self, lambda x: [represent(x)], validate_series(self, X))[0]
 
     def _logits(self, X):
         check_is_fitted(self)
-        return read_series(self, self.module_, validate_series(self, X)).astype(np.float64)
+        (logits,) = read_series(self, lambda x: [self.module_(x)], validate_series(self, X))
+        return logits.astype(np.float64)
 
     def _network_constructor(self):
         return partial(FCN, self.n_channels_in_, len(self.classes_), self._n_features_out)

@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ._features import SSLFeatureExtractor, encoder_architecture
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import SeriesScaler
@@ -32,6 +31,7 @@ from ._fitting.validation import (
 )
 from ._nn.classifiers import ClassificationStep, make_encoder_classifier
 from ._nn.layers import build
+from ._ssl_features import SSLFeatureExtractor, encoder_architecture
 from ._tokenizer import VQTokenizer
 
 _ENCODED_AT_ONCE = 64  # series
@@ -79,7 +79,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         AdamW's, on the weights of convolutions and linear layers.
 
     early_stopping : bool, default=False
-        Hold `validation_fraction` of the series out, stop when the loss on them
+        Hold `validation_fraction` of the series of each class out, stop when the loss on them
         has not improved by `tol` for `n_iter_no_change` epochs, keep the best epoch. Nothing
         is held out, and a warning says so, where that would be fewer than ten series, or fewer
         than there are classes.
@@ -239,27 +239,28 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         useful = max(10, len(self.classes_))
         plan = training_plan(self, len(X), least_steps=300, least_useful_held_out=useful)
 
-        pretrained = self._pretrained_encoder(X, generator)
+        transformer = self._transformer(X, generator)
+        self.architecture_ = transformer.architecture_
+        self.scaler_ = transformer.scaler_
         with computing(plan.device, plan.n_threads, training=True):
             # Every weight is drawn; a pretrained start then replaces those of the encoder.
             network = build(self._network_constructor(), generator)
-            if pretrained is not None:
-                network.encoder.load_state_dict(pretrained.state_dict())
+            if self.start == "pretrained":
+                network.encoder.load_state_dict(transformer.encoder_.state_dict())
             network.to(plan.device)
             classes = torch.from_numpy(classes).to(plan.device)
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
             data, held_out = hold_out([x, classes], plan, generator, classes)
             if self.train_encoder:
-                step = ClassificationStep(network)
                 rate = self.encoder_rate
                 if rate == "auto":
                     rate = 0.3 if self.start == "pretrained" else 1.0
-                step.learning_rates = [(network.encoder, rate)]
+                step = ClassificationStep(network, learning_rates=[(network.encoder, rate)])
             else:
                 # A frozen encoder gives the same latents in every epoch: they are computed once.
                 step = ClassificationStep(network.head)
-                data = represented(network, data)
-                held_out = represented(network, held_out)
+                data = represent_series(network, data)
+                held_out = None if held_out is None else represent_series(network, held_out)
             record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
             set_trained(self, network, plan, record)
         return self
@@ -322,27 +323,27 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
     def _logits(self, X):
         check_is_fitted(self)
-        return read_series(self, self.module_, validate_series(self, X)).astype(np.float64)
+        (logits,) = read_series(self, lambda x: [self.module_(x)], validate_series(self, X))
+        return logits.astype(np.float64)
 
-    def _pretrained_encoder(self, X, generator):
-        """The pretrained encoder, or None for a random start; sets its architecture and scaling."""
+    def _transformer(self, X, generator):
+        """The transformer to start from, with `architecture_` and `scaler_`; fitted, or a new one.
+
+        For a random start a new one is not trained: what counts is what it would be built with.
+        """
+        if isinstance(self.pretrained, FrozenEstimator):
+            return frozen_inside(self, "pretrained", (SSLFeatureExtractor, VQTokenizer))
         transformer = self.pretrained
-        if isinstance(transformer, FrozenEstimator):
-            transformer = frozen_inside(self, "pretrained", (SSLFeatureExtractor, VQTokenizer))
-        else:
-            if transformer is None:
-                shared = {name: getattr(self, name) for name in _SHARED}
-                transformer = SSLFeatureExtractor(**shared)
-            transformer = seeded_clone(transformer, generator)
-            if self.start == "random":  # nothing is pretrained: only its parameters count
-                transformer._validate_params()
-                self.architecture_ = encoder_architecture(transformer, X)
-                self.scaler_ = SeriesScaler(per_series=transformer.scaling == "series").fit(X)
-                return None
-            transformer.fit(X)
-        self.architecture_ = transformer.architecture_
-        self.scaler_ = transformer.scaler_
-        return transformer.encoder_ if self.start == "pretrained" else None
+        if transformer is None:
+            shared = {name: getattr(self, name) for name in _SHARED}
+            transformer = SSLFeatureExtractor(**shared)
+        transformer = seeded_clone(transformer, generator)
+        if self.start == "pretrained":
+            return transformer.fit(X)
+        transformer._validate_params()
+        transformer.architecture_ = encoder_architecture(transformer, X)
+        transformer.scaler_ = SeriesScaler(per_series=transformer.scaling == "series").fit(X)
+        return transformer
 
     def _network_constructor(self):
         return partial(make_encoder_classifier, len(self.classes_), **self.architecture_)
@@ -354,17 +355,16 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
 
 @torch.no_grad()
-def represented(network, data):
-    """Labelled series with their representations by a network that does not learn, or None.
+def represent_series(network, data):
+    """Labelled series with their representations by a network that does not learn.
 
     Parameters
     ----------
     network : EncoderClassifier
-    data : list of Tensors or None
+    data : list of two Tensors
         Series and their classes.
     """
-    if data is None:
-        return None
     x, classes = data
     network.eval()
-    return [torch.cat([network.represent(p) for p in x.split(_ENCODED_AT_ONCE)]), classes]
+    parts = [network.represent(part) for part in x.split(_ENCODED_AT_ONCE)]
+    return [torch.cat(parts), classes]

@@ -17,7 +17,7 @@ class Quantizer(BaseEstimator):
         Codes follow the exponential moving average of their latents, or the gradient of the
         codebook term of the loss [1]_.
     init : {"kmeans", "normal"}, default="kmeans"
-        Codes start at k-means centres of the first latents, or at random.
+        Codes start at k-means centres of the latents of the new encoder, or at random.
     code_dim : int or None, default=None
         Dimension of the codes; latents are mapped linearly to it and back [2]_. None: the
         dimension of the latents.

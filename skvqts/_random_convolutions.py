@@ -142,7 +142,8 @@ class RandomConvolutionExtractor(
         self.module_ = kernels.eval().to(device)
         with computing(device, self.n_threads_):
             kernels.measure(scaled_chunks(self, X))
-            self._feature_scaler = ColumnScaler().fit(read_series(self, kernels, X))
+            (features,) = read_series(self, lambda x: [kernels(x)], X)
+            self._feature_scaler = ColumnScaler().fit(features)
         return self
 
     def transform(self, X):
@@ -159,7 +160,8 @@ class RandomConvolutionExtractor(
             Columns have mean 0 and the same variance over the training series, in all 25.
         """
         check_is_fitted(self)
-        return self._feature_scaler.scale(read_series(self, self.module_, validate_series(self, X)))
+        (features,) = read_series(self, lambda x: [self.module_(x)], validate_series(self, X))
+        return self._feature_scaler.scale(features)
 
     @property
     def _n_features_out(self):

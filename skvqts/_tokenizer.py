@@ -10,7 +10,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ._features import ENCODER_CONSTRAINTS, encoder_architecture
 from ._fitting.reading import read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
@@ -39,6 +38,7 @@ from ._nn.quantizer import VectorQuantizer
 from ._nn.self_supervision import SelfSupervision, View
 from ._nn.vqvae import make_vqvae
 from ._quantizer import Quantizer, make_quantizer
+from ._ssl_features import ENCODER_CONSTRAINTS, encoder_architecture
 from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import warn_user
 from .functional import codebook as cb
@@ -78,9 +78,9 @@ class VQTokenizer(
 ):
     """Vector-quantised autoencoder (VQ-VAE) of time series.
 
-    An encoder turns each series into a short sequence of latent vectors, each is
-    replaced by the nearest of `codebook_size` learned codes, and a decoder makes the
-    series from the codes. The ids of the codes are the tokens of the series [1]_.
+    An encoder turns each series into a short sequence of latent vectors; each vector is
+    replaced by the nearest of `codebook_size` learned codes, and a decoder turns the codes back
+    into a series. The ids of the codes are the tokens of the series [1]_.
 
     Parameters
     ----------
@@ -92,9 +92,9 @@ class VQTokenizer(
         with latents of dimension D:
 
         - "features": pooled continuous latents, pooled activations of the encoder's
-          inner layers and the square root of the bag of codes, each column with mean 0
-          and the same variance over the training set, in all 25 (less where some are
-          constant), where ``C=1`` suits an SVC; meant for a classifier right after it.
+          inner layers and the square root of the bag of codes, scaled so that over the training
+          set each column has mean 0 and the variances of the columns add up to 25 (less where
+          some are constant), where ``C=1`` suits an SVC; meant for a classifier right after it.
         - "tokens": ids of the codes, int64, (n, N).
         - "one_hot": a 1 at the code of each token, (n, N * K), of two bands (n, N * 2K).
         - "bag_of_codes": share of each code among the tokens, (n, K), of two bands (n, 2K).
@@ -174,7 +174,7 @@ class VQTokenizer(
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
 
     weight_decay : float, default=0.01
-        AdamW's, on the weights of convolutions.
+        AdamW's, on the weights of convolutions and linear layers.
 
     early_stopping : bool, default=False
         Hold `validation_fraction` of the series out, stop when the loss on them
@@ -211,19 +211,21 @@ class VQTokenizer(
         1 prints about ten lines a fit, higher numbers print more.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, sample order and code revival.
+        Seed of initial weights and codes, sample order, code revival, views and held-out series.
 
     Attributes
     ----------
     codebook_ : ndarray of shape (n_bands * codebook_size, code_dim)
-        The codes, those of the low band first.
+        The codes, those of the low band first; `code_dim` is the quantizer's, or the dimension of
+        the latents.
     codebook_usage_ : ndarray of shape (n_bands * codebook_size,)
         Share of each code among the tokens of the training set.
     perplexity_ : float
         Perplexity of `codebook_usage_`: from 1 (one code) to the number of codes (all used alike).
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
         Mean of each loss term per epoch, unweighted: "reconstruction", "commitment", with `ssl`
-        "augmented" and "ssl", ...; their weighted sum "loss"; with early stopping,
+        "augmented" and "ssl", with "stft" "spectral", with codes that follow the gradient
+        "codebook"; their weighted sum "loss"; with early stopping,
         "validation", that of held-out series.
     n_iter_ : int
         Number of epochs run.
@@ -261,8 +263,8 @@ class VQTokenizer(
        learning", 2017.
     .. [2] Lee, Malacarne, Aune. "Vector quantized time series generation with a bidirectional
        prior model" (TimeVQVAE), 2023.
-    .. [3] Mathisen et al. "Closing the gap between generative and self-supervised
-       time series modelling" (NC-VQVAE), 2024.
+    .. [3] Mathisen, Lokna, Lee, Aune. "Blending low and high-level semantics of time series for
+       better masked time series generation" (NC-VQVAE), 2024.
 
     Examples
     --------
@@ -352,10 +354,10 @@ class VQTokenizer(
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
     def fit(self, X, y=None):
-        """Learn the codes and the networks: the loss of [1]_, equation 3, by AdamW.
+        """Learn the codes and the networks by minimising the loss of [1]_, equation 3, with AdamW.
 
-        Codes start at k-means centres and follow their latents by moving averages. With `ssl`, a
-        self-supervised loss between latents is added, as in [3]_.
+        By default codes start at k-means centres and follow their latents by moving averages. With
+        `ssl`, a self-supervised loss between latents is added, as in [3]_.
 
         Parameters
         ----------
@@ -382,27 +384,37 @@ class VQTokenizer(
         X = validate_series(self, X, reset=not warm, min_samples=2)
         generator = generator_from(self.random_state)
         # Self-supervised losses compare series, so that a batch needs two of them.
-        least = {} if self.ssl is None else {"least_batch": 2, "least_held_out": 8}
-        plan = training_plan(self, len(X), least_steps=600, **least)
+        least_batch, least_held_out = (1, 1) if self.ssl is None else (2, 8)
+        plan = training_plan(
+            self, len(X), least_steps=600, least_batch=least_batch, least_held_out=least_held_out
+        )
 
         self.architecture_ = encoder_architecture(self, X)
         self.quantizer_ = make_quantizer(self.quantizer)
         codes = {"codebook_size": int(self.codebook_size), **self.quantizer_.network_parameters()}
+        shaped_by = (self.architecture_, codes, self.scaling)
         with computing(plan.device, plan.n_threads, training=True):
             if warm:
-                network = network_to_continue(self, (self.architecture_, codes, self.scaling))
+                network = network_to_continue(self, shaped_by)
             else:
-                self._shaped_by = (self.architecture_, codes, self.scaling)
+                self._shaped_by = shaped_by
                 self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
-                network = build(self._network_constructor(), generator)
-            network.to(plan.device)  # encoder, codebook, decoder
+                network = build(self._network_constructor(), generator)  # encoder, codes, decoder
+            network.to(plan.device)
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
             (x,), held_out = hold_out([x], plan, generator)
             if not warm:
                 start_codebooks(network, self.quantizer_.init, x, plan.batch_size, generator)
             step = VQStep(network, self.quantizer_.commitment_weight, generator)
-            if self.ssl is not None:
-                ssl = self_supervision(self.ssl, self.augmentation, network, x, generator)
+            if self.ssl is not None:  # a projector and a second loss, as in [3]
+                ssl = SelfSupervision(
+                    make_objective(self.ssl),
+                    make_augmentation(self.augmentation),
+                    network.encoder,
+                    network.decode,
+                    x,
+                    generator,
+                )
                 step = SelfSupervisedVQStep(step, ssl, self.ssl_view, self.augmented_weight)
             record = train(step, [x], plan, generator, held_out, Progress(self, plan, X, y))
             set_trained(self, network, plan, record)
@@ -510,9 +522,11 @@ class VQTokenizer(
 
         def squared_errors(x):
             residuals = (self.module_(x) - x).cpu().numpy()  # not every device has float64
-            return torch.from_numpy(np.square(residuals, dtype=np.float64).mean(axis=(1, 2)))
+            errors = np.square(residuals, dtype=np.float64).mean(axis=(1, 2))
+            return [torch.from_numpy(errors)]
 
-        return -float(read_series(self, squared_errors, validate_series(self, X)).mean())
+        (errors,) = read_series(self, squared_errors, validate_series(self, X))
+        return -float(errors.mean())
 
     @property
     def encoder_(self):
@@ -525,7 +539,7 @@ class VQTokenizer(
 
     def _decoded(self, rows, embed=lambda z: z):
         """Series, in the form that `fit` saw, of rows that `embed` turns into decoder input."""
-        scaled = read_rows(self, lambda rows: self.module_.decode(embed(rows)), rows)
+        (scaled,) = read_rows(self, lambda rows: [self.module_.decode(embed(rows))], rows)
         return self.scaler_.inverse(scaled).reshape(len(scaled), *self._series_shape)
 
     def _network_constructor(self):
@@ -549,14 +563,14 @@ class VQTokenizer(
 
 @torch.no_grad()
 def start_codebooks(network, init, x, batch_size, generator):
-    """Move the codes of every band to where they start.
+    """Initialise the codes of every band by k-means, or keep their random values.
 
     Parameters
     ----------
     network : VQVAE
     init : {"kmeans", "normal"}
-        At k-means centres of the latents of series drawn from `x`, or where they are. Either way
-        each code begins with the number of vectors that it can expect of a batch.
+        Codes start at k-means centres of the latents of series drawn from `x`, or where they are.
+        Either way each begins with the number of vectors that it can expect of a batch.
     x : Tensor of shape (n, C, T)
         Scaled training series.
     batch_size : int
@@ -594,10 +608,10 @@ class VQStep(nn.Module):
         # Kept for `follow`: codes move by these latents, after the optimiser has moved the encoder.
         self.quantized = self.network.encode(x)
         z_q = self.network.quantized_latents(self.quantized)
-        of_series = self.network.reconstruction_losses(x, z_q)
-        return of_series | self.network.quantizer_losses(self.quantized)
+        terms = self.network.reconstruction_losses(x, z_q)  # the first term of equation 3
+        return terms | self.network.quantizer_losses(self.quantized)  # the other two
 
-    def follow(self):
+    def after_step(self):
         """Let the codes of every band follow the latents of the batch."""
         for band, quantized in zip(self.network.bands, self.quantized, strict=True):
             band.quantizer.update(quantized, self.generator)
@@ -641,21 +655,17 @@ class SelfSupervisedVQStep(nn.Module):
             terms["ssl"] = self.ssl(first, view)
         return terms
 
-    def follow(self):
+    def after_step(self):
         """Let the codes follow the batch, and slow copies the encoder."""
-        self.vq_step.follow()
-        self.ssl.branch.follow(self.vq_step.network.encoder)
-
-
-def self_supervision(ssl, augmentation, network, x, generator):
-    """The objective and the views that the parameters `ssl` and `augmentation` stand for."""
-    objective = make_objective(ssl)
-    augmentation = make_augmentation(augmentation)
-    return SelfSupervision(objective, augmentation, network.encoder, network.decode, x, generator)
+        self.vq_step.after_step()
+        self.ssl.branch.update_momentum_copies(self.vq_step.network.encoder)
 
 
 def code_usage(tokens, n_codes):
-    """Share of each code among the tokens of the training set, and the perplexity of the shares."""
+    """Share of each code among the tokens of the training set, and the perplexity of the shares.
+
+    It warns where there are fewer tokens than codes.
+    """
     if tokens.size < n_codes:
         warn_user(
             f"The training set has only {tokens.size} tokens for codebook_size="

@@ -6,6 +6,9 @@ Each is an estimator without `fit`: `get_params`, `set_params`, `clone` and a gr
 pooled latents (their means and maxima over the tokens).
 """
 
+# `make_branch` is documented once, in Objective.
+# ruff: noqa: D102
+
 from functools import partial
 
 from sklearn.base import BaseEstimator, clone
@@ -35,10 +38,6 @@ _PROJECTOR = {"projector_width": [IntegerInterval(1)], "weight": _WEIGHT}
 class Objective(BaseEstimator):
     """A self-supervised objective and its parameters.
 
-    A subclass has ``make_branch(dim, n_series)``: it validates the parameters and builds, for
-    pooled latents of dimension `dim` and a number of training series, the modules that the
-    objective adds to an encoder, whose call gives the loss of two views.
-
     Attributes
     ----------
     masks_input : bool
@@ -46,6 +45,28 @@ class Objective(BaseEstimator):
     """
 
     masks_input = False
+
+    def make_branch(self, dim, n_series):
+        """Build the modules that the objective adds to an encoder, with their loss.
+
+        Parameters
+        ----------
+        dim : int
+            Dimension of the pooled latents.
+        n_series : int
+            Number of training series.
+
+        Returns
+        -------
+        branch : torch.nn.Module
+            Its call gives the loss of two views.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the objective is not valid.
+        """
+        raise NotImplementedError
 
 
 class BarlowTwins(Objective):
@@ -69,25 +90,6 @@ class BarlowTwins(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
-        """The projector, and the loss of two projections.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents.
-        n_series : int
-            Number of training series; not used.
-
-        Returns
-        -------
-        branch : nn.Module
-            Its call gives the loss of two views.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of the objective is not valid.
-        """
         self._validate_params()
         loss = partial(losses.barlow_twins, off_diagonal_weight=self.off_diagonal_weight)
         return JointBranch(Projector(dim, self.projector_width), loss)
@@ -129,25 +131,6 @@ class VICReg(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
-        """The projector, and the loss of two projections.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents.
-        n_series : int
-            Number of training series; not used.
-
-        Returns
-        -------
-        branch : nn.Module
-            Its call gives the loss of two views.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of the objective is not valid.
-        """
         self._validate_params()
         loss = partial(
             losses.vicreg,
@@ -194,25 +177,6 @@ class VIbCReg(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
-        """The projector, which whitens, and the loss of two projections.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents.
-        n_series : int
-            Number of training series; not used.
-
-        Returns
-        -------
-        branch : nn.Module
-            Its call gives the loss of two views.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of the objective is not valid.
-        """
         self._validate_params()
         loss = partial(
             losses.vibcreg,
@@ -254,25 +218,6 @@ class VCReg(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
-        """The projector, and the loss of two projections.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents.
-        n_series : int
-            Number of training series; not used.
-
-        Returns
-        -------
-        branch : nn.Module
-            Its call gives the loss of two views.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of the objective is not valid.
-        """
         self._validate_params()
         loss = partial(
             losses.vcreg,
@@ -303,25 +248,6 @@ class SimCLR(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
-        """The projector, and the loss of two projections.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents.
-        n_series : int
-            Number of training series; not used.
-
-        Returns
-        -------
-        branch : nn.Module
-            Its call gives the loss of two views.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of the objective is not valid.
-        """
         self._validate_params()
         loss = partial(losses.nt_xent, temperature=self.temperature)
         return JointBranch(Projector(dim, self.projector_width, n_hidden=1), loss)
@@ -361,25 +287,6 @@ class MoCo(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
-        """The projector, and the loss of two projections with a queue and slow copies.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents.
-        n_series : int
-            Number of training series, which the queue does not exceed.
-
-        Returns
-        -------
-        branch : nn.Module
-            Its call gives the loss of two views.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of the objective is not valid.
-        """
         self._validate_params()
         projector = Projector(dim, self.projector_width, n_hidden=1)
         queue_size = min(self.queue_size, n_series)
@@ -409,25 +316,6 @@ class BYOL(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
-        """The projector and the predictor, and the loss of predictions and slow projections.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents.
-        n_series : int
-            Number of training series; not used.
-
-        Returns
-        -------
-        branch : nn.Module
-            Its call gives the loss of two views.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of the objective is not valid.
-        """
         self._validate_params()
         projector = Projector(dim, self.projector_width, n_hidden=1)
         predictor = Projector(self.projector_width, self.projector_width, n_hidden=1)
@@ -462,25 +350,6 @@ class MaskedModelling(Objective):
         self.weight = weight
 
     def make_branch(self, dim, n_series):
-        """The error of hidden values, decoded from the latents of the rest.
-
-        Parameters
-        ----------
-        dim : int
-            Dimension of the pooled latents; not used.
-        n_series : int
-            Number of training series; not used.
-
-        Returns
-        -------
-        branch : nn.Module
-            Its call gives the loss of two views.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of the objective is not valid.
-        """
         self._validate_params()
         return MaskedBranch()
 

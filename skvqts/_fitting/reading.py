@@ -17,13 +17,13 @@ def read_series(estimator, function, X):
     estimator : fitted estimator
         With `scaler_`, `device_` and `n_threads_`.
     function : callable
-        From a float32 Tensor ``(b, c, t)`` of scaled series on the estimator's device to one of b
-        rows, or to a list of such.
+        From a float32 Tensor ``(b, c, t)`` of scaled series on the estimator's device to a list of
+        Tensors of b rows.
     X : ndarray of shape (n, c, t)
 
     Returns
     -------
-    ndarray of n rows, or a list of such
+    list of ndarrays of n rows
     """
     return read_rows(estimator, function, X, estimator.scaler_.transform)
 
@@ -36,29 +36,25 @@ def read_rows(estimator, function, rows, prepare=None):
     estimator : fitted estimator
         With `device_`, `n_threads_` and the shape of its series, which decides the size of chunks.
     function : callable
-        From a Tensor of b rows on the estimator's device to one of b rows, or to a list of such.
+        From a Tensor of b rows on the estimator's device to a list of Tensors of b rows.
     rows : ndarray of n rows
     prepare : callable or None
         What is done to a chunk, an array, before it becomes a Tensor.
 
     Returns
     -------
-    ndarray of n rows, or a list of such
+    list of ndarrays of n rows
     """
     device = torch.device(estimator.device_)
-    one_array = True
 
     def read_chunk(chunk):
-        nonlocal one_array
         chunk = chunk if prepare is None else prepare(chunk)
         results = function(torch.from_numpy(chunk).to(device))
-        one_array = isinstance(results, torch.Tensor)
-        return [result.cpu().numpy() for result in ([results] if one_array else results)]
+        return [result.cpu().numpy() for result in results]
 
     chunk_rows = chunk_size(estimator.n_channels_in_ * estimator.n_timepoints_in_)
     with computing(device, estimator.n_threads_):
-        arrays = in_chunks(read_chunk, rows, chunk_rows)
-    return arrays[0] if one_array else arrays
+        return in_chunks(read_chunk, rows, chunk_rows)
 
 
 def scaled_chunks(estimator, X):

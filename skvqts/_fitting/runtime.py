@@ -88,7 +88,7 @@ _pins = {os.getpid(): _ThreadPin()}
 
 
 def _pinned_threads(n_threads):
-    """The pin of this process.
+    """Hold torch to a number of threads, by the pin of this process.
 
     A forked child inherits the parent's pin, whose lock another thread may have held, and torch's
     pool of threads, which did not survive the fork and would be waited for without end. So it makes

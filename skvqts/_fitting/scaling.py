@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 _EPS = np.finfo(np.float64).eps
-_DISTANCE = 5.0
-_FARTHEST = 1e15
+_DISTANCE = 5.0  # of series from their mean, in the space of scaled features
+_FARTHEST = 1e15  # standard deviations from the training series
 _BLOCK = 2**20  # values scaled at a time, so that large arrays need little memory besides
 
 
@@ -61,10 +61,10 @@ class SeriesScaler:
         return series
 
     def inverse_like(self, X, series, known):
-        """Series in the units of others, float64.
+        """Undo the scaling of `X` with the level and scale of other `series`, in float64.
 
-        If `per_series`, with the level of those others where any value of a channel is `known`, and
-        with their scale where they vary.
+        With `per_series`, a channel without a `known` value gets the level of the training set, and
+        one that is constant its scale.
         """
         mean, scale = self.mean_, self.scale_
         if self.per_series:

@@ -7,6 +7,7 @@ terms of its loss by name (see `train`).
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -113,16 +114,13 @@ def training_plan(
     """
     n_held_out = 0
     if estimator.early_stopping:
-        wanted = max(least_held_out, round(estimator.validation_fraction * n_series))
-        # At most half is held out, and at least one batch is left to train on.
-        possible = min(max(least_batch, n_series // 2), n_series - least_batch)
-        n_held_out = min(wanted, possible)
-        if n_held_out < max(least_batch, least_useful_held_out):
-            n_held_out = 0
-            warn_user(
-                f"early_stopping=True, but {n_series} series are too few for validation_fraction="
-                f"{estimator.validation_fraction} to hold any out: all epochs are trained."
-            )
+        n_held_out = _n_to_hold_out(
+            n_series,
+            estimator.validation_fraction,
+            least_batch,
+            least_held_out,
+            least_useful_held_out,
+        )
     plan = TrainingPlan(
         n_epochs=least_epochs,
         batch_size=int(estimator.batch_size),
@@ -145,6 +143,21 @@ def training_plan(
     n_points = n_epochs * n_rows(n_series) * points_per_row
     n_threads = estimator.n_threads or default_n_threads(n_points)
     return replace(plan, n_epochs=n_epochs, n_threads=n_threads)
+
+
+def _n_to_hold_out(n_series, fraction, least_batch, least, least_useful):
+    """Number of series for early stopping; it warns where they are too few to hold any out."""
+    wanted = max(least, round(fraction * n_series))
+    # At most half is held out, and at least one batch is left to train on.
+    possible = min(max(least_batch, n_series // 2), n_series - least_batch)
+    n_held_out = min(wanted, possible)
+    if n_held_out >= max(least_batch, least_useful):
+        return n_held_out
+    warn_user(
+        f"early_stopping=True, but {n_series} series are too few for validation_fraction="
+        f"{fraction} to hold any out: all epochs are trained."
+    )
+    return 0
 
 
 def hold_out(tensors, plan, generator, classes=None):
@@ -227,7 +240,7 @@ def train(step, data, plan, generator, validation=None, progress=None):
         - ``weights``, a dict: the weight of each term, 1 where a term is not named;
         - ``learning_rates``, pairs of (nn.Module, float): parts of it that learn at another rate,
           a factor of the plan's;
-        - ``follow()``, called after each step of the optimiser, for what is learned without
+        - ``after_step()``, called after each step of the optimiser, for what is learned without
           gradients.
     data : sequence of Tensors sharing their first axis
         The training set, on the device of `step`.
@@ -248,13 +261,14 @@ def train(step, data, plan, generator, validation=None, progress=None):
     Raises
     ------
     DivergedError
-        If the mean loss of an epoch is not finite or 10,000 times that of the first batch.
+        If the mean loss of an epoch is not finite or 10,000 times that of the first batch, or
+        10,000 where that is below 1.
     """
-    loss_terms = _LossTerms(step, getattr(step, "weights", {}), plan.bfloat16)
+    loss_terms = partial(_weighted_terms, step, plan.bfloat16)
     n_batches = plan.n_batches(len(data[0]))
     learning_rates = dict(getattr(step, "learning_rates", ()))
     optimizer = _AdamW(step, plan, plan.n_epochs * n_batches, learning_rates)
-    follow = getattr(step, "follow", None)
+    after_step = getattr(step, "after_step", None)
     record = TrainingRecord()
     first_loss = finished = best = None
     best_loss, n_waited = math.inf, 0
@@ -263,7 +277,7 @@ def train(step, data, plan, generator, validation=None, progress=None):
             for epoch in range(plan.n_epochs):
                 step.train()
                 terms, of_first_batch = _run_epoch(
-                    loss_terms, optimizer, data, n_batches, generator, follow
+                    loss_terms, optimizer, data, n_batches, generator, after_step
                 )
                 step.eval()
                 if first_loss is None:
@@ -304,8 +318,8 @@ def set_trained(estimator, network, plan, record):
     estimator.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
 
 
-def _run_epoch(loss_terms, optimizer, data, n_batches, generator, follow):
-    """One pass over the data in random order: the mean of each term, the first batch's loss."""
+def _run_epoch(loss_terms, optimizer, data, n_batches, generator, after_step):
+    """One pass over the data in random order: the mean of each term, and the first batch's loss."""
     sums = {}
     first_loss = None
     order = torch.randperm(len(data[0]), generator=generator, device="cpu").to(data[0].device)
@@ -314,8 +328,8 @@ def _run_epoch(loss_terms, optimizer, data, n_batches, generator, follow):
         if first_loss is None:
             first_loss = terms["loss"].item()
         optimizer.descend(terms["loss"])
-        if follow is not None:
-            follow()
+        if after_step is not None:
+            after_step()
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value.detach()
     return {name: float(value) / n_batches for name, value in sums.items()}, first_loss
@@ -331,25 +345,16 @@ def _mean_loss(loss_terms, data, plan):
     return total / len(data[0])
 
 
-class _LossTerms:
+def _weighted_terms(step, bfloat16, batch):
     """The terms of a step's loss on a batch, and their weighted sum as "loss"."""
-
-    def __init__(self, step, weights, bfloat16):
-        self.step = step
-        self.weights = weights
-        self.bfloat16 = bfloat16
-
-    def __call__(self, batch):
-        precision = nullcontext()
-        if self.bfloat16:
-            # Inside another autocast context, cached weights would stay those of the first step.
-            precision = torch.autocast(
-                batch[0].device.type, dtype=torch.bfloat16, cache_enabled=False
-            )
-        with precision:
-            terms = self.step(*batch)
-        total = sum(self.weights.get(name, 1.0) * value for name, value in terms.items())
-        return {"loss": total} | terms
+    precision = nullcontext()
+    if bfloat16:
+        # Inside another autocast context, cached weights would stay those of the first step.
+        precision = torch.autocast(batch[0].device.type, dtype=torch.bfloat16, cache_enabled=False)
+    with precision:
+        terms = step(*batch)
+    weights = getattr(step, "weights", {})
+    return {"loss": sum(weights.get(name, 1.0) * value for name, value in terms.items())} | terms
 
 
 class _AdamW:
@@ -391,14 +396,15 @@ class _AdamW:
         parameters = [parameter for parameter in parameters if parameter.grad is not None]
         if not parameters:
             return
-        means, squares, steps = map(list, zip(*map(self.state.get, parameters), strict=True))
+        states = [self.state[parameter] for parameter in parameters]
+        means, squares, steps = map(list, zip(*states, strict=True))
         gradients = [parameter.grad for parameter in parameters]
         adamw(
             parameters,
             gradients,
             means,
             squares,
-            [],
+            [],  # maxima of AMSGrad, which is off
             steps,
             fused=True,
             amsgrad=False,

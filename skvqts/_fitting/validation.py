@@ -1,4 +1,6 @@
-"""The only module that judges what estimators are given; scores have `metrics/_validation.py`.
+"""What judges the arrays, labels, tokens and devices that estimators are given.
+
+Scores have `metrics/_validation.py`.
 
 It is also the only one that imports private names of scikit-learn; all others take them from here.
 """
@@ -33,6 +35,7 @@ __all__ = [
     "generator_from",
     "random_seed",
     "resolve_device",
+    "validate_known_classes",
     "validate_labels",
     "validate_n_samples",
     "validate_one_hot",
@@ -265,11 +268,45 @@ def _is_missing(label):
         return True
 
 
-def validate_n_samples(n_samples, n_values, name):
-    """Refuse what is no positive whole number, and more float32 rows than memory holds."""
+def validate_known_classes(estimator, y, n_series):
+    """Indices of classes that `fit` of a generator saw: a label for each series, or one for all."""
+    name = type(estimator).__name__
+    if not hasattr(estimator, "classes_"):
+        raise ValueError(f"y is for a {name} fitted with labels; this one was fitted without.")
+    y = np.asarray([y] * n_series) if np.ndim(y) == 0 else y
+    y = checked_labels(y, n_series, "y", name)
+    unseen = sorted(set(y.tolist()) - set(estimator.classes_.tolist()))
+    if unseen:
+        raise ValueError(
+            f"y contains unseen label: {unseen[0]!r}; this {name} has learned "
+            f"{estimator.classes_.tolist()}."
+        )
+    return np.searchsorted(estimator.classes_, y)
+
+
+def validate_n_samples(n_samples, y, n_values, name):
+    """The number of series to sample: a positive integer that `y` agrees with, and memory holds.
+
+    Parameters
+    ----------
+    n_samples : int or None
+        None means one for each label of `y`, or one.
+    y : label, array-like or None
+    n_values : int
+        Number of float32 values that each series takes.
+    name : str
+        Who asks.
+    """
+    if n_samples is None:
+        n_samples = max(1, len(y)) if np.ndim(y) else 1  # no label at all is refused as too few
     validate_parameter_constraints(
         {"n_samples": [IntegerInterval(1)]}, {"n_samples": n_samples}, name
     )
+    if np.ndim(y) and len(y) != n_samples:
+        raise ValueError(
+            f"n_samples={n_samples} contradicts y, which holds {len(y)} labels: leave n_samples "
+            "out, or give one label for all."
+        )
     n_bytes = 4 * int(n_samples) * int(n_values)
     if hasattr(os, "sysconf") and n_bytes > os.sysconf("SC_PAGE_SIZE") * os.sysconf(
         "SC_PHYS_PAGES"
@@ -278,6 +315,7 @@ def validate_n_samples(n_samples, n_values, name):
             f"n_samples={n_samples} series need {n_bytes / 2**30:.0f} GiB, more than this machine "
             "has: sample in parts, each with a random_state of its own."
         )
+    return n_samples
 
 
 def random_seed(random_state):

@@ -1,1 +1,1 @@
-"""Generators of series: two stages, sampling, gaps."""
+"""Generators of series: two stages of fitting, sampling, imputation and anomalies."""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from .imputation import column_of, tokens_at
-from .sampling import TokenReader, tokenizer_in_use, unconditional_classes
+from .sampling import TokenReader, checked_tokenizer, unconditional_classes
 
 
 def anomaly_scores(estimator, ids, window):
@@ -18,7 +18,7 @@ def anomaly_scores(estimator, ids, window):
     window : int
         Length of the windows in time points.
     """
-    tokenizer = tokenizer_in_use(estimator)
+    tokenizer = checked_tokenizer(estimator)
     masks, covered = window_masks(
         window, tokenizer.token_shape_, tokenizer.module_.strides, estimator.n_timepoints_in_
     )

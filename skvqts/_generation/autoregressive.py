@@ -21,11 +21,11 @@ from .._nn.prior import Prior
 from ..functional.decoding import Decoding
 from .sampling import (
     TokenReader,
+    checked_tokenizer,
     class_log_likelihoods,
     marginal_log_likelihood,
     reconstruction_log_density,
     sample_series,
-    tokenizer_in_use,
 )
 from .stages import (
     PRIOR_CONSTRAINTS,
@@ -44,7 +44,7 @@ from .stages import (
 class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator):
     """Generator of time series: autoregressive prior over the tokens of a VQ-VAE.
 
-    The prior that VQ-VAEs started with [1]_, as a baseline: the transformer of
+    The prior that VQ-VAEs started with ([1]_, section 3.3), as a baseline: the transformer of
     `MaskedPriorGenerator` with causal attention, which predicts each token from those before it.
     Tokens are drawn one after the other, and the likelihood of tokens is exact.
 
@@ -83,9 +83,9 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     code_temperature : float, default=0.0
         Above 0, each training step draws the tokens of a series anew, with probabilities
         proportional to ``exp(-d^2 / code_temperature)`` of the codes at distance d. It needs memory
-        for the distances of all tokens of an epoch to all codes: 4 bytes for each of
-        max(n, 1024) x N x K, or with `n_bands` 2 twice as many codes, and as much again while the
-        epoch is put together.
+        for the distances of all tokens of an epoch to all codes, 4 bytes each (the rows of an epoch
+        x N x K, with two bands twice as many codes), and up to as much again while the epoch is put
+        together.
 
     ema_decay : float, default=0.99
         Decay of the running mean of the weights, which is what is kept.
@@ -101,9 +101,9 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         Series per training step.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set, which is repeated to 1,024 series if it has fewer. "auto": as
-        many as make two steps for each series, but 800 steps at least and 2,000 at most, and 8
-        passes at least; few series are soon memorised.
+        Passes over the training set, which is repeated as a whole until it has 1,024 series or
+        more. "auto": as many as make two steps for each series, but 800 steps at least and 2,000 at
+        most, and 8 passes at least; few series are soon memorised.
 
     learning_rate : float, default=0.001
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -141,7 +141,8 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         1 prints about ten lines a fit, higher numbers print more.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, sample order and masks, and of the tokenizer if it has none.
+        Seed of initial weights, sample order, hidden classes and dropout, and of the tokenizer if
+        it has none.
 
     Attributes
     ----------
@@ -294,26 +295,27 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         # Stage 1: series become tokens.
         self.tokenizer_ = fitted_tokenizer(self, X, generator)
         self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
-        arrays = [self.tokenizer_.encode(X), classes]
+        self._codebook = self.tokenizer_.codebook_  # `sample` asks whether it is still the same
+        tokens = self.tokenizer_.encode(X)
+        arrays = [tokens, classes]
         if self.code_temperature > 0:
             arrays.append(code_distances(self.tokenizer_, X))
 
         # Stage 2: each token is predicted from those before it, given the class.
-        plan = prior_plan(self, arrays[0])
+        plan = prior_plan(self, tokens)
         self.architecture_ = prior_architecture(self, len(X), causal=True)
         self._learned_unconditional = self.p_unconditional > 0
         with computing(plan.device, plan.n_threads, training=True):
             prior = build(self._network_constructor(), generator).to(plan.device)
             data, held_out = prior_data(arrays, plan, prior.n_tokens, generator, causal=True)
-            self._codebook = self.tokenizer_.codebook_
             prior.start_from(torch.from_numpy(self._codebook).to(plan.device), data[0])
             step = PriorStep(
                 prior,
-                None,
-                self.p_unconditional,
-                self.ema_decay,
-                self.code_temperature,
-                generator,
+                schedule=None,
+                p_unconditional=self.p_unconditional,
+                ema_decay=self.ema_decay,
+                code_temperature=self.code_temperature,
+                generator=generator,
             )
             record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
             set_trained(self, step.average.requires_grad_(True), plan, record)
@@ -329,7 +331,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         Parameters
         ----------
         n_samples : int or None, default=None
-            Number of series. None: as many as `y` has classes, or one.
+            Number of series. None: as many as `y` has labels, or one.
         y : label, array-like of shape (n_samples,) or None, default=None
             Classes to generate: one for each series, or one for all. None: after a fit with
             labels, classes are drawn by their frequencies in the training set.
@@ -356,7 +358,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         return sample_series(self, self._decodings(), n_samples, y, random_state, return_y)
 
     def score_samples(self, X, *, include_reconstruction=False):
-        """Log-likelihood of the tokens of series, in nats per series.
+        """Log-likelihood of series, or a lower bound of it, in nats per series.
 
         By default it is that of their tokens: the logarithm of a probability, at most 0. With
         `include_reconstruction` it is that of the scaled series themselves: the log-density of the
@@ -400,7 +402,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         return float(self.score_samples(X, include_reconstruction=True).mean())
 
     def class_log_likelihoods(self, X):
-        """Log-likelihood of the tokens of each series, or a lower bound of it, given each class.
+        """Log-likelihood of the tokens of each series given each class.
 
         Parameters
         ----------
@@ -416,11 +418,12 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         ValueError
             If the generator was fitted without labels.
         """
-        _, ids = self._series_and_tokens(X)
+        check_is_fitted(self)
         if self.architecture_["n_classes"] == 0:
             raise ValueError(
                 f"class_log_likelihoods needs a {type(self).__name__} fitted with labels."
             )
+        _, ids = self._series_and_tokens(X)
         return class_log_likelihoods(self, ids, self._log_likelihood)
 
     def _series_and_tokens(self, X):
@@ -428,7 +431,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         check_is_fitted(self)
         self._validate_params()
         X = validate_series(self, X)
-        return X, tokenizer_in_use(self).encode(X)
+        return X, checked_tokenizer(self).encode(X)
 
     def _log_likelihood(self, ids, classes):
         """Exact log-likelihood ``(n,)`` of tokens: one pass predicts each from those before it."""

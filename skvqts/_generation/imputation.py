@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from .sampling import decode_scaled, tokenizer_in_use
+from .sampling import checked_tokenizer, decode_scaled
 
 
 def impute_series(estimator, fill, X, known, classes, seed):
     """Series ``(n, c, t)``, float64, whose gaps are filled with what drawn tokens decode to.
 
-    What the decoded series miss of the observed values beside a gap is spread over it linearly, so
-    that no jump is left at its ends.
+    The error of the decoded series on either side of a gap is interpolated across the gap and
+    added, so that the filled part joins on without a jump.
 
     Parameters
     ----------
@@ -22,20 +22,20 @@ def impute_series(estimator, fill, X, known, classes, seed):
     classes : int64 ndarray of shape (n,)
     seed : int
     """
-    tokenizer = tokenizer_in_use(estimator)
+    tokenizer = checked_tokenizer(estimator)
     # An encoder takes no NaN; the tokens that it makes of gaps are masked and drawn below.
-    straight = interpolated(X, known)
+    bridged = interpolated(X, known)
     # Tokens are of all channels at once: a gap in one hides the token of all.
     gaps = ~known.all(axis=1)
     masks = tokens_at(gaps, tokenizer.token_shape_, tokenizer.module_.strides)
-    ids = fill(tokenizer.encode(straight), masks, classes, seed)
+    ids = fill(tokenizer.encode(bridged), masks, classes, seed)
     scaled = decode_scaled(estimator, ids)
-    decoded = tokenizer.scaler_.inverse_like(scaled, straight, known)
+    decoded = tokenizer.scaler_.inverse_like(scaled, bridged, known)
     return np.where(known, X, decoded + interpolated(X - decoded, known))
 
 
 def interpolated(series, known):
-    """Series ``(n, c, t)`` with unknown values on straight lines between their neighbours.
+    """Series ``(n, c, t)`` with unknown values on bridged lines between their neighbours.
 
     Beyond the first and the last known value of a channel those are repeated; a channel without any
     becomes 0. Known values stay as they are.

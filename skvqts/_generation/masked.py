@@ -17,6 +17,7 @@ from .._fitting.validation import (
     _fit_context,
     generator_from,
     resolve_device,
+    validate_known_classes,
     validate_parameter_constraints,
     validate_series,
 )
@@ -28,14 +29,13 @@ from .anomalies import anomaly_scores
 from .imputation import impute_series
 from .sampling import (
     TokenReader,
+    checked_tokenizer,
     class_log_likelihoods,
-    known_classes,
     marginal_log_likelihood,
     mixture_log_likelihood,
     reconstruction_log_density,
     sample_series,
     seed_of,
-    tokenizer_in_use,
     unconditional_classes,
 )
 from .stages import (
@@ -102,9 +102,9 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
     code_temperature : float, default=0.0
         Above 0, each training step draws the tokens of a series anew, with probabilities
         proportional to ``exp(-d^2 / code_temperature)`` of the codes at distance d. It needs memory
-        for the distances of all tokens of an epoch to all codes: 4 bytes for each of
-        max(n, 1024) x N x K, or with `n_bands` 2 twice as many codes, and as much again while the
-        epoch is put together.
+        for the distances of all tokens of an epoch to all codes, 4 bytes each (the rows of an epoch
+        x N x K, with two bands twice as many codes), and up to as much again while the epoch is put
+        together.
 
     ema_decay : float, default=0.99
         Decay of the running mean of the weights, which is what is kept.
@@ -121,7 +121,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         Temperature of the tokens drawn; 0 takes the most probable one.
 
     choice_temperature : float, default=4.0
-        Size of the noise in the order "confidence", as published [1]_.
+        Size of the noise in the order "confidence"; 4 as in NC-VQVAE [4]_.
 
     guidance_scale : float, default=1.0
         Above 1, samples are pushed towards what tells their class from others (classifier-free
@@ -131,9 +131,9 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         Series per training step.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set, which is repeated to 1,024 series if it has fewer. "auto": as
-        many as make two steps for each series, but 800 steps at least and 2,000 at most, and 8
-        passes at least; few series are soon memorised.
+        Passes over the training set, which is repeated as a whole until it has 1,024 series or
+        more. "auto": as many as make two steps for each series, but 800 steps at least and 2,000 at
+        most, and 8 passes at least; few series are soon memorised.
 
     learning_rate : float, default=0.001
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -226,6 +226,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
        prior model" (TimeVQVAE), 2023.
     .. [3] Besnier, Chen, Hurych, Valle, Cord. "Halton scheduler for masked generative image
        transformer", 2025.
+    .. [4] Mathisen, Lokna, Lee, Aune. "Blending low and high-level semantics of time series for
+       better masked time series generation" (NC-VQVAE), 2024.
 
     Examples
     --------
@@ -351,29 +353,29 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         # Stage 1: series become tokens.
         self.tokenizer_ = fitted_tokenizer(self, X, generator)
         self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
-        arrays = [self.tokenizer_.encode(X), classes]
+        self._codebook = self.tokenizer_.codebook_  # `sample` asks whether it is still the same
+        tokens = self.tokenizer_.encode(X)
+        arrays = [tokens, classes]
         # Training then draws tokens by these distances instead of taking the nearest codes.
         if self.code_temperature > 0:
             arrays.append(code_distances(self.tokenizer_, X))
 
         # Stage 2: masked modelling of the tokens, given their class.
-        plan = prior_plan(self, arrays[0])
+        plan = prior_plan(self, tokens)
         self.architecture_ = prior_architecture(self, len(X), causal=False)
         # `p_unconditional` may be set anew after `fit`; this is what the prior has learned.
         self._learned_unconditional = self.p_unconditional > 0
         with computing(plan.device, plan.n_threads, training=True):
             prior = build(self._network_constructor(), generator).to(plan.device)
             data, held_out = prior_data(arrays, plan, prior.n_tokens, generator, causal=False)
-            # Sampling compares it with the tokenizer's codes: that may have been fitted again.
-            self._codebook = self.tokenizer_.codebook_
             prior.start_from(torch.from_numpy(self._codebook).to(plan.device), data[0])
             step = PriorStep(
                 prior,
-                self.mask_schedule,
-                self.p_unconditional,
-                self.ema_decay,
-                self.code_temperature,
-                generator,
+                schedule=self.mask_schedule,
+                p_unconditional=self.p_unconditional,
+                ema_decay=self.ema_decay,
+                code_temperature=self.code_temperature,
+                generator=generator,
             )
             record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
             # The running mean is kept; it was frozen, so that the optimiser left it alone.
@@ -390,7 +392,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         Parameters
         ----------
         n_samples : int or None, default=None
-            Number of series. None: as many as `y` has classes, or one.
+            Number of series. None: as many as `y` has labels, or one.
         y : label, array-like of shape (n_samples,) or None, default=None
             Classes to generate: one for each series, or one for all. None: after a fit with
             labels, classes are drawn by their frequencies in the training set.
@@ -502,21 +504,22 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         ValueError
             If the generator was fitted without labels.
         """
-        _, ids = self._series_and_tokens(X)
+        check_is_fitted(self)
         if self.architecture_["n_classes"] == 0:
             raise ValueError(
                 f"class_log_likelihoods needs a {type(self).__name__} fitted with labels."
             )
+        _, ids = self._series_and_tokens(X)
         return class_log_likelihoods(self, ids, self._log_likelihood)
 
     def impute(self, X, *, y=None, n_draws=None, random_state=None):
         """Fill missing values with draws from the prior, given what was observed.
 
-        Tokens whose share of time holds a missing value are drawn, the others kept. What the
-        decoded series miss of the observed values beside a gap is spread over it linearly, so that
-        no jump is left at its ends. What is observed in the share of a token that is drawn does not
-        guide it: a channel that is missing throughout is filled with what fits the classes, not the
-        other channels.
+        Tokens whose share of time holds a missing value are drawn, the others kept. The error of
+        the decoded series on either side of a gap is interpolated across the gap and added, so that
+        the filled part joins on without a jump. What is observed in the share of a token that is
+        drawn does not guide it: a channel that is missing throughout is filled with what fits the
+        classes, not the other channels.
 
         Parameters
         ----------
@@ -548,7 +551,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         if y is None:
             classes = unconditional_classes(self, len(X))
         else:
-            classes = known_classes(self, y, len(X))
+            classes = validate_known_classes(self, y, len(X))
         known = ~np.isnan(X)
         seed = seed_of(self, random_state)
         fill = partial(TokenReader(self).fill, decodings=self._decodings())
@@ -586,13 +589,14 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
             If `X` is not valid, `window` not between 1 and the length of the series, or the fit had
             labels and `p_unconditional` 0.
         """
-        _, ids = self._series_and_tokens(X)
+        check_is_fitted(self)
         n_timepoints = self.n_timepoints_in_
         window = max(1, n_timepoints // 8) if window is None else window
         wanted = {"window": [IntegerInterval(1)]}
         validate_parameter_constraints(wanted, {"window": window}, "anomaly_score")
         if window > n_timepoints:
             raise ValueError(f"window={window} is longer than the series, {n_timepoints} points.")
+        _, ids = self._series_and_tokens(X)
         return anomaly_scores(self, ids, window)
 
     def _series_and_tokens(self, X):
@@ -600,7 +604,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         check_is_fitted(self)
         self._validate_params()
         X = validate_series(self, X)
-        return X, tokenizer_in_use(self).encode(X)
+        return X, checked_tokenizer(self).encode(X)
 
     def _log_likelihood(self, ids, classes, n_masks=32):
         """Lower bound ``(n,)`` of the log-likelihood of tokens, by masks that never change."""

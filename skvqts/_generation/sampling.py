@@ -7,13 +7,13 @@ from scipy.special import logsumexp
 
 from .._fitting.reading import in_chunks, read_rows
 from .._fitting.runtime import computing
-from .._fitting.validation import checked_labels, random_seed, validate_n_samples
+from .._fitting.validation import random_seed, validate_known_classes, validate_n_samples
 from ..functional.decoding import fill, replay
 from ..functional.masking import likelihood_bound
 from .stages import reconstruction_residuals, token_alphabet
 
-_CHUNK_TOKENS = 2**10
-_MAX_ROWS = 32
+_CHUNK_TOKENS = 2**10  # tokens of one inference chunk
+_MAX_ROWS = 32  # token sequences of one
 
 
 def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
@@ -29,17 +29,11 @@ def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
     """
     name = type(estimator).__name__
     n_classes = estimator.architecture_["n_classes"]
-    if n_samples is None:
-        n_samples = max(1, len(y)) if np.ndim(y) else 1
-    elif np.ndim(y) and len(y) != n_samples:
-        raise ValueError(
-            f"n_samples={n_samples} contradicts y, which holds {len(y)} classes: leave n_samples "
-            "out, or give one class for all."
-        )
     n_tokens = sum(estimator.module_.n_tokens)
+    # The last part is what ids, masks and a table of both take, in float32 values.
     n_values = estimator.n_channels_in_ * estimator.n_timepoints_in_ + 10 * n_tokens
-    validate_n_samples(n_samples, n_values, name)
-    classes = None if y is None else known_classes(estimator, y, n_samples)
+    n_samples = validate_n_samples(n_samples, y, n_values, name)
+    classes = None if y is None else validate_known_classes(estimator, y, n_samples)
     if return_y and n_classes == 0:
         raise ValueError(f"return_y=True needs a {name} fitted with labels.")
     seed = seed_of(estimator, random_state)
@@ -49,12 +43,12 @@ def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
     ids = TokenReader(estimator).fill(
         np.zeros(masks.shape, np.int64), masks, classes, seed, decodings
     )
-    X = tokenizer_in_use(estimator).scaler_.inverse(decode_scaled(estimator, ids))
+    X = checked_tokenizer(estimator).scaler_.inverse(decode_scaled(estimator, ids))
     X = X.reshape(n_samples, *estimator._series_shape)
     return (X, estimator.classes_[classes]) if return_y else X
 
 
-def tokenizer_in_use(estimator):
+def checked_tokenizer(estimator):
     """The tokenizer of a generator, as long as it is the one whose tokens the prior has learned."""
     # A frozen tokenizer is the user's own object, which can be fitted again at any time.
     tokenizer = estimator.tokenizer_
@@ -70,30 +64,14 @@ def tokenizer_in_use(estimator):
 
 def decode_scaled(estimator, ids):
     """Series ``(n, c, t)`` of token ids, as scaled as what the tokenizer's network sees."""
-    tokenizer = tokenizer_in_use(estimator)
+    tokenizer = checked_tokenizer(estimator)
     network = tokenizer.module_
-    return read_rows(tokenizer, lambda rows: network.decode(network.embed(rows)), ids)
+    return read_rows(tokenizer, lambda rows: [network.decode(network.embed(rows))], ids)[0]
 
 
 def seed_of(estimator, random_state):
     """The seed of a call; a generator's own `random_state` stands in for None."""
     return random_seed(estimator.random_state if random_state is None else random_state)
-
-
-def known_classes(estimator, y, n_series):
-    """Indices of classes that `fit` saw: a label for each series, or one for all."""
-    name = type(estimator).__name__
-    if estimator.architecture_["n_classes"] == 0:
-        raise ValueError(f"y is for a {name} fitted with labels; this one was fitted without.")
-    y = np.asarray([y] * n_series) if np.ndim(y) == 0 else y
-    y = checked_labels(y, n_series, "y", name)
-    unseen = sorted(set(y.tolist()) - set(estimator.classes_.tolist()))
-    if unseen:
-        raise ValueError(
-            f"y contains unseen label: {unseen[0]!r}; this {name} has learned "
-            f"{estimator.classes_.tolist()}."
-        )
-    return np.searchsorted(estimator.classes_, y)
 
 
 def draw_classes(estimator, n_samples, seed):
@@ -115,8 +93,8 @@ def unconditional_classes(estimator, n_series):
     if n_classes and not estimator._learned_unconditional:
         raise ValueError(
             f"A {type(estimator).__name__} fitted with labels and p_unconditional=0 has not "
-            "learned series of unknown class: give y to impute, or fit with p_unconditional above "
-            "0."
+            "learned series of unknown class: fit with p_unconditional above 0, or give y to "
+            "impute."
         )
     return np.full(n_series, n_classes)
 
@@ -152,9 +130,10 @@ def class_log_likelihoods(estimator, ids, log_likelihood):
 def reconstruction_log_density(estimator, X):
     """Log-density ``(n,)`` of scaled series around their reconstructions, normal and independent.
 
-    The second term of the evidence lower bound (Kingma and Welling 2014, eq. 3).
+    The second term of the evidence lower bound (Kingma and Welling 2014, eq. 3), in which the
+    posterior of tokens given series is one-hot.
     """
-    residuals = reconstruction_residuals(tokenizer_in_use(estimator), X).astype(np.float64)
+    residuals = reconstruction_residuals(checked_tokenizer(estimator), X).astype(np.float64)
     scale = estimator.residual_scale_[:, None]
     return -(np.square(residuals / scale) / 2 + np.log(scale * np.sqrt(2 * np.pi))).sum((1, 2))
 
@@ -275,7 +254,7 @@ class TokenReader:
         return self._in_chunks(judge_chunk, classes, ids)
 
     def _log_probabilities(self, band, ids, classes, masks):
-        """``(M, B, N_b)``: of the tokens of a band, given those that each mask leaves visible."""
+        """Log-probabilities ``(M, B, N_b)`` of a band's tokens, given those each mask shows."""
         of_band, predict = self._predictor(band, ids, classes)
         logits = (predict(of_band, mask.expand(of_band.shape)) for mask in masks)
         log_p = [F.log_softmax(of_mask, dim=-1) for of_mask in logits]

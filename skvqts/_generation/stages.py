@@ -1,5 +1,6 @@
 """The two stages of a generator's fit: a tokenizer, then a prior over its tokens."""
 
+import math
 from copy import deepcopy
 
 import numpy as np
@@ -50,15 +51,15 @@ def default_tokenizer(n_series):
     """The tokenizer of a generator that is given none, for a number of training series.
 
     A prior learns few tokens sooner, and few codes of few series. Both stages make two steps for
-    each series, within limits: few series are memorised before they are understood.
+    each series, within limits.
     """
     tokenizer = VQTokenizer(
         codebook_size=128 if n_series >= 200 else 32,
         downsampled_width=16,
     )
     n_steps = max(600, min(2 * n_series, 2000))
-    plan = training_plan(tokenizer, n_series, least_steps=n_steps, points_per_row=1)
-    return tokenizer.set_params(max_epochs=plan.n_epochs)
+    n_batches = math.ceil(n_series / tokenizer.batch_size)
+    return tokenizer.set_params(max_epochs=max(8, math.ceil(n_steps / n_batches)))
 
 
 def fitted_tokenizer(estimator, X, generator):
@@ -83,7 +84,7 @@ def fitted_tokenizer(estimator, X, generator):
 
 def reconstruction_residuals(tokenizer, X):
     """Reconstruction minus series ``(n, c, t)``, both scaled."""
-    return read_series(tokenizer, lambda x: tokenizer.module_(x) - x, X)
+    return read_series(tokenizer, lambda x: [tokenizer.module_(x) - x], X)[0]
 
 
 def reconstruction_scale(tokenizer, X):
@@ -97,7 +98,7 @@ def reconstruction_scale(tokenizer, X):
 def code_distances(tokenizer, X):
     """Squared distances ``(n, N, K)`` of latents to codes, infinite to those of other bands."""
     network = tokenizer.module_
-    return read_series(tokenizer, lambda x: network.distances(network.encode(x)), X)
+    return read_series(tokenizer, lambda x: [network.distances(network.encode(x))], X)[0]
 
 
 def learn_classes(estimator, y, n_series):
@@ -176,7 +177,7 @@ def repeated_rows(n_rows):
 
 
 def prior_data(arrays, plan, n_tokens, generator, *, causal):
-    """Token sequences to train on and those that are held out, with the masks they are judged by.
+    """Token sequences to train on, and those held out with the masks of their validation loss.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ def prior_data(arrays, plan, n_tokens, generator, *, causal):
         Number of tokens of each band.
     generator : torch.Generator
     causal : bool
-        Nothing is masked then: all tokens are judged at once.
+        Every token of a held-out sequence is predicted at once then: masks are True throughout.
 
     Returns
     -------
@@ -250,12 +251,14 @@ class PriorStep(nn.Module):
         self.generator = generator
         self.n_taken = 0
 
-    def forward(self, ids, classes, *rest):
-        """Loss per token of sequences ``(B, N)``: `rest` are distances, or in validation masks."""
-        if not self.training:
-            return {"prior": self._validation_loss(ids, classes, *rest)}
-        if rest:
-            ids = self._drawn_tokens(ids, *rest)
+    def forward(self, *batch):
+        loss = self.training_loss if self.training else self.validation_loss
+        return {"prior": loss(*batch)}
+
+    def training_loss(self, ids, classes, distances=None):
+        """Loss per hidden token of sequences ``(B, N)``, with masks drawn anew."""
+        if distances is not None:
+            ids = self._drawn_tokens(ids, distances)
         # Guidance needs the prediction without a class too (Ho and Salimans 2022, algorithm 1).
         u = torch.rand(len(ids), generator=self.generator, device="cpu", dtype=torch.float32)
         unknown = (u < self.p_unconditional).to(classes.device)
@@ -266,10 +269,10 @@ class PriorStep(nn.Module):
             losses = self.prior.cross_entropy(band, ids, masks, classes, self.generator)
             # A band counts by its number of tokens: the loss is a mean over all tokens.
             total = total + n_tokens * masked_cross_entropy(losses, masks, self.schedule)
-        return {"prior": total / ids.shape[1]}
+        return total / ids.shape[1]
 
     @torch.no_grad()
-    def follow(self):
+    def after_step(self):
         """Let the running mean follow the weights, faster in the first steps."""
         self.n_taken += 1
         # The decay grows from 0.1, so that the random initial weights are soon forgotten.
@@ -278,7 +281,7 @@ class PriorStep(nn.Module):
         weights = list(self.prior.parameters())
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
-    def _validation_loss(self, ids, classes, masks):
+    def validation_loss(self, ids, classes, masks):
         """Negative likelihood bound per token of held-out sequences, by masks that stay."""
         total = 0.0
         for band, of_band in enumerate(masks.split(self.prior.n_tokens, dim=1)):

@@ -84,11 +84,20 @@ def make_encoder_classifier(n_classes, **architecture):
 
 
 class ClassificationStep(nn.Module):
-    """Mean negative log-probability of the classes: the cross-entropy of a network's logits."""
+    """Mean negative log-probability of the classes: the cross-entropy of a network's logits.
 
-    def __init__(self, network):
+    Parameters
+    ----------
+    network : nn.Module
+        From inputs to logits.
+    learning_rates : sequence of (nn.Module, float)
+        Parts of it that learn at another rate.
+    """
+
+    def __init__(self, network, learning_rates=()):
         super().__init__()
         self.network = network
+        self.learning_rates = learning_rates
 
     def forward(self, x, classes):
         return {"cross_entropy": F.cross_entropy(self.network(x).float(), classes)}

@@ -15,7 +15,7 @@ from torch import nn
 from .layers import BatchNorm2d, Readable, run_layers
 
 _STEM_STRIDE = 8
-_DILATIONS = (1, 4, 2, 8)  # of the residual blocks, in turn
+_DILATIONS = (1, 4, 2, 8)  # of the residual blocks; the first two see five tokens to either side
 
 
 def total_stride(n_timepoints, downsampled_width):

@@ -18,7 +18,7 @@ _DEFAULT_SIZES = {
     "multiscale": {"latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
     "stft": {"latent_dim": 64, "n_blocks": 4, "downsampled_width": 8},
 }
-_FEWER_LOW_TOKENS = 4  # times as many tokens along time has the high band (TimeVQVAE: 8 and 32)
+_HIGH_COLUMNS_PER_LOW = 4  # TimeVQVAE has 32 and 8 columns of tokens
 
 
 def resolved_sizes(frontend, **sizes):
@@ -89,4 +89,4 @@ def widths_of_bands(downsampled_width, n_bands):
     """About how many tokens each band has along time."""
     if n_bands == 1:
         return [downsampled_width]
-    return [max(1, downsampled_width // _FEWER_LOW_TOKENS), downsampled_width]
+    return [max(1, downsampled_width // _HIGH_COLUMNS_PER_LOW), downsampled_width]

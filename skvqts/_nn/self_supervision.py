@@ -1,8 +1,9 @@
 """Self-supervision: views of a batch of series, and branches that lead to the loss of two views.
 
 A branch is called with two views. Before training it is shown the encoder in
-``start(encoder, decode)``; after each step of the optimiser slow copies follow the encoder in
-``follow(encoder)``. Projectors lead from pooled latents to where losses compare them.
+``start(encoder, decode)``; after each step of the optimiser, momentum copies follow the encoder in
+``update_momentum_copies(encoder)``. Projectors lead from pooled latents to where losses compare
+them.
 """
 
 from copy import deepcopy
@@ -82,10 +83,9 @@ class SelfSupervision(nn.Module):
 
     def forward(self, first, second):
         """The loss between two views, in float32."""
-        first, second = (
-            view._replace(latents=None if view.latents is None else view.latents.float())
-            for view in (first, second)
-        )
+        if first.latents is not None:
+            first = first._replace(latents=first.latents.float())
+        second = second._replace(latents=second.latents.float())
         with torch.autocast(second.series.device.type, enabled=False):
             return self.branch(first, second)
 
@@ -96,8 +96,8 @@ class Branch(nn.Module):
     def start(self, encoder, decode):
         """Take what the branch needs of the model, once, before training."""
 
-    def follow(self, encoder):
-        """Follow the encoder after each step of the optimiser."""
+    def update_momentum_copies(self, encoder):
+        """Let copies follow the encoder after each step of the optimiser."""
 
 
 class JointBranch(Branch):
@@ -114,8 +114,8 @@ class JointBranch(Branch):
         )
 
 
-class _SlowCopyBranch(Branch):
-    """A branch with a slow copy of encoder and projector, a moving average of their weights.
+class _MomentumBranch(Branch):
+    """A branch with momentum copies of encoder and projector: moving averages of their weights.
 
     Running statistics of batch normalisation are copied.
     """
@@ -126,26 +126,26 @@ class _SlowCopyBranch(Branch):
         self.momentum = momentum
 
     def start(self, encoder, decode):
-        self.slow_encoder = deepcopy(encoder).requires_grad_(False)
-        self.slow_projector = deepcopy(self.projector).requires_grad_(False)
+        self.momentum_encoder = deepcopy(encoder).requires_grad_(False)
+        self.momentum_projector = deepcopy(self.projector).requires_grad_(False)
 
     @torch.no_grad()
-    def follow(self, encoder):
-        pairs = [(self.slow_encoder, encoder), (self.slow_projector, self.projector)]
-        for slow, fast in pairs:
-            for average, value in zip(slow.parameters(), fast.parameters(), strict=True):
-                average.lerp_(value, 1 - self.momentum)
-            for kept, value in zip(slow.buffers(), fast.buffers(), strict=True):
+    def update_momentum_copies(self, encoder):
+        pairs = [(self.momentum_encoder, encoder), (self.momentum_projector, self.projector)]
+        for average, trained in pairs:
+            for mean, value in zip(average.parameters(), trained.parameters(), strict=True):
+                mean.lerp_(value, 1 - self.momentum)
+            for kept, value in zip(average.buffers(), trained.buffers(), strict=True):
                 kept.copy_(value)
 
     @torch.no_grad()
-    def slow(self, view):
-        """Projection of a view by the slow copies."""
-        return self.slow_projector(mean_and_maximum(self.slow_encoder(view.series)))
+    def momentum_projection(self, view):
+        """Projection of a view by the momentum copies."""
+        return self.momentum_projector(mean_and_maximum(self.momentum_encoder(view.series)))
 
 
-class BYOLBranch(_SlowCopyBranch):
-    """Each view predicts the slow projection of the other (Grill et al. 2020)."""
+class BYOLBranch(_MomentumBranch):
+    """Each view predicts the momentum projection of the other (Grill et al. 2020)."""
 
     def __init__(self, projector, predictor, momentum):
         super().__init__(projector, momentum)
@@ -156,11 +156,12 @@ class BYOLBranch(_SlowCopyBranch):
             self.predictor(self.projector(mean_and_maximum(view.latents)))
             for view in (first, second)
         ]
-        return ob.byol(predictions[0], self.slow(second), predictions[1], self.slow(first))
+        targets = [self.momentum_projection(view) for view in (second, first)]
+        return ob.byol(predictions[0], targets[0], predictions[1], targets[1])
 
 
-class MoCoBranch(_SlowCopyBranch):
-    """Each view finds the slow projection of the other among those of a queue (He et al. 2020).
+class MoCoBranch(_MomentumBranch):
+    """Each view finds the momentum projection of the other among those of a queue (He et al. 2020).
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ class MoCoBranch(_SlowCopyBranch):
         self.queue.copy_(nn.functional.normalize(self.queue, dim=1))
 
     def forward(self, first, second):
-        keys = self.slow(first), self.slow(second)
+        keys = self.momentum_projection(first), self.momentum_projection(second)
         queries = [self.projector(mean_and_maximum(view.latents)) for view in (first, second)]
         # The gradient needs the queue as it was; it is overwritten below.
         queue = self.queue.clone()

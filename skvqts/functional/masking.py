@@ -1,7 +1,7 @@
 """Masks of token sequences: how many tokens are hidden, which, and with what weight.
 
-This is masked modelling of tokens (Chang et al. 2022, MaskGIT) with schedules stated as the share
-of tokens that is *masked*. A mask is True where a token is hidden.
+This is masked modelling of tokens (Chang et al. 2022, MaskGIT, sections 3.1 and 3.3) with schedules
+stated as the share of tokens that is *masked*. A mask is True where a token is hidden.
 """
 
 import math
@@ -116,7 +116,7 @@ def likelihood_bound(log_probabilities, masks, weights):
 
 
 def masked_cross_entropy(losses, masks, schedule):
-    """Mean loss of the hidden tokens of a training batch.
+    """Mean loss of the hidden tokens of a training batch (Chang et al. 2022, eq. 1).
 
     Parameters
     ----------

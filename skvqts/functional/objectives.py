@@ -39,8 +39,8 @@ def correlation_penalty(z):
 def barlow_twins(z1, z2, off_diagonal_weight=0.005):
     """Distance of the cross-correlation of two views from the identity, over P.
 
-    The loss is that of Zbontar et al. 2021, eqs. 1-2, with columns standardised by the unbiased
-    standard deviation, as in the published code.
+    The loss is that of Zbontar et al. 2021, eqs. 1-2, with the unbiased standard deviation and the
+    division by P of the code of NC-VQVAE (Mathisen et al. 2024).
     """
     z1, z2 = _standardised(z1), _standardised(z2)
     diagonal = (z1 * z2).mean(0)

@@ -77,9 +77,10 @@ class SSLFeatureExtractor(
         What `transform` returns, always as a 2-D float32 array, for n series of N tokens
         with latents of dimension D:
 
-        - "features": pooled latents and pooled activations of the encoder's inner layers, each
-          column with mean 0 and the same variance over the training set, in all 25 (less where
-          some are constant), where ``C=1`` suits an SVC; meant for a classifier right after it.
+        - "features": pooled latents and pooled activations of the encoder's inner layers, scaled so
+          that over the training set each column has mean 0 and the variances of the columns add
+          up to 25 (less where some are constant), where ``C=1`` suits an SVC; meant for a
+          classifier right after it.
         - "latents": the latents, flattened (n, N * D).
         - "latents_pooled": means, deviations and mean differences of the latents over all tokens
           and quarters of them: of the series, or with "stft" of the frequency rows in turn.
@@ -166,7 +167,7 @@ class SSLFeatureExtractor(
         Number of directions in which the pooled latents of the training series differ: the
         exponential of the entropy of their singular values [2]_.
     loss_curve_ : dict of str to ndarray of shape (n_iter_,)
-        Mean loss per epoch: "ssl", unweighted; "loss", weighted; with early stopping, "validation",
+        Mean loss per epoch: "ssl", unweighted; "loss", the same; with early stopping, "validation",
         that of held-out series.
     n_iter_ : int
         Number of epochs run.
@@ -197,8 +198,8 @@ class SSLFeatureExtractor(
 
     References
     ----------
-    .. [1] Mathisen et al. "Closing the gap between generative and self-supervised
-       time series modelling" (NC-VQVAE), 2024.
+    .. [1] Mathisen, Lokna, Lee, Aune. "Blending low and high-level semantics of time series for
+       better masked time series generation" (NC-VQVAE), 2024.
     .. [2] Roy, Vetterli. "The effective rank: a measure of effective dimensionality", 2007.
 
     Examples
@@ -274,7 +275,7 @@ class SSLFeatureExtractor(
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
     def fit(self, X, y=None):
-        """Learn the encoder: a self-supervised loss between two views of each series, by AdamW.
+        """Learn the encoder by minimising a self-supervised loss of two views, with AdamW.
 
         Parameters
         ----------
@@ -310,17 +311,26 @@ class SSLFeatureExtractor(
         )
 
         self.architecture_ = encoder_architecture(self, X)
+        shaped_by = (self.architecture_, self.scaling)
         with computing(plan.device, plan.n_threads, training=True):
             if warm:
-                encoder = network_to_continue(self, (self.architecture_, self.scaling))
+                encoder = network_to_continue(self, shaped_by)
             else:
-                self._shaped_by = (self.architecture_, self.scaling)
+                self._shaped_by = shaped_by
                 self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
                 encoder = build(self._network_constructor(), generator)
             encoder.to(plan.device)
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
             (x,), held_out = hold_out([x], plan, generator)
-            step = self._step(encoder, x, generator)
+            objective = make_objective(self.objective)
+            augmentation = make_augmentation(self.augmentation)
+            decoder = None
+            if objective.masks_input:  # it reconstructs what was hidden
+                make = partial(make_decoder, grid=encoder.grid, **self.architecture_)
+                decoder = build(make, generator).to(plan.device)
+            # The projector comes with the objective; both are dropped after the training.
+            ssl = SelfSupervision(objective, augmentation, encoder, decoder, x, generator)
+            step = TwoViewStep(encoder, ssl)
             record = train(step, [x], plan, generator, held_out, Progress(self, plan, X, y))
             # Running statistics become those of the series; training saw views of them.
             estimate_statistics(encoder, x, plan.n_batches(len(x)), generator)
@@ -331,7 +341,7 @@ class SSLFeatureExtractor(
             self._feature_scaler = ColumnScaler().fit(features)
             # Every k-th series, at most 1,024, so that a sorted set is measured all along.
             latents = self._read(X[:: -(-len(X) // _COLLAPSE_ROWS)], "latents")
-            self.latent_std_, self.effective_rank_ = measured_collapse(latents, encoder.latent_dim)
+            self.latent_std_, self.effective_rank_ = measure_collapse(latents, encoder.latent_dim)
         return self
 
     def transform(self, X):
@@ -356,22 +366,10 @@ class SSLFeatureExtractor(
         """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
         return self.module_
 
-    def _step(self, encoder, x, generator):
-        """What training minimises, with the modules that are trained beside the encoder."""
-        objective = make_objective(self.objective)
-        decoder = None
-        if objective.masks_input:
-            # It is trained as a part of the branch, and dropped with it after `fit`.
-            make = partial(make_decoder, grid=encoder.grid, **self.architecture_)
-            decoder = build(make, generator).to(x.device)
-        augmentation = make_augmentation(self.augmentation)
-        return TwoViewStep(
-            encoder, SelfSupervision(objective, augmentation, encoder, decoder, x, generator)
-        )
-
     def _read(self, X, output):
         """A read-out of valid series ``(n, c, t)``."""
-        return read_series(self, partial(read_out, self.module_, output=output), X)
+        (out,) = read_series(self, lambda x: [read_out(self.module_, x, output)], X)
+        return out
 
     def _network_constructor(self):
         architecture, _ = self._shaped_by
@@ -381,7 +379,8 @@ class SSLFeatureExtractor(
     def _n_features_out(self):
         self._validate_params()
         x = np.zeros((1, self.n_channels_in_, self.n_timepoints_in_), np.float32)
-        return read_rows(self, partial(read_out, self.module_, output=self.output), x).shape[1]
+        (out,) = read_rows(self, lambda x: [read_out(self.module_, x, self.output)], x)
+        return out.shape[1]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -427,12 +426,12 @@ class TwoViewStep(nn.Module):
         second = self.ssl.view(x, self.encoder, number=1)
         return {"ssl": self.ssl(first, second)}
 
-    def follow(self):
+    def after_step(self):
         """Let slow copies follow the encoder."""
-        self.ssl.branch.follow(self.encoder)
+        self.ssl.branch.update_momentum_copies(self.encoder)
 
 
-def measured_collapse(latents, latent_dim):
+def measure_collapse(latents, latent_dim):
     """Spread of the pooled latents and their effective rank, with a warning where both are small.
 
     Parameters
