@@ -1,7 +1,8 @@
 """Iterative decoding of token sequences: how tokens are drawn, and in which order they are kept.
 
 All masked tokens are drawn in parallel, some of them are kept, and the others stay masked for the
-next step (Chang et al. 2022, MaskGIT, section 3.2). Whatever predicts the tokens is passed as a callable.
+next step (Chang et al. 2022, MaskGIT, section 3.2). What predicts the tokens is passed as a
+callable.
 """
 
 from dataclasses import dataclass
