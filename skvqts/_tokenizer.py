@@ -605,11 +605,11 @@ class VQStep(nn.Module):
         self.weights = {"commitment": commitment_weight}
 
     def forward(self, x):
-        # Kept for `follow`: codes move by these latents, after the optimiser has moved the encoder.
+        # Kept for `after_step`: codes move by these latents, after the optimiser has moved the encoder.
         self.quantized = self.network.encode(x)
         z_q = self.network.quantized_latents(self.quantized)
-        terms = self.network.reconstruction_losses(x, z_q)  # the first term of equation 3
-        return terms | self.network.quantizer_losses(self.quantized)  # the other two
+        terms = self.network.reconstruction_losses(x, z_q)  # the first term, then the other two
+        return terms | self.network.quantizer_losses(self.quantized)
 
     def after_step(self):
         """Let the codes of every band follow the latents of the batch."""

@@ -75,8 +75,8 @@ def test_every_branch_has_a_gradient_in_the_encoder(encoder, name):
     branch.start(encoder, None)
     branch(view(encoder), view(encoder, seed=1)).backward()
     assert encoder.linear.weight.grad.abs().sum() > 0
-    branch.follow(encoder)
-    slow = [getattr(branch, copy, None) for copy in ("slow_encoder", "slow_projector")]
+    branch.update_momentum_copies(encoder)
+    slow = [getattr(branch, copy, None) for copy in ("momentum_encoder", "momentum_projector")]
     assert all((module is not None) == (name in ("byol", "moco")) for module in slow)
     for module in slow:
         assert module is None or not [p for p in module.parameters() if p.requires_grad]
@@ -95,13 +95,13 @@ def test_the_momentum_encoder_is_a_moving_average_with_copied_statistics(encoder
     branch.start(encoder, None)
     before = encoder.linear.weight.detach().clone()
     change(encoder)
-    branch.follow(encoder)
+    branch.update_momentum_copies(encoder)
     expected = 0.75 * before + 0.25 * encoder.linear.weight
     np.testing.assert_allclose(
-        branch.slow_encoder.linear.weight, expected.detach(), rtol=1e-5, atol=1e-7
+        branch.momentum_encoder.linear.weight, expected.detach(), rtol=1e-5, atol=1e-7
     )
-    assert torch.equal(branch.slow_encoder.norm.running_mean, encoder.norm.running_mean)
-    assert torch.equal(branch.slow_encoder.norm.running_var, encoder.norm.running_var)
+    assert torch.equal(branch.momentum_encoder.norm.running_mean, encoder.norm.running_mean)
+    assert torch.equal(branch.momentum_encoder.norm.running_var, encoder.norm.running_var)
 
 
 def test_byol_compares_each_prediction_with_the_target_of_the_other_view(encoder):
@@ -112,7 +112,7 @@ def test_byol_compares_each_prediction_with_the_target_of_the_other_view(encoder
         branch.predictor(branch.projector(mean_and_maximum(v.latents))) for v in (first, second)
     ]
     targets = [
-        branch.slow_projector(mean_and_maximum(branch.slow_encoder(v.series)))
+        branch.momentum_projector(mean_and_maximum(branch.momentum_encoder(v.series)))
         for v in (first, second)
     ]
     crossed = ob.byol(predictions[0], targets[1], predictions[1], targets[0])
@@ -136,7 +136,7 @@ def test_the_queue_holds_the_latest_keys_first(encoder):
     branch(first, second)
     assert torch.equal(branch.queue[6:], old[:2])
     assert torch.allclose(branch.queue.norm(dim=1), torch.ones(8))
-    keys = nn.functional.normalize(branch.slow(first), dim=1)
+    keys = nn.functional.normalize(branch.momentum_projection(first), dim=1)
     assert torch.allclose(branch.queue[:3], keys, atol=1e-5)
     kept = branch.queue.clone()
     branch.eval()(first, second)
@@ -154,7 +154,7 @@ def test_the_loss_of_moco_is_the_mean_of_both_directions(encoder):
     branch.start(encoder, None)
     first, second = view(encoder), view(encoder, seed=1)
     queries = [branch.projector(mean_and_maximum(v.latents)) for v in (first, second)]
-    keys = [branch.slow(v) for v in (first, second)]
+    keys = [branch.momentum_projection(v) for v in (first, second)]
     one = ob.info_nce(queries[0], keys[1], branch.queue, 0.5)
     other = ob.info_nce(queries[1], keys[0], branch.queue, 0.5)
     assert branch(first, second).item() == pytest.approx((one + other).item() / 2)

@@ -25,7 +25,7 @@ FLOORS = [
         "objectives",
         "augmentation",
         "_tokenizer",
-        "_features",
+        "_ssl_features",
         "_random_convolutions",
         "_fcn_classifier",
         "_fine_tuned_classifier",

@@ -50,7 +50,7 @@ def naive_features(extractor, series):
 def test_features_match_a_naive_computation(shape):
     panel = np.random.default_rng(0).normal(size=(6, *shape)).cumsum(axis=2)
     extractor = RandomConvolutionExtractor(n_kernels=15).fit(panel)
-    raw = read_series(extractor, extractor.module_, panel)
+    (raw,) = read_series(extractor, lambda x: [extractor.module_(x)], panel)
     expected = np.stack([naive_features(extractor, series) for series in panel])
     np.testing.assert_allclose(raw, expected, rtol=1e-4, atol=1e-4)
 

@@ -11,10 +11,11 @@ from sklearn.svm import SVC
 
 from skvqts._nn.layers import build
 from skvqts._nn.quantizer import VectorQuantizer
+from skvqts._nn.self_supervision import SelfSupervision
 from skvqts._nn.vqvae import make_vqvae
-from skvqts._tokenizer import SelfSupervisedVQStep, VQStep, self_supervision, start_codebooks
-from skvqts.augmentation import GaussianNoise
-from skvqts.objectives import OBJECTIVES, BarlowTwins, VICReg
+from skvqts._tokenizer import SelfSupervisedVQStep, VQStep, start_codebooks
+from skvqts.augmentation import GaussianNoise, make_augmentation
+from skvqts.objectives import OBJECTIVES, BarlowTwins, VICReg, make_objective
 
 from .conftest import two_shapes
 from .estimators import tokenizer as make
@@ -31,7 +32,14 @@ def make_step(ssl="barlow_twins", view="quantized", augmented_weight=0.1):
     network = build(make_network, generator).train()
     x = torch.tensor(two_shapes(16)[0], dtype=torch.float32)[:, None]
     start_codebooks(network, "kmeans", x, 16, generator)
-    supervision = self_supervision(ssl, "slice", network, x, generator)
+    supervision = SelfSupervision(
+        make_objective(ssl),
+        make_augmentation("slice"),
+        network.encoder,
+        network.decode,
+        x,
+        generator,
+    )
     plain = VQStep(network, 0.25, generator)
     return SelfSupervisedVQStep(plain, supervision, view, augmented_weight).train(), network, x
 
@@ -63,7 +71,7 @@ def test_views_do_not_update_the_codebook(view):
     step(x)
     assert len(quantized) == 1
     before = quantizer.cluster_size.sum().item()
-    step.follow()
+    step.after_step()
     n_tokens = quantized[0].shape[0] * quantized[0].shape[1]
     assert quantizer.cluster_size.sum().item() == pytest.approx(
         0.95 * before + 0.05 * n_tokens, rel=1e-4

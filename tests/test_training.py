@@ -229,7 +229,7 @@ def test_training_gives_bit_for_bit_what_the_optimiser_of_torch_gives():
     changes = plan(n_epochs=9, weight_decay=0.1, max_grad_norm=0.7)
     steps = []
     options = {"weights": {"slow": 0.5}, "learning_rates": [(model.slow, 0.3)]}
-    record = run(model, data, model, changes, follow=lambda: steps.append(None), **options)
+    record = run(model, data, model, changes, after_step=lambda: steps.append(None), **options)
     found = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(start)
     losses = train_by_torch(model, data, changes, torch.Generator().manual_seed(1))
@@ -366,16 +366,16 @@ def test_equal_seeds_give_equal_weights():
     assert torch.equal(*weights)
 
 
-def test_a_step_follows_every_step_of_the_optimiser_and_no_validation():
+def test_after_step_comes_after_every_step_of_the_optimiser_and_no_validation():
     model, data, losses = regression(8)
     weights = []
 
-    def follow():
+    def after_step():
         assert model.training
         weights.append(model.weight.detach().clone())
 
     held_out = [part[:4] for part in data]
-    run(model, data, losses, validation=held_out, follow=follow)
+    run(model, data, losses, validation=held_out, after_step=after_step)
     assert len(weights) == 5 * 2
     assert torch.equal(weights[-1], model.weight)
     assert len(torch.stack(weights).unique(dim=0)) == 10
