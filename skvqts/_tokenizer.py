@@ -407,14 +407,10 @@ class VQTokenizer(
                 start_codebooks(network, self.quantizer_.init, x, plan.batch_size, generator)
             step = VQStep(network, self.quantizer_.commitment_weight, generator)
             if self.ssl is not None:  # a projector and a second loss, as in [3]
-                ssl = SelfSupervision(
-                    make_objective(self.ssl),
-                    make_augmentation(self.augmentation),
-                    network.encoder,
-                    network.decode,
-                    x,
-                    generator,
-                )
+                objective = make_objective(self.ssl)
+                augmentation = make_augmentation(self.augmentation)
+                parts = (network.encoder, network.decode)
+                ssl = SelfSupervision(objective, augmentation, *parts, x, generator)
                 step = SelfSupervisedVQStep(step, ssl, self.ssl_view, self.augmented_weight)
             record = train(step, [x], plan, generator, held_out, Progress(self, plan, X, y))
             set_trained(self, network, plan, record)
@@ -605,7 +601,7 @@ class VQStep(nn.Module):
         self.weights = {"commitment": commitment_weight}
 
     def forward(self, x):
-        # Kept for `after_step`: codes move by these latents, after the optimiser has moved the encoder.
+        # Kept for `after_step`: codes move by them after the optimiser has moved the encoder.
         self.quantized = self.network.encode(x)
         z_q = self.network.quantized_latents(self.quantized)
         terms = self.network.reconstruction_losses(x, z_q)  # the first term, then the other two

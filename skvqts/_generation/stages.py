@@ -242,7 +242,7 @@ class PriorStep(nn.Module):
     def __init__(self, prior, schedule, p_unconditional, ema_decay, code_temperature, generator):
         super().__init__()
         self.prior = prior
-        # The optimiser must not move it; `follow` does.
+        # The optimiser must not move it; `after_step` does.
         self.average = deepcopy(prior).requires_grad_(False)
         self.schedule = schedule
         self.p_unconditional = p_unconditional
