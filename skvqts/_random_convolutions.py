@@ -138,8 +138,9 @@ class RandomConvolutionExtractor(
         self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
         # Pickles rebuild the kernels from it, as `n_kernels` may be set anew after `fit`.
         self._n_kernels = int(self.n_kernels)
-        kernels = build(self._network_constructor(), generator_from(self.random_state))
-        self.module_ = kernels.eval().to(device)
+        with computing(device, self.n_threads_, training=True):
+            kernels = build(self._network_constructor(), generator_from(self.random_state))
+            self.module_ = kernels.eval().to(device)
         with computing(device, self.n_threads_):
             kernels.measure(scaled_chunks(self, X))
             (features,) = read_series(self, lambda x: [kernels(x)], X)

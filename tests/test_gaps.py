@@ -8,8 +8,9 @@ import torch
 
 from skvqts._generation.anomalies import window_masks
 from skvqts._generation.imputation import tokens_at
+from skvqts._generation.sampling import TokenReader
+from skvqts._nn.encoders import make_decoder, make_encoder
 from skvqts._nn.layers import build
-from skvqts._nn.vqvae import front_end_size, make_decoder, make_encoder
 
 from .conftest import two_shapes
 from .estimators import masked_prior
@@ -45,9 +46,9 @@ def test_window_masks_match_hand_computed_ones():
 
 def centres_of_tokens(part, frontend, n_timepoints, width):
     """The mean time point that each column of tokens depends on or, in a decoder, changes."""
-    size = front_end_size(frontend, width=8, latent_dim=8, n_blocks=0, downsampled_width=width)
-    settings = {"frontend": frontend, "size": size}
-    encoder = build(partial(make_encoder, 1, n_timepoints, **settings), seeded(0)).eval()
+    sizes = {"width": 8, "latent_dim": 8, "n_blocks": 0, "downsampled_width": width}
+    make = partial(make_encoder, 1, n_timepoints, frontend=frontend, **sizes)
+    encoder = build(make, seeded(0)).eval()
     rows, columns = encoder.grid
     if part == "encoder":
         x = torch.randn(16, 1, n_timepoints, generator=seeded(1), requires_grad=True)
@@ -55,7 +56,7 @@ def centres_of_tokens(part, frontend, n_timepoints, width):
         each = [latents[:, :, j].abs().sum() for j in range(columns)]
         effects = [torch.autograd.grad(one, x, retain_graph=True)[0] for one in each]
     else:
-        make = partial(make_decoder, 1, n_timepoints, encoder.grid, **settings)
+        make = partial(make_decoder, 1, n_timepoints, encoder.grid, frontend=frontend, **sizes)
         decoder = build(make, seeded(0)).eval()
         z = torch.randn(2, rows, columns, 8, generator=seeded(1))
         moved = z[:, None] + torch.eye(columns)[:, None, :, None]
@@ -95,10 +96,13 @@ def test_anomaly_scores_change_at_token_boundaries_only(n_timepoints, width, str
 def test_a_gap_is_imputed_by_the_token_that_covers_it(monkeypatch):
     X = two_shapes(8, 129)[0]
     generator = masked_prior({"downsampled_width": 4, "max_epochs": 1}, max_epochs=1).fit(X)
-    drawn = []
-    filled = type(generator)._filled
-    record = lambda self, ids, masks, *rest: drawn.append(masks) or filled(self, ids, masks, *rest)  # noqa: E731
-    monkeypatch.setattr(type(generator), "_filled", record)
+    drawn, fill = [], TokenReader.fill
+
+    def recorded(self, ids, masks, *arguments, **more):
+        drawn.append(masks)
+        return fill(self, ids, masks, *arguments, **more)
+
+    monkeypatch.setattr(TokenReader, "fill", recorded)
     hidden = X.copy()
     hidden[:, 104:128] = np.nan
     generator.impute(hidden, random_state=0)

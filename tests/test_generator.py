@@ -5,6 +5,7 @@ import pickle
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import chisquare
@@ -13,9 +14,10 @@ from sklearn.neighbors import NearestCentroid
 
 from skvqts._generation.sampling import TokenReader
 from skvqts._nn.prior import Prior
+from skvqts.metrics import get_scorer, make_generation_scorer
 
 from .conftest import results_in_a_new_process, two_shapes
-from .estimators import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
+from .estimators import GENERATORS, autoregressive_prior, fcn, fitted_generator, masked_prior
 from .test_global_state import global_state
 from .trained_generators import KINDS, bumps, fitted_to_bumps
 
@@ -149,6 +151,113 @@ def test_clones_are_unfitted_and_have_equal_parameters(name):
     assert deep.pop("tokenizer").get_params() == expected.pop("tokenizer").get_params()
     assert deep == expected
     assert deep["tokenizer__codebook_size"] == 6
+
+
+# ---- training series, which stay in this process
+
+COPIES = {
+    "pickle 2": lambda generator, _: pickle.loads(pickle.dumps(generator, 2)),
+    "pickle 5": lambda generator, _: pickle.loads(pickle.dumps(generator, 5)),
+    "joblib": lambda generator, path: joblib.load(joblib.dump(generator, path)[0]),
+    "copy": lambda generator, _: copy.copy(generator),
+    "deepcopy": lambda generator, _: copy.deepcopy(generator),
+}
+CONTAINERS = {
+    "float64": lambda series: series.copy(),
+    "float32": lambda series: series.astype(np.float32),
+    "panel": lambda series: series[:, None].copy(),
+    "data frame": lambda series: pd.DataFrame(series.copy()).add_prefix("t"),
+    "tensor": torch.tensor,
+}
+
+
+@both_priors
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_later_changes_of_the_users_series_and_labels_do_not_matter(make, container):
+    series, labels = CONTAINERS[container](X), Y.copy()
+    expected = np.asarray(series).copy()
+    generator = make().fit(series, labels)
+    scorers = get_scorer("memorization"), make_generation_scorer("inception_score", referee=fcn())
+    held_out = two_shapes(24, seed=1)[0].reshape(expected.shape)
+    before = [scorer(generator, held_out) for scorer in scorers]
+    if isinstance(series, pd.DataFrame):
+        series.iloc[:] = 0.0
+    else:
+        series[:] = 0.0
+    labels[:] = 1 - labels
+    assert np.array_equal(generator.X_fit_, expected)
+    assert np.array_equal(generator.y_fit_, Y)
+    assert [scorer(generator, held_out) for scorer in scorers] == before
+
+
+@each_generator
+def test_kept_training_series_and_labels_are_read_only(name):
+    generator = fitted_generator(name)
+    for kept in (generator.X_fit_, generator.y_fit_):
+        assert not kept.flags.writeable
+        assert kept.base is None or not kept.base.flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            kept[0] = 0
+    assert np.array_equal(generator.X_fit_, X)
+    assert np.array_equal(generator.y_fit_, Y)
+
+
+@each_generator
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_hold_no_training_series_and_equal_the_generator_otherwise(name, kind, tmp_path):
+    generator = fitted_generator(name)
+    other = COPIES[kind](generator, tmp_path / "generator")
+    assert not hasattr(other, "X_fit_")
+    assert not hasattr(other, "y_fit_")
+    assert vars(other).keys() == vars(generator).keys() - {"X_fit_", "y_fit_"}
+    assert np.array_equal(generator.X_fit_, X)
+    hidden = np.where(X > 0.5, np.nan, X)
+    calls = [
+        lambda g: g.sample(6, random_state=0),
+        lambda g: g.sample(y=[1, 0], random_state=3),
+        lambda g: g.score_samples(X),
+        lambda g: g.score_samples(X, include_reconstruction=True),
+        lambda g: g.class_log_likelihoods(X),
+    ]
+    if hasattr(generator, "impute"):
+        calls.append(lambda g: g.score_samples(X, method="exact"))
+        calls.append(lambda g: g.impute(hidden, random_state=0))
+        calls.append(lambda g: g.impute(hidden, y=Y, n_draws=2, random_state=0))
+        calls.append(lambda g: g.anomaly_score(X))
+    for call in calls:
+        assert np.array_equal(call(other), call(generator))
+    assert np.array_equal(other.classes_, generator.classes_)
+    assert np.array_equal(other.class_counts_, generator.class_counts_)
+    assert np.array_equal(other.fit(X, Y).X_fit_, X)
+    assert np.array_equal(other.sample(6, random_state=0), generator.sample(6, random_state=0))
+
+
+@each_generator
+def test_pickles_hold_no_values_of_training_series(name, tmp_path):
+    generator = fitted_generator(name)
+    joblib.dump(generator, tmp_path / "generator")
+    pickles = [pickle.dumps(generator, protocol) for protocol in range(2, 6)]
+    pickles.append((tmp_path / "generator").read_bytes())
+    scaled = generator.tokenizer_.scaler_.transform(X[:, None])[:, 0]
+    for values in (X, X.astype(np.float32), scaled):
+        quadruples = [
+            row[start : start + 4].tobytes() for row in values for start in range(0, 32, 4)
+        ]
+        assert all(four in pickle.dumps(values) for four in quadruples)
+        for pickled in pickles:
+            assert not [four for four in quadruples if four in pickled]
+
+
+@both_priors
+@pytest.mark.parametrize("labelled", [True, False])
+def test_pickles_do_not_grow_with_the_number_of_training_series(make, labelled):
+    sizes = []
+    for n in (24, 240):
+        series, labels = two_shapes(n)
+        generator = make().fit(series, labels if labelled else None)
+        assert len(generator.X_fit_) == n
+        sizes.append(len(pickle.dumps(generator)))
+    assert abs(sizes[1] - sizes[0]) < 100
 
 
 # ---- shapes and units

@@ -153,7 +153,7 @@ def test_invalid_n_samples_are_refused(name, n_samples):
     generator = fitted_generator(name)
     assert_refused(lambda: generator.sample(n_samples), VALUE, message)
     assert_refused(lambda: generator.sample(n_samples, y=0), VALUE, message)
-    either = f"{message}|n_samples=.* contradicts y, which holds 2 classes"
+    either = f"{message}|n_samples=.* contradicts y, which holds 2 labels"
     assert_refused(lambda: generator.sample(n_samples, y=[0, 1]), VALUE, either)
 
 
@@ -176,7 +176,7 @@ def test_n_samples_may_be_left_out(name):
 @pytest.mark.parametrize("make", [list, tuple, np.array, pd.Series])
 def test_n_samples_must_agree_with_the_number_of_labels(name, n_samples, make):
     generator = fitted_generator(name)
-    message = f"n_samples={n_samples} contradicts y, which holds 3 classes"
+    message = f"n_samples={n_samples} contradicts y, which holds 3 labels"
     for call in (
         lambda: generator.sample(n_samples, y=make([0, 1, 0])),
         lambda: generator.sample(n_samples, y=make([0, 1, 0]), return_y=True),
@@ -216,9 +216,12 @@ def test_invalid_labels_are_refused_in_sample():
 @each_generator
 def test_empty_labels_are_refused(name):
     generator = fitted_generator(name)
-    message = r"inconsistent numbers of samples: \[1, 0\]"
-    assert_refused(lambda: generator.sample(y=[]), VALUE, message)
-    assert_refused(lambda: generator.sample(2, y=[]), VALUE, "n_samples=2 contradicts y")
+    assert_refused(lambda: generator.sample(y=[]), VALUE, "y holds no label")
+    message = "contradicts y, which holds 0 labels"
+    assert_refused(lambda: generator.sample(2, y=[]), VALUE, message)
+    if hasattr(generator, "impute"):
+        message = r"inconsistent numbers of samples: \[24, 0\]"
+        assert_refused(lambda: generator.impute(X, y=[]), VALUE, message)
 
 
 @each_generator
@@ -226,7 +229,7 @@ def test_empty_labels_are_refused(name):
 def test_there_must_be_as_many_labels_as_samples(name, n_labels):
     generator = fitted_generator(name)
     labels = [0] * n_labels
-    message = f"n_samples=3 contradicts y, which holds {n_labels} classes"
+    message = f"n_samples=3 contradicts y, which holds {n_labels} labels"
     assert_refused(lambda: generator.sample(3, y=labels), VALUE, message)
     message = rf"inconsistent numbers of samples: \[3, {n_labels}\]"
     if hasattr(generator, "impute"):

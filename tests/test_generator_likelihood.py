@@ -9,6 +9,10 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import chisquare, norm
 
+from skvqts._generation.sampling import TokenReader
+from skvqts._tokenizer import code_ranges
+from skvqts.functional.masking import masked_counts
+
 from .conftest import two_shapes
 from .estimators import GENERATORS, autoregressive_prior, fitted_generator, masked_prior
 from .trained_generators import KINDS, bumps, fitted_to_bumps
@@ -44,7 +48,7 @@ def causal_bands():
 
 def all_sequences(generator):
     """All possible sequences of tokens, in joint ids."""
-    ranges = [range(*ends) for ends in generator.tokenizer_._code_ranges.tolist()]
+    ranges = [range(*ends) for ends in code_ranges(generator.tokenizer_).tolist()]
     return np.array(list(itertools.product(*ranges)))
 
 
@@ -58,7 +62,9 @@ def drawn_counts(generator, c, n):
     """How often each sequence is sampled among `n`."""
     width = len(all_sequences(generator)[0])
     masks = np.ones((n, width), bool)
-    ids = generator._filled(np.zeros((n, width), np.int64), masks, np.full(n, c), 0)
+    ids = TokenReader(generator).fill(
+        np.zeros((n, width), np.int64), masks, np.full(n, c), 0, generator._decodings()
+    )
     index = {tuple(row): i for i, row in enumerate(all_sequences(generator).tolist())}
     return np.bincount([index[tuple(row)] for row in ids.tolist()], minlength=len(index))
 
@@ -86,14 +92,15 @@ def test_exact_likelihoods_sum_to_one(which, n_steps, temperature, guidance, req
     generator = copy.deepcopy(request.getfixturevalue(which))
     generator.set_params(n_steps=n_steps, temperature=temperature, guidance_scale=guidance)
     for c in (0, 1, 2):
-        assert probabilities(generator._exact, generator, c).sum() == pytest.approx(1, abs=1e-5)
+        total = probabilities(generator._exact_log_likelihood, generator, c).sum()
+        assert total == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("which", ["causal", "causal_bands"])
 def test_causal_likelihoods_sum_to_one(which, request):
     generator = request.getfixturevalue(which)
     for c in (0, 1, 2):
-        total = probabilities(generator._log_likelihoods, generator, c).sum()
+        total = probabilities(generator._log_likelihood, generator, c).sum()
         assert total == pytest.approx(1, abs=1e-5)
 
 
@@ -106,14 +113,14 @@ def test_sampling_frequencies_match_the_exact_likelihood(
 ):
     generator = copy.deepcopy(request.getfixturevalue(which))
     generator.set_params(n_steps=n_steps, temperature=temperature, guidance_scale=guidance)
-    p = probabilities(generator._exact, generator, 1)
+    p = probabilities(generator._exact_log_likelihood, generator, 1)
     assert_frequencies(drawn_counts(generator, 1, 1500), p / p.sum())
 
 
 @pytest.mark.parametrize("which", ["causal", "causal_bands"])
 def test_sampling_frequencies_match_the_causal_likelihood(which, request):
     generator = request.getfixturevalue(which)
-    p = probabilities(generator._log_likelihoods, generator, 0)
+    p = probabilities(generator._log_likelihood, generator, 0)
     assert_frequencies(drawn_counts(generator, 0, 1500), p / p.sum())
 
 
@@ -122,7 +129,7 @@ def test_sampling_frequencies_match_the_causal_likelihood(which, request):
 
 def mean_over_orders(generator, ids, c):
     """Log of the mean likelihood and mean log-likelihood over all orders of four tokens."""
-    reader, classes = generator._prior_reader(), np.full(len(ids), c)
+    reader, classes = TokenReader(generator), np.full(len(ids), c)
     per_order, n = [], ids.shape[1]
     for order in itertools.permutations(range(n)):
         total, hidden = 0.0, np.ones(n, bool)
@@ -137,18 +144,19 @@ def mean_over_orders(generator, ids, c):
 def test_the_bound_is_the_mean_log_likelihood_over_orders(masked):
     ids = all_sequences(masked)[::9]
     log_of_mean, mean_of_log = mean_over_orders(masked, ids, 1)
-    bound = masked._bound(ids, np.full(len(ids), 1), 2000)
+    bound = masked._log_likelihood(ids, np.full(len(ids), 1), 2000)
     np.testing.assert_allclose(bound, mean_of_log, atol=0.1)
     assert (bound < log_of_mean + 0.1).all()
     assert (bound - log_of_mean).mean() < 0
-    few = masked._bound(ids, np.full(len(ids), 1), 4)
+    few = masked._log_likelihood(ids, np.full(len(ids), 1), 4)
     assert np.abs(few - mean_of_log).mean() > np.abs(bound - mean_of_log).mean()
 
 
 def test_the_bound_is_close_to_the_exact_likelihood_of_one_token_per_step():
-    generator = copy.deepcopy(fitted_to_bumps("masked")).set_params(
-        n_steps=64, reveal_schedule="linear"
-    )
+    generator = copy.deepcopy(fitted_to_bumps("masked")).set_params(n_steps=64)
+    n_tokens = generator.tokenizer_.encode(bumps(2)[0]).shape[1]
+    left = [int(n) for n in masked_counts(torch.tensor([n_tokens]), 64, "cosine")]
+    assert sorted(set(left)) == list(range(n_tokens))
     series = bumps(40, seed=1)[0]
     shares = generator.class_counts_ / generator.class_counts_.sum()
     bound = logsumexp(generator.class_log_likelihoods(series) + np.log(shares), axis=1)
@@ -231,7 +239,8 @@ def test_without_an_unconditional_prior_the_likelihood_is_of_a_mixture_of_classe
     expected = logsumexp(generator.class_log_likelihoods(X) + shares, axis=1)
     np.testing.assert_allclose(generator.score_samples(X), expected, rtol=1e-6)
     if hasattr(generator, "n_steps"):
-        given = [generator._exact(generator.tokenizer_.encode(X), np.full(24, c)) for c in range(3)]
+        ids = generator.tokenizer_.encode(X)
+        given = [generator._exact_log_likelihood(ids, np.full(24, c)) for c in range(3)]
         expected = logsumexp(np.stack(given, 1) + shares, axis=1)
         np.testing.assert_allclose(generator.score_samples(X, method="exact"), expected, rtol=1e-6)
 
@@ -241,6 +250,6 @@ def test_the_exact_likelihood_is_of_a_mixture_of_classes():
     generator = copy.deepcopy(fitted_to_bumps("masked")).set_params(guidance_scale=2.0)
     series = bumps(10, seed=1)[0]
     ids = generator.tokenizer_.encode(series)
-    given = [generator._exact(ids, np.full(10, c)) for c in range(2)]
+    given = [generator._exact_log_likelihood(ids, np.full(10, c)) for c in range(2)]
     expected = logsumexp(np.stack(given, 1) + np.log(0.5), axis=1)
     np.testing.assert_allclose(generator.score_samples(series, method="exact"), expected, rtol=1e-6)

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from skvqts import (
+    AutoregressivePriorGenerator,
     DivergedError,
     FCNClassifier,
     FidelityWarning,
@@ -20,10 +21,9 @@ from skvqts import (
     RandomConvolutionExtractor,
     VQTokenizer,
 )
-from skvqts._fitting.training import Progress
-from skvqts._generation import stages as token_prior
-from skvqts._generation.stages import PriorStep
-from skvqts._nn.prior import Dropout
+from skvqts._fitting.training import Progress, training_plan
+from skvqts._generation.stages import PriorStep, default_tokenizer, prior_plan, repeated_rows
+from skvqts._nn.prior import Dropout, Prior
 from skvqts.metrics import frechet_distance, generation_report, get_scorer
 
 from .conftest import two_shapes
@@ -47,10 +47,9 @@ both_priors = pytest.mark.parametrize("make", [masked_prior, autoregressive_prio
 def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series(
     make, n, codes, monkeypatch
 ):
-    def quick(**parameters):
-        return VQTokenizer(**parameters | {"width": 4, "n_blocks": 1, "max_epochs": 1})
-
-    monkeypatch.setattr(token_prior, "VQTokenizer", quick)
+    fit = VQTokenizer.fit
+    quick = {"width": 4, "n_blocks": 1, "max_epochs": 1}
+    monkeypatch.setattr(VQTokenizer, "fit", lambda self, X: fit(self.set_params(**quick), X))
     generator = make(tokenizer=None, n_threads=1, precision="float32").fit(two_shapes(n)[0])
     assert generator.tokenizer_.token_shape_ == ((1, 16),)
     assert generator.tokenizer_.codebook_.shape[0] == codes
@@ -62,12 +61,12 @@ def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series
     [(10, 600, 800), (300, 600, 800), (640, 1280, 1280), (1000, 2000, 2000), (64_000, 8000, 8000)],
 )
 def test_automatic_budgets_are_two_steps_per_series_within_limits(n, stage_1, stage_2):
-    def n_steps(estimator):
-        plan = estimator._plan(n)
-        return plan.n_epochs * plan.n_batches(estimator._n_rows(n))
-
-    assert stage_1 <= n_steps(VQTokenizer(**token_prior.few_tokens(n))) < 1.05 * stage_1
-    assert stage_2 <= n_steps(MaskedPriorGenerator()) < 1.05 * stage_2
+    plan = training_plan(default_tokenizer(n), n, least_steps=1, points_per_row=1)
+    assert stage_1 <= plan.n_epochs * plan.n_batches(n) < 1.05 * stage_1
+    tokens = np.zeros((n, 16), dtype=np.int64)
+    for generator in (MaskedPriorGenerator(), AutoregressivePriorGenerator()):
+        plan = prior_plan(generator, tokens)
+        assert stage_2 <= plan.n_epochs * plan.n_batches(len(repeated_rows(n))) < 1.05 * stage_2
 
 
 @pytest.fixture(scope="module")
@@ -227,11 +226,11 @@ def test_training_lowers_the_loss(make):
 def test_early_stopping_keeps_the_best_epoch(make, monkeypatch):
     values, states = iter([3.0, 1.0, 2.0, 2.5, 2.2, 9.0]), []
 
-    def validation_loss(task, *_):
-        states.append(weights(task.average))
+    def validation_loss(step, *_):
+        states.append(weights(step.average))
         return torch.tensor(next(values))
 
-    monkeypatch.setattr(PriorStep, "_judged", validation_loss)
+    monkeypatch.setattr(PriorStep, "validation_loss", validation_loss)
     stopping = {"early_stopping": True, "n_iter_no_change": 3}
     generator = make(batch_size=1024, max_epochs=50, **stopping).fit(X, Y)
     assert generator.n_iter_ == 5
@@ -249,33 +248,39 @@ def test_the_running_mean_of_the_weights_is_kept(make):
     assert not equal(weights(last), weights(mean))
 
 
+@pytest.fixture
+def trained_on(monkeypatch):
+    """A list that gets the tokens and classes of every training batch, as the prior sees them."""
+    batches, cross_entropy = [], Prior.cross_entropy
+
+    def recorded(self, band, ids, masks, classes, generator=None):
+        if band == 0 and self.training:
+            batches.append((ids.clone(), classes.clone()))
+        return cross_entropy(self, band, ids, masks, classes, generator)
+
+    monkeypatch.setattr(Prior, "cross_entropy", recorded)
+    return batches
+
+
 @both_priors
 @pytest.mark.parametrize("p", [0.0, 0.3])
-def test_classes_are_dropped_with_probability_p_unconditional(make, p, monkeypatch):
-    class_ids, trained = [], PriorStep._trained
-    monkeypatch.setattr(
-        PriorStep, "_trained", lambda *a: (class_ids.append(a[2].clone()), trained(*a))[1]
-    )
+def test_classes_are_dropped_with_probability_p_unconditional(make, p, trained_on):
     make(p_unconditional=p, early_stopping=False).fit(X, np.where(Y, "b", "a"))
-    counts = np.bincount(torch.cat(class_ids), minlength=3)
+    counts = np.bincount(torch.cat([classes for _, classes in trained_on]), minlength=3)
     assert counts.sum() >= 1024
     assert counts[2] / counts.sum() == pytest.approx(p, abs=0.05)
     assert counts[0] == pytest.approx(counts[1], rel=0.2)
 
 
 @pytest.mark.parametrize("name", list(GENERATORS)[:2])
-def test_a_tiny_code_temperature_keeps_the_tokens(name):
+def test_a_tiny_code_temperature_keeps_the_tokens(name, trained_on):
     """Except for ties; a high temperature replaces them by others of the same band."""
 
     def training_ids(code_temperature):
-        token_ids, trained = [], PriorStep._trained
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                PriorStep, "_trained", lambda *a: (token_ids.append(a[1].clone()), trained(*a))[1]
-            )
-            parameters = {"early_stopping": False, "batch_size": 1024}
-            GENERATORS[name](code_temperature=code_temperature, **parameters).fit(X, Y)
-        return torch.cat(token_ids)
+        trained_on.clear()
+        parameters = {"early_stopping": False, "batch_size": 1024}
+        GENERATORS[name](code_temperature=code_temperature, **parameters).fit(X, Y)
+        return torch.cat([ids for ids, _ in trained_on])
 
     plain, tiny, high = (training_ids(t) for t in (0.0, 1e-6, 10.0))
     assert (plain == tiny).float().mean() > 0.99

@@ -14,11 +14,19 @@ import numpy as np
 import pytest
 import torch
 
+from skvqts import objectives
 from skvqts._fitting.runtime import computing
 from skvqts._generation.stages import PriorStep
 
 from .conftest import two_shapes
-from .estimators import GENERATORS, TRANSFORMERS, fitted, fitted_generator, masked_prior
+from .estimators import (
+    CLASSIFIERS,
+    GENERATORS,
+    TRANSFORMERS,
+    fitted,
+    fitted_generator,
+    masked_prior,
+)
 
 NAMES = list(TRANSFORMERS)
 
@@ -262,9 +270,9 @@ def test_a_computation_with_the_users_thread_count_does_not_disturb_concurrent_o
 def test_a_prior_trains_with_the_n_threads_of_the_generator(
     n_threads_of_tokenizer, n_threads, monkeypatch
 ):
-    counts, losses = set(), PriorStep.losses
-    record = lambda *a: counts.add(torch.get_num_threads()) or losses(*a)  # noqa: E731
-    monkeypatch.setattr(PriorStep, "losses", record)
+    counts, forward = set(), PriorStep.forward
+    record = lambda *a: counts.add(torch.get_num_threads()) or forward(*a)  # noqa: E731
+    monkeypatch.setattr(PriorStep, "forward", record)
     generator = masked_prior({"n_threads": n_threads_of_tokenizer}, n_threads=n_threads)
     assert generator.fit(*two_shapes(24)).n_threads_ == n_threads
     assert counts == {n_threads}
@@ -313,12 +321,15 @@ def run_python(code, *arguments, prelude=_PRELUDE, **environment):
         capture_output=True,
         text=True,
         timeout=120,
-        check=True,
     )
+    assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@needs_fork
 def test_transform_works_in_forked_children():
     code = """
 import torch
@@ -333,6 +344,175 @@ for name, make in TRANSFORMERS.items():
     assert run_python(code).split() == ["True"] * len(NAMES)
 
 
+_FORK_PRELUDE = (
+    _PRELUDE
+    + """
+import hashlib, os, pickle, signal, threading
+import torch
+from tests.estimators import (
+    CLASSIFIERS,
+    GENERATORS,
+    autoregressive_prior,
+    masked_prior,
+    tokenizer,
+)
+X, y = two_shapes(24)
+
+def in_a_forked_child(function):
+    "A hash of the array that `function` returns there, or nothing if it fails or hangs."
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(30)
+            os.write(writing, hashlib.sha256(function().tobytes()).digest())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        found = pipe.read()
+    os.waitpid(child, 0)
+    return found
+
+def same(function):
+    "Whether `function` gives the same bits here and in a forked child."
+    expected = hashlib.sha256(function().tobytes()).digest()
+    return in_a_forked_child(function) == expected
+
+# From now on torch has threads that a forked child does not inherit and must not wait for.
+torch.set_num_threads(2)
+torch.zeros(10**6).add_(1).sum()
+"""
+)
+
+
+@needs_fork
+def test_forked_children_do_not_hang():
+    code = """
+for name, make in TRANSFORMERS.items():
+    fitted = make(n_threads=1).fit(X)
+    print(name, same(lambda: fitted.transform(X)), same(lambda: make().fit_transform(X)))
+for name, make in CLASSIFIERS.items():
+    fitted = make(n_threads=1).fit(X, y)
+    print(name, same(lambda: fitted.predict_proba(X)))
+    print(name, same(lambda: make().fit(X, y).predict_proba(X)))
+for name, make in GENERATORS.items():
+    fitted = make(n_threads=1).fit(X, y)
+    sample = lambda generator: generator.sample(3, random_state=0)
+    print(name, same(lambda: sample(fitted)), same(lambda: sample(make().fit(X, y))))
+    print(name, same(lambda: fitted.score_samples(X)))
+"""
+    words = run_python(code, prelude=_FORK_PRELUDE).split()
+    assert words.count("True") == 2 * len(NAMES) + 2 * len(CLASSIFIERS) + 3 * len(GENERATORS)
+    assert "False" not in words
+
+
+@needs_fork
+@pytest.mark.parametrize("kind", ["masked", "autoregressive"])
+def test_forked_children_fit_and_load_large_models(kind):
+    """Torch computes with several threads where an array has more than 32,768 values."""
+    code = """
+X = two_shapes(8, 256)[0]
+many_tokens = {"codebook_size": 512, "downsampled_width": 128, "max_epochs": 1}
+make = {"masked": masked_prior, "autoregressive": autoregressive_prior}[sys.argv[1]]
+new = make(many_tokens, n_threads=2)
+generator = make(many_tokens, n_threads=1).fit(X)
+wide = tokenizer(width=128, latent_dim=256, max_epochs=1, n_threads=1).fit(X)
+more = {"n_masks": 512} if sys.argv[1] == "masked" else {}
+pickled, also = pickle.dumps(generator), pickle.dumps(wide)
+print(len(in_a_forked_child(lambda: new.fit(X).sample(2, random_state=0))))
+print(same(lambda: generator.score_samples(X[:2], **more)))
+print(same(lambda: pickle.loads(pickled).sample(2, random_state=0)))
+print(same(lambda: pickle.loads(also).transform(X)))
+"""
+    found = run_python(code, kind, prelude=_FORK_PRELUDE).split()
+    assert found == ["32", "True", "True", "True"]
+
+
+@needs_fork
+def test_forked_children_do_not_wait_for_computations_of_other_threads():
+    """The parent forks while a thread of it computes, and while one sets the number of threads.
+
+    That one holds a lock, which the child inherits and nobody there will ever release.
+    """
+    code = """
+from skvqts._fitting.runtime import computing
+fitted = TRANSFORMERS["VQTokenizer"]().fit(X)
+generator = GENERATORS["MaskedPriorGenerator"]().fit(X, y)
+set_num_threads = torch.set_num_threads
+calls = (
+    lambda: fitted.transform(X),
+    lambda: TRANSFORMERS["VQTokenizer"]().fit_transform(X),
+    lambda: GENERATORS["MaskedPriorGenerator"]().fit(X, y).sample(3, random_state=0),
+)
+expected = [hashlib.sha256(call().tobytes()).digest() for call in calls]
+
+def in_a_child_of_a_busy_process(call, held_inside):
+    inside, leave = threading.Event(), threading.Event()
+
+    def wait():
+        inside.set()
+        leave.wait(60)
+
+    def slowly(n_threads):
+        wait()
+        set_num_threads(n_threads)
+
+    def compute():
+        if held_inside:
+            with computing(torch.device("cpu"), 2):
+                wait()
+        else:
+            torch.set_num_threads = slowly
+            fitted.transform(X)
+
+    def call_in_child():
+        torch.set_num_threads = set_num_threads
+        return call()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    assert inside.wait(60)
+    try:
+        return in_a_forked_child(call_in_child)
+    finally:
+        torch.set_num_threads = set_num_threads
+        leave.set()
+        thread.join()
+
+for held_inside in (True, False):
+    for call, hashed in zip(calls, expected):
+        print(in_a_child_of_a_busy_process(call, held_inside) == hashed)
+assert torch.get_num_threads() == 2
+"""
+    assert run_python(code, prelude=_FORK_PRELUDE).split() == ["True"] * 6
+
+
+@needs_fork
+def test_forked_children_do_not_hang_while_threads_of_the_parent_fit():
+    code = """
+stop = threading.Event()
+
+def fit_again_and_again():
+    while not stop.is_set():
+        TRANSFORMERS["VQTokenizer"](n_threads=2).fit(X)
+
+fitted = TRANSFORMERS["VQTokenizer"]().fit(X)
+expected = hashlib.sha256(fitted.transform(X).tobytes()).digest()
+threads = [threading.Thread(target=fit_again_and_again) for _ in "ab"]
+for thread in threads:
+    thread.start()
+try:
+    for _ in range(20):
+        print(in_a_forked_child(lambda: fitted.transform(X)) == expected)
+finally:
+    stop.set()
+for thread in threads:
+    thread.join()
+"""
+    assert run_python(code, prelude=_FORK_PRELUDE).split() == ["True"] * 20
+
+
 def test_results_do_not_depend_on_the_process(X):
     code = """
 import hashlib
@@ -344,29 +524,32 @@ for make in TRANSFORMERS.values():
     assert run_python(code, **others).split() == expected
 
 
-def test_ctrl_c_during_imports_in_the_first_fit_does_not_break_later_fits():
+def test_no_fit_imports_the_compiler_of_torch():
+    """That takes seconds, and after a Ctrl-C meanwhile no later fit of the process would work."""
     code = """
-import signal
+from skvqts import objectives
+from tests.estimators import CLASSIFIERS, GENERATORS
+X, y = two_shapes(24)
 
-class PressCtrlC:
-    pressed = 0
+def imported():
+    return {name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules}
 
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith("sympy.") and self.pressed < 3:
-            self.pressed += 1
-            signal.raise_signal(signal.SIGINT)
-
-sys.meta_path.insert(0, PressCtrlC())
-make = TRANSFORMERS["VQTokenizer"]
-estimator = make()
-try:
-    estimator.fit(X)
-except KeyboardInterrupt:
-    print(sys.meta_path[0].pressed, hasattr(estimator, "module_"))
-print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
-print(estimator.fit(X).transform(X).shape == make().fit_transform(X).shape)
+assert not imported()
+for name, make in (TRANSFORMERS | CLASSIFIERS | GENERATORS).items():
+    for options in ({}, {"early_stopping": True}, {"precision": "bfloat16"}):
+        estimator = make()
+        if options.keys() <= estimator.get_params().keys():
+            estimator.set_params(**options).fit(X, y)
+            assert not imported(), (name, options, imported())
+    print(name)
+for name in sys.argv[1:]:
+    TRANSFORMERS["SSLFeatureExtractor"](objective=getattr(objectives, name)()).fit(X)
+    assert not imported(), (name, imported())
+    print(name)
 """
-    assert run_python(code).split() == ["3", "False", "True", "True"]
+    each_objective = sorted(set(objectives.__all__) - {"Objective"})  # which is their base class
+    names = [*TRANSFORMERS, *CLASSIFIERS, *GENERATORS, *each_objective]
+    assert run_python(code, *each_objective).splitlines() == names
 
 
 def test_importing_the_package_changes_no_global_state_and_writes_no_file(tmp_path):
@@ -397,7 +580,7 @@ print(os.listdir(sys.argv[1]))
     assert run_python(code, str(tmp_path), prelude="") == "[]"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@needs_fork
 @pytest.mark.parametrize("imported", ["torch", "skvqts"])
 def test_importing_the_package_changes_nothing_in_forked_children(imported):
     """torch alone gives a forked child its parent's number of threads; so it does with skvqts."""

@@ -29,7 +29,7 @@ from skvqts.metrics import (
 
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
-from .estimators import fcn
+from .estimators import autoregressive_prior, fcn, masked_prior
 from .refusals import assert_refused
 
 X, INDICES = two_shapes(160, 24, noise=0.15)
@@ -180,6 +180,42 @@ def test_scorers_ask_for_training_series_that_a_loaded_generator_lacks(name):
         r"make_generation_scorer\(\.\.\., X_train=, y_train=\)"
     )
     assert_refused(call, (ValueError,), message)
+
+
+@pytest.mark.parametrize("name", ["memorization", "inception_score", "neg_fcn_fid"])
+@pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
+def test_scorers_of_a_pickled_generator_ask_for_training_series_and_then_agree(make, name):
+    more = {} if name == "memorization" else {"referee": fcn()}
+    scorer = make_generation_scorer(name, **more)
+    generator = make().fit(*TRAIN)
+    expected = scorer(generator, *TEST)
+    loaded = pickle.loads(pickle.dumps(generator))
+    with pytest.raises(ValueError, match="needs the training series") as error:
+        scorer(loaded, *TEST)
+    assert str(error.value) == (
+        f"{scorer!r} needs the training series, and this {type(generator).__name__} has no X_fit_, "
+        "which a generator that was loaded from a file does not hold: give them to "
+        "make_generation_scorer(..., X_train=, y_train=)."
+    )
+    informed = make_generation_scorer(name, **more, X_train=TRAIN[0], y_train=TRAIN[1])
+    assert informed(loaded, *TEST) == expected
+    assert informed(generator, *TEST) == expected
+    assert informed(loaded.fit(*TRAIN), *TEST) == scorer(loaded, *TEST) == expected
+
+
+@pytest.mark.parametrize("name", ["memorization", "inception_score"])
+def test_generators_are_scored_by_their_training_series_in_workers_too(name):
+    more = {} if name == "memorization" else {"referee": fcn()}
+    scorer = make_generation_scorer(name, **more)
+    of_one, of_two = (
+        cross_val_score(
+            masked_prior(), X, Y, scoring=scorer, cv=3, n_jobs=n_jobs, error_score="raise"
+        )
+        for n_jobs in (1, 2)
+    )
+    assert of_one.shape == (3,)
+    assert np.isfinite(of_one).all()
+    assert np.array_equal(of_one, of_two)
 
 
 @pytest.mark.parametrize("name", ["coverage", "inception_score", "classification_accuracy"])

@@ -96,5 +96,5 @@ def _pinned_threads(n_threads):
     """
     process = os.getpid()
     if process not in _pins:
-        _pins[process] = _ThreadPin(most=1)
+        _pins.setdefault(process, _ThreadPin(most=1))  # two threads may arrive here at once
     return _pins[process](n_threads)

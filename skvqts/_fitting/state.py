@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._nn.layers import allocate
 from .._version import __version__
 from ..exceptions import VersionWarning
+from .runtime import computing
 from .validation import resolve_device
 
 try:
@@ -60,9 +61,11 @@ class TorchStateMixin:
         super().__setstate__(state)
         if arrays is not None:
             self.device_ = _device_here(self.device_, name)
-            network = allocate(self._network_constructor())
-            network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
-            self.module_ = network.eval().to(self.device_)
+            # A copy of large arrays takes threads too, which a forked child must not wait for.
+            with computing(torch.device("cpu"), 1, training=True):
+                network = allocate(self._network_constructor())
+                network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
+                self.module_ = network.eval().to(self.device_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

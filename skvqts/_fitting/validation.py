@@ -298,7 +298,9 @@ def validate_n_samples(n_samples, y, n_values, name):
         Who asks.
     """
     if n_samples is None:
-        n_samples = max(1, len(y)) if np.ndim(y) else 1  # no label at all is refused as too few
+        if np.ndim(y) and len(y) == 0:
+            raise ValueError("y holds no label: one is needed for each series to sample.")
+        n_samples = len(y) if np.ndim(y) else 1
     validate_parameter_constraints(
         {"n_samples": [IntegerInterval(1)]}, {"n_samples": n_samples}, name
     )

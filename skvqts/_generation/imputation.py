@@ -35,7 +35,7 @@ def impute_series(estimator, fill, X, known, classes, seed):
 
 
 def interpolated(series, known):
-    """Series ``(n, c, t)`` with unknown values on bridged lines between their neighbours.
+    """Series ``(n, c, t)`` with unknown values on straight lines between their neighbours.
 
     Beyond the first and the last known value of a channel those are repeated; a channel without any
     becomes 0. Known values stay as they are.

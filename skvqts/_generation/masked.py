@@ -609,10 +609,11 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
     def _log_likelihood(self, ids, classes, n_masks=32):
         """Lower bound ``(n,)`` of the log-likelihood of tokens, by masks that never change."""
         # Always the same masks: the score of a series depends on nothing but the series.
-        drawn = [
-            stratified_masks(n_tokens, n_masks, torch.Generator("cpu").manual_seed(0))
-            for n_tokens in self.module_.n_tokens
-        ]
+        with computing(torch.device("cpu"), 1):
+            drawn = [
+                stratified_masks(n_tokens, n_masks, torch.Generator("cpu").manual_seed(0))
+                for n_tokens in self.module_.n_tokens
+            ]
         masks, weights = zip(*drawn, strict=True)
         return TokenReader(self).bound(ids, classes, masks, weights)
 
