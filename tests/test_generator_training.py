@@ -22,7 +22,7 @@ from skvqts import (
     VQTokenizer,
 )
 from skvqts._fitting.training import Progress, training_plan
-from skvqts._generation.stages import PriorStep, default_tokenizer, prior_plan, repeated_rows
+from skvqts._generation.stages import PriorStep, default_tokenizer, n_epoch_rows, prior_plan
 from skvqts._nn.prior import Dropout, Prior
 from skvqts.metrics import frechet_distance, generation_report, get_scorer
 
@@ -66,7 +66,7 @@ def test_automatic_budgets_are_two_steps_per_series_within_limits(n, stage_1, st
     tokens = np.zeros((n, 16), dtype=np.int64)
     for generator in (MaskedPriorGenerator(), AutoregressivePriorGenerator()):
         plan = prior_plan(generator, tokens)
-        assert stage_2 <= plan.n_epochs * plan.n_batches(len(repeated_rows(n))) < 1.05 * stage_2
+        assert stage_2 <= plan.n_epochs * plan.n_batches(n_epoch_rows(n)) < 1.05 * stage_2
 
 
 @pytest.fixture(scope="module")

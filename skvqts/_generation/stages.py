@@ -164,16 +164,18 @@ def prior_plan(estimator, tokens):
         estimator,
         n_series,
         least_steps=max(800, min(2 * n_series, 2000)),
-        n_rows=lambda n: len(repeated_rows(n)),
+        n_rows=n_epoch_rows,
         # By default a token costs as much as 16 time points.
         points_per_row=n_tokens * estimator.n_layers * estimator.width**2 / 2**12,
     )
 
 
-def repeated_rows(n_rows):
-    """Rows of an epoch, as indices: small training sets are gone through several times."""
-    # Whole repetitions: every series is seen equally often.
-    return torch.arange(max(1, -(-_EPOCH_ROWS // n_rows)) * n_rows, device="cpu") % n_rows
+def n_epoch_rows(n_series):
+    """Number of rows of an epoch: a small training set is gone through several times, as a whole.
+
+    So every series is seen equally often.
+    """
+    return max(1, math.ceil(_EPOCH_ROWS / n_series)) * n_series
 
 
 def prior_data(arrays, plan, n_tokens, generator, *, causal):
@@ -200,7 +202,7 @@ def prior_data(arrays, plan, n_tokens, generator, *, causal):
     ids, classes = tensors[:2]
     order = order_by_class(classes, generator)
     held_out, training = order[: plan.n_held_out], order[plan.n_held_out :]
-    training = training[repeated_rows(len(training))]
+    training = training[torch.arange(n_epoch_rows(len(training)), device="cpu") % len(training)]
     data = [tensor[training].to(plan.device) for tensor in tensors]
     if plan.n_held_out == 0:
         return data, None
