@@ -218,6 +218,7 @@ class FCNClassifier(
         KeyboardInterrupt
             On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
         """
+        X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=True, min_samples=2)
         self.classes_, classes = validate_labels(self, y, len(X))
         generator = generator_from(self.random_state)
@@ -234,7 +235,7 @@ class FCNClassifier(
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
             data, held_out = hold_out([x, classes], plan, generator, classes)
             step = ClassificationStep(network)
-            record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            record = train(step, data, plan, generator, held_out, Progress(self, plan, X_given, y))
             set_trained(self, network, plan, record)
         return self
 

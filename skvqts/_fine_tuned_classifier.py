@@ -232,6 +232,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         KeyboardInterrupt
             On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
         """
+        X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=True, min_samples=2)
         self.classes_, classes = validate_labels(self, y, len(X))
         generator = generator_from(self.random_state)
@@ -261,7 +262,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
                 step = ClassificationStep(network.head)
                 data = represent_series(network, data)
                 held_out = None if held_out is None else represent_series(network, held_out)
-            record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            record = train(step, data, plan, generator, held_out, Progress(self, plan, X_given, y))
             set_trained(self, network, plan, record)
         return self
 

@@ -304,6 +304,7 @@ class SSLFeatureExtractor(
             If the training series hardly differ in what was learned.
         """
         warm = self.warm_start and hasattr(self, "module_")
+        X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=not warm, min_samples=2)
         generator = generator_from(self.random_state)
         plan = training_plan(
@@ -331,7 +332,7 @@ class SSLFeatureExtractor(
             # The projector comes with the objective; both are dropped after the training.
             ssl = SelfSupervision(objective, augmentation, encoder, decoder, x, generator)
             step = TwoViewStep(encoder, ssl)
-            record = train(step, [x], plan, generator, held_out, Progress(self, plan, X, y))
+            record = train(step, [x], plan, generator, held_out, Progress(self, plan, X_given, y))
             # Running statistics become those of the series; training saw views of them.
             estimate_statistics(encoder, x, plan.n_batches(len(x)), generator)
             set_trained(self, encoder, plan, record)

@@ -381,6 +381,7 @@ class VQTokenizer(
             On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
         """
         warm = self.warm_start and hasattr(self, "module_")
+        X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=not warm, min_samples=2)
         generator = generator_from(self.random_state)
         # Self-supervised losses compare series, so that a batch needs two of them.
@@ -412,7 +413,7 @@ class VQTokenizer(
                 parts = (network.encoder, network.decode)
                 ssl = SelfSupervision(objective, augmentation, *parts, x, generator)
                 step = SelfSupervisedVQStep(step, ssl, self.ssl_view, self.augmented_weight)
-            record = train(step, [x], plan, generator, held_out, Progress(self, plan, X, y))
+            record = train(step, [x], plan, generator, held_out, Progress(self, plan, X_given, y))
             set_trained(self, network, plan, record)
 
             self.token_shape_ = network.grid

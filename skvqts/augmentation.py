@@ -14,6 +14,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_array
 
+from ._fitting.runtime import computing
 from ._fitting.validation import (
     IntegerInterval,
     RealInterval,
@@ -92,7 +93,10 @@ class Augmentation(BaseEstimator):
         if 0 in X.shape:
             raise ValueError(f"X has no channel or no time point: its shape is {X.shape}.")
         x = torch.from_numpy(X.reshape(len(X), -1, X.shape[-1]).copy())
-        return self(x, generator_from(random_state)).numpy().reshape(X.shape)
+        # On one thread of ours: in a forked child, torch's own would be waited for without end.
+        with computing(torch.device("cpu"), 1):
+            view = self(x, generator_from(random_state))
+        return view.numpy().reshape(X.shape)
 
 
 class GaussianNoise(Augmentation):

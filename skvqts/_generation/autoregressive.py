@@ -287,6 +287,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         KeyboardInterrupt
             On Ctrl-C; after the first epoch of the prior the estimator is fitted all the same.
         """
+        X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=True, min_samples=2)
         classes = learn_classes(self, y, len(X))
         generator = generator_from(self.random_state)
@@ -317,7 +318,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
                 code_temperature=self.code_temperature,
                 generator=generator,
             )
-            record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            record = train(step, data, plan, generator, held_out, Progress(self, plan, X_given, y))
             set_trained(self, step.average.requires_grad_(True), plan, record)
         keep_training_series(self, X, classes)
         return self

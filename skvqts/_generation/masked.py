@@ -345,6 +345,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         KeyboardInterrupt
             On Ctrl-C; after the first epoch of the prior the estimator is fitted all the same.
         """
+        X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=True, min_samples=2)
         classes = learn_classes(self, y, len(X))
         generator = generator_from(self.random_state)
@@ -377,7 +378,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
                 code_temperature=self.code_temperature,
                 generator=generator,
             )
-            record = train(step, data, plan, generator, held_out, Progress(self, plan, X, y))
+            record = train(step, data, plan, generator, held_out, Progress(self, plan, X_given, y))
             # The running mean is kept; it was frozen, so that the optimiser left it alone.
             set_trained(self, step.average.requires_grad_(True), plan, record)
         keep_training_series(self, X, classes)

@@ -40,7 +40,9 @@ class VQVAE(nn.Module):
     def encoder(self):
         """The part that makes continuous latents ``(B, N, D)``; its modules are shared."""
         # A property: as a second submodule its weights would be in `state_dict` twice.
-        return BandEncoders(band.encoder for band in self.bands)
+        encoder = BandEncoders(band.encoder for band in self.bands)
+        encoder.training = self.training
+        return encoder
 
     @property
     def grid(self):
