@@ -16,6 +16,7 @@ import torch
 
 from skvqts import objectives
 from skvqts._fitting.runtime import computing
+from skvqts._fitting.training import Progress
 from skvqts._generation.stages import PriorStep
 
 from .conftest import two_shapes
@@ -596,3 +597,37 @@ if child == 0:
 os.waitpid(child, 0)
 """
     assert run_python(code, prelude="") == "3"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_views_of_augmentations_in_a_forked_child_do_not_hang():
+    code = """
+import multiprocessing
+import torch
+from skvqts.augmentation import GaussianNoise
+torch.set_num_threads(2)
+torch.randn(600, 600) @ torch.randn(600, 600)
+large = np.zeros((2000, 64))
+child = multiprocessing.get_context("fork").Process(target=GaussianNoise().view, args=[large])
+child.start()
+child.join(60)
+print(child.exitcode)
+child.kill()
+"""
+    assert run_python(code) == "0"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_progress_is_handed_what_the_user_passed(name, X, monkeypatch):
+    seen = []
+    start = Progress.__init__
+
+    def record(progress, estimator, plan, X, y=None):
+        seen.append(X)
+        start(progress, estimator, plan, X, y)
+
+    monkeypatch.setattr(Progress, "__init__", record)
+    given = X.tolist()
+    TRANSFORMERS[name]().fit(given)
+    assert all(one is given for one in seen)
+    assert len(seen) == (name != "RandomConvolutionExtractor")
