@@ -140,8 +140,9 @@ class SSLFeatureExtractor(
         objective, which is not kept, starts anew.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Precision of the network's matrix products in training; losses and inference are always
-        float32. "auto" is float32.
+        Precision of the network's matrix products in training; losses and
+        inference are always float32. "auto": bfloat16 on CPUs with instructions for it, float32
+        elsewhere; `precision_` tells. So equal bits are promised for one kind of CPU.
 
     device : str or torch.device, default="auto"
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
@@ -193,6 +194,8 @@ class SSLFeatureExtractor(
         Where the encoder is.
     n_threads_ : int
         CPU threads used.
+    precision_ : {"float32", "bfloat16"}
+        Precision of the training.
     module_ : torch.nn.Module
         The encoder as well, in evaluation mode: what every trained estimator calls its network.
 

@@ -196,8 +196,8 @@ class VQTokenizer(
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the network's matrix products in training; quantiser, losses and
-        inference are always float32. "auto" is float32: bfloat16 took 8 to 16 times as
-        long on a CPU without bfloat16 units, and half to all of the time on one with them.
+        inference are always float32. "auto": bfloat16 on CPUs with instructions for it, float32
+        elsewhere; `precision_` tells. So equal bits are promised for one kind of CPU.
 
     device : str or torch.device, default="auto"
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
@@ -254,6 +254,8 @@ class VQTokenizer(
         Where the network is.
     n_threads_ : int
         CPU threads used.
+    precision_ : {"float32", "bfloat16"}
+        Precision of the training.
     module_ : torch.nn.Module
         The network, in evaluation mode.
 

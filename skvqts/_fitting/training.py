@@ -16,7 +16,7 @@ from torch.optim.adamw import adamw
 
 from ..exceptions import DivergedError, warn_user
 from .runtime import default_n_threads
-from .validation import resolve_device
+from .validation import resolve_device, resolve_precision
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 _DIVERGED = 1e4  # times the loss of the first batch
@@ -44,8 +44,8 @@ class TrainingPlan:
         Batches are made larger than `batch_size` where they would have fewer samples than this.
     n_held_out : int
         Number of series that the validation loss is measured on instead of being trained on.
-    bfloat16 : bool
-        Run the network's matrix products in bfloat16.
+    precision : {"float32", "bfloat16"}
+        Of the network's matrix products.
     device : torch.device
     n_threads : int
         CPU threads.
@@ -60,7 +60,7 @@ class TrainingPlan:
     tol: float = 1e-4
     least_batch: int = 1
     n_held_out: int = 0
-    bfloat16: bool = False
+    precision: str = "float32"
     device: torch.device | str = "cpu"
     n_threads: int = 1
 
@@ -121,6 +121,7 @@ def training_plan(
             least_held_out,
             least_useful_held_out,
         )
+    device = resolve_device(estimator.device)
     plan = TrainingPlan(
         n_epochs=least_epochs,
         batch_size=int(estimator.batch_size),
@@ -130,8 +131,8 @@ def training_plan(
         tol=estimator.tol,
         least_batch=least_batch,
         n_held_out=n_held_out,
-        bfloat16=estimator.precision == "bfloat16",
-        device=resolve_device(estimator.device),
+        precision=resolve_precision(estimator.precision, device),
+        device=device,
     )
     if estimator.max_epochs == "auto":
         n_batches = plan.n_batches(n_rows(n_series - n_held_out))
@@ -264,7 +265,7 @@ def train(step, data, plan, generator, validation=None, progress=None):
         If the mean loss of an epoch is not finite or 10,000 times that of the first batch, or
         10,000 where that is below 1.
     """
-    loss_terms = partial(_weighted_terms, step, plan.bfloat16)
+    loss_terms = partial(_weighted_terms, step, plan.precision)
     n_batches = plan.n_batches(len(data[0]))
     learning_rates = dict(getattr(step, "learning_rates", ()))
     optimizer = _AdamW(step, plan, plan.n_epochs * n_batches, learning_rates)
@@ -313,6 +314,7 @@ def set_trained(estimator, network, plan, record):
     estimator.module_ = network
     estimator.device_ = str(plan.device)
     estimator.n_threads_ = plan.n_threads
+    estimator.precision_ = plan.precision
     estimator.n_iter_ = record.n_epochs
     estimator.interrupted_ = record.interrupted
     estimator.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
@@ -345,13 +347,13 @@ def _mean_loss(loss_terms, data, plan):
     return total / len(data[0])
 
 
-def _weighted_terms(step, bfloat16, batch):
+def _weighted_terms(step, precision, batch):
     """The terms of a step's loss on a batch, and their weighted sum as "loss"."""
-    precision = nullcontext()
-    if bfloat16:
+    products = nullcontext()
+    if precision == "bfloat16":
         # Inside another autocast context, cached weights would stay those of the first step.
-        precision = torch.autocast(batch[0].device.type, dtype=torch.bfloat16, cache_enabled=False)
-    with precision:
+        products = torch.autocast(batch[0].device.type, dtype=torch.bfloat16, cache_enabled=False)
+    with products:
         terms = step(*batch)
     weights = getattr(step, "weights", {})
     return {"loss": sum(weights.get(name, 1.0) * value for name, value in terms.items())} | terms
