@@ -13,11 +13,12 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from ._fitting.progress import Progress
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import SeriesScaler
 from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
-from ._fitting.training import Progress, hold_out, set_trained, train, training_plan
+from ._fitting.training import hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
     IntegerInterval,

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ._fitting.progress import Progress
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import SeriesScaler
@@ -19,7 +20,7 @@ from ._fitting.state import (
     frozen_inside,
     seeded_clone,
 )
-from ._fitting.training import Progress, hold_out, set_trained, train, training_plan
+from ._fitting.training import hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
     RealInterval,

@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from ._fitting.progress import Progress
 from ._fitting.reading import read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
@@ -19,7 +20,7 @@ from ._fitting.state import (
     all_or_nothing,
     network_to_continue,
 )
-from ._fitting.training import Progress, hold_out, set_trained, train, training_plan
+from ._fitting.training import hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
     IntegerInterval,

@@ -18,7 +18,8 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from skvqts import _fcn_classifier, _fine_tuned_classifier
-from skvqts._fitting.training import Progress, train
+from skvqts._fitting.progress import Progress
+from skvqts._fitting.training import train
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("default")

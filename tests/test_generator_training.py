@@ -21,7 +21,8 @@ from skvqts import (
     RandomConvolutionExtractor,
     VQTokenizer,
 )
-from skvqts._fitting.training import Progress, training_plan
+from skvqts._fitting.progress import Progress
+from skvqts._fitting.training import training_plan
 from skvqts._generation.stages import PriorStep, default_tokenizer, n_epoch_rows, prior_plan
 from skvqts._nn.prior import Dropout, Prior
 from skvqts.metrics import frechet_distance, generation_report, get_scorer

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from skvqts import objectives
+from skvqts._fitting.progress import Progress
 from skvqts._fitting.runtime import computing
-from skvqts._fitting.training import Progress
 from skvqts._generation.stages import PriorStep
 
 from .conftest import two_shapes

@@ -15,9 +15,10 @@ from skvqts._nn.prior import (
     Attention,
     Block,
     Dropout,
+    Norm,
     Prior,
-    RMSNorm,
     rotary_angles,
+    turning,
 )
 
 from .conftest import two_shapes
@@ -116,18 +117,19 @@ def test_logits_depend_on_the_class(causal):
     )
 
 
-def naive_rms_norm(x, weight):
-    return np.array([weight * row / sqrt(np.mean(row**2) + 1e-6) for row in x])
+def naive_norm(x, weight):
+    return np.array([weight * (row - row.mean()) / sqrt(np.var(row) + 1e-6) for row in x])
 
 
 def naive_rotation(heads, angles, n_heads):
-    """Rotate dimensions i and d // 2 + i of each head, as a complex number, by angle i."""
-    parts = []
-    for head in np.split(heads, n_heads, axis=1):
-        half = head.shape[1] // 2
-        pairs = (head[:, :half] + 1j * head[:, half : 2 * half]) * np.exp(1j * angles)
-        parts += [pairs.real, pairs.imag, head[:, 2 * half :]]
-    return np.concatenate(parts, axis=1)
+    """Rotate dimensions i and d - 1 - i of each head, as a complex number, by angle i."""
+    turned = heads.copy()
+    for first in range(0, heads.shape[1], heads.shape[1] // n_heads):
+        last = first + heads.shape[1] // n_heads - 1
+        for i, angle in enumerate(angles.T):
+            pair = (heads[:, first + i] + 1j * heads[:, last - i]) * np.exp(1j * angle)
+            turned[:, first + i], turned[:, last - i] = pair.real, pair.imag
+    return turned
 
 
 def naive_angles(times, head_dim):
@@ -153,10 +155,10 @@ def naive_attention(x, project, join, n_heads, head_dim, causal, times):
 def naive_block(x, weights, causal, times):
     """A block of the transformer; `weights` is the state dict of a `Block` in NumPy."""
     heads = SIZES["n_heads"], SIZES["head_dim"]
-    attended = naive_rms_norm(x, weights["norm.weight"])
+    attended = naive_norm(x, weights["norm.weight"])
     projections = weights["attention.project.weight"], weights["attention.join.weight"]
     x = x + naive_attention(attended, *projections, *heads, causal, times)
-    hidden = naive_rms_norm(x, weights["feed.0.weight"])
+    hidden = naive_norm(x, weights["feed.0.weight"])
     hidden = hidden @ weights["feed.1.weight"].T + weights["feed.1.bias"]
     hidden = hidden * (1 + np.vectorize(erf)(hidden / sqrt(2))) / 2
     return x + hidden @ weights["feed.3.weight"].T + weights["feed.3.bias"]
@@ -177,7 +179,7 @@ def naive_logits(network, band, ids, classes):
             head = f"blocks.{layer}."
             block = {k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)}
             x = naive_block(x, block, of_band.causal, positions)
-        x = naive_rms_norm(x, weights["norm.weight"])[-N_TOKENS[band] :]
+        x = naive_norm(x, weights["norm.weight"])[-N_TOKENS[band] :]
         rows.append(x @ weights["head.weight"].T + weights["bias"])
     return np.array(rows)
 
@@ -211,9 +213,9 @@ def test_attention_matches_a_naive_computation(causal):
     ]
     times = np.arange(7.0)
     expected = [naive_attention(row, *weights, 2, 5, causal, times) for row in x.double().numpy()]
-    angles = rotary_angles(torch.arange(7.0), 5)
-    turning = angles.cos(), angles.sin()
-    np.testing.assert_allclose(attention(x, *turning).detach(), expected, atol=1e-5)
+    turns = turning(rotary_angles(torch.arange(7.0), 5), 5)
+    np.testing.assert_allclose(attention.train()(x, *turns).detach(), expected, atol=1e-5)
+    np.testing.assert_allclose(attention.eval()(x, *turns).detach(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -223,22 +225,22 @@ def test_blocks_match_a_naive_computation(causal):
     weights = {name: value.double().numpy() for name, value in block.state_dict().items()}
     times = np.arange(5.0)
     expected = [naive_block(row, weights, causal, times) for row in x.double().numpy()]
-    angles = rotary_angles(torch.arange(5.0), 4)
-    np.testing.assert_allclose(block(x, angles.cos(), angles.sin()).detach(), expected, atol=1e-5)
+    turns = turning(rotary_angles(torch.arange(5.0), 4), 4)
+    np.testing.assert_allclose(block(x, *turns).detach(), expected, atol=1e-5)
 
 
 @given(
     width=st.integers(1, 9), scale=st.sampled_from([0.0, 1e-4, 1.0, 1e4]), seed=st.integers(0, 99)
 )
-def test_rms_norm_matches_its_formula(width, scale, seed):
+def test_layer_norm_matches_its_formula(width, scale, seed):
     norm, x = (
-        build(partial(RMSNorm, width), seeded()),
+        build(partial(Norm, width), seeded()),
         torch.randn(4, width, generator=seeded(seed)),
     )
     assert norm.weight.tolist() == [1] * width
     with torch.no_grad():
         norm.weight.copy_(torch.randn(width, generator=seeded(seed + 1)))
-    expected = naive_rms_norm(scale * x.double().numpy(), norm.weight.detach().numpy())
+    expected = naive_norm(scale * x.double().numpy(), norm.weight.detach().numpy())
     np.testing.assert_allclose(norm(scale * x).detach(), expected, rtol=1e-4, atol=1e-6)
 
 

@@ -182,7 +182,6 @@ def _generate(generator, data, options):
     print(f"{len(generated)} series generated in {time.perf_counter() - start:.1f} s", flush=True)
     path = Path(options.out) / f"skvqts_{data.name}_generated.png"
     _save(path, draw_generated, data.X_test, generated, data.name)
-    print("judging them, which trains a classifier ...", flush=True)
     start = time.perf_counter()
     report = generation_report(
         generator,
@@ -191,6 +190,7 @@ def _generate(generator, data, options):
         data.X_test,
         data.y_test,
         n_samples=min(options.samples, len(data.X_test)),
+        verbose=1,
         random_state=options.seed,
     )
     print(f"judged in {time.perf_counter() - start:.1f} s", report, sep="\n\n")

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from .progress import Pace
 from .runtime import computing
 
 _CHUNK_POINTS = 2**13  # values of one chunk on the CPU
@@ -54,7 +55,7 @@ def read_rows(estimator, function, rows, prepare=None):
 
     chunk_rows = chunk_size(estimator.n_channels_in_ * estimator.n_timepoints_in_)
     with computing(device, estimator.n_threads_):
-        return in_chunks(read_chunk, rows, chunk_rows)
+        return in_chunks(read_chunk, rows, chunk_rows, type(estimator).__name__)
 
 
 def scaled_chunks(estimator, X):
@@ -72,7 +73,7 @@ def chunk_size(n_values_per_row):
     return min(_MAX_CHUNK, 2 ** (fitting.bit_length() - 1))
 
 
-def in_chunks(function, X, rows):
+def in_chunks(function, X, rows, name):
     """Apply `function` to chunks of exactly `rows` rows, the last one padded with zeros.
 
     Convolution and matrix kernels round by the shape of the batch; with one
@@ -84,12 +85,15 @@ def in_chunks(function, X, rows):
         From an array of `rows` rows to a list of arrays of as many rows.
     X : ndarray
     rows : int
+    name : str
+        Who reads, for the word on time that more than a minute of it gets.
 
     Returns
     -------
     list of ndarray
     """
     outs = None
+    pace = Pace(name)
     for start in range(0, len(X), rows):
         chunk = np.array(X[start : start + rows], order="C")  # torch wants one it may write to
         n = len(chunk)
@@ -100,4 +104,5 @@ def in_chunks(function, X, rows):
             outs = [np.empty((len(X), *result.shape[1:]), result.dtype) for result in results]
         for out, result in zip(outs, results, strict=True):
             out[start : start + n] = result[:n]
+        pace.step(start // rows + 1, -(-len(X) // rows))
     return outs

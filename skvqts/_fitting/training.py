@@ -1,4 +1,4 @@
-"""How networks are trained: the plan, the series held out, the one optimiser loop, its progress.
+"""How networks are trained: the plan, the series held out, the one optimiser loop.
 
 Nothing here knows a model: a training step is a module that is called with a batch and returns the
 terms of its loss by name (see `train`).
@@ -250,8 +250,8 @@ def train(step, data, plan, generator, validation=None, progress=None):
         On the CPU; the order of the samples is drawn from it.
     validation : sequence of Tensors or None
     progress : Progress or None
-        ``progress.epoch(epoch, terms)`` is called after each epoch; the training
-        stops when it returns True.
+        ``progress.step(n_taken, n_steps)`` is called after each step, and
+        ``progress.epoch(epoch, terms)`` after each epoch; the training stops when that is True.
 
     Returns
     -------
@@ -278,7 +278,7 @@ def train(step, data, plan, generator, validation=None, progress=None):
             for epoch in range(plan.n_epochs):
                 step.train()
                 terms, of_first_batch = _run_epoch(
-                    loss_terms, optimizer, data, n_batches, generator, after_step
+                    loss_terms, optimizer, data, n_batches, generator, after_step, progress
                 )
                 step.eval()
                 if first_loss is None:
@@ -320,7 +320,7 @@ def set_trained(estimator, network, plan, record):
     estimator.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
 
 
-def _run_epoch(loss_terms, optimizer, data, n_batches, generator, after_step):
+def _run_epoch(loss_terms, optimizer, data, n_batches, generator, after_step, progress):
     """One pass over the data in random order: the mean of each term, and the first batch's loss."""
     sums = {}
     first_loss = None
@@ -332,6 +332,8 @@ def _run_epoch(loss_terms, optimizer, data, n_batches, generator, after_step):
         optimizer.descend(terms["loss"])
         if after_step is not None:
             after_step()
+        if progress is not None:
+            progress.step(optimizer.n_taken, optimizer.n_steps)
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value.detach()
     return {name: float(value) / n_batches for name, value in sums.items()}, first_loss
@@ -446,50 +448,4 @@ def _check_divergence(epoch, loss, first_loss):
         raise DivergedError(
             f"Training diverged: the mean loss of epoch {epoch + 1} is {loss:.4g}, "
             f"that of the first batch was {first_loss:.4g}. Try a smaller learning_rate."
-        )
-
-
-class Progress:
-    """Reports the epochs of one fit: to scikit-learn's callbacks, and in lines with `verbose`.
-
-    Parameters
-    ----------
-    estimator : estimator
-        With a parameter `verbose`.
-    plan : TrainingPlan
-    X, y : array-like
-        The training series and labels, which are handed on to callbacks.
-    """
-
-    def __init__(self, estimator, plan, X, y=None):
-        self.estimator = estimator
-        self.n_epochs = plan.n_epochs
-        self.data = {"X": X, "y": y}
-        self.epochs_per_line = 0
-        if estimator.verbose:
-            self.epochs_per_line = max(1, plan.n_epochs // (10 * estimator.verbose))
-        self.context = None
-        if hasattr(estimator, "_init_callback_context"):  # scikit-learn 1.9 or later
-            self.context = estimator._init_callback_context(max_subtasks=plan.n_epochs)
-
-    def __enter__(self):
-        if self.context is not None:
-            self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
-        return self
-
-    def __exit__(self, error, *_):
-        if self.context is not None and error is None:
-            self.context.call_on_fit_task_end(estimator=self.estimator, **self.data)
-
-    def epoch(self, epoch, terms):
-        """Report a finished epoch; True when a callback asks to stop."""
-        if self.epochs_per_line and (epoch + 1) % self.epochs_per_line == 0:
-            values = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
-            print(f"[{type(self.estimator).__name__}] epoch {epoch + 1}/{self.n_epochs}  {values}")
-        if self.context is None:
-            return False
-        task = self.context.subcontext(task_name="epoch")
-        task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
-        return task.call_on_fit_task_end(
-            estimator=self.estimator, metadata={"losses": terms}, **self.data
         )

@@ -7,9 +7,10 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._fitting.progress import Progress
 from .._fitting.runtime import computing
 from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
-from .._fitting.training import Progress, set_trained, train
+from .._fitting.training import set_trained, train
 from .._fitting.validation import (
     IntegerInterval,
     RealInterval,

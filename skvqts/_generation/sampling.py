@@ -305,4 +305,4 @@ class TokenReader:
             return [result.cpu().numpy() for result in results]
 
         with computing(self.device, self.estimator.n_threads_):
-            return in_chunks(on_device, table, self.rows)
+            return in_chunks(on_device, table, self.rows, type(self.estimator).__name__)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+_EXPLICIT_ATTENTION = 256  # tokens up to which training computes attention step by step
 _EMBEDDED = 0.5  # standard deviation of new embeddings; those of codes have about 0.6
 
 
@@ -32,18 +33,14 @@ class Dropout(nn.Module):
         return x * kept.to(x.device, x.dtype).mul_(256 / (256 - self.threshold))
 
 
-class RMSNorm(nn.Module):
-    """``x / rms(x)``, scaled per dimension (Zhang and Sennrich 2019)."""
+class Norm(nn.LayerNorm):
+    """Layer normalisation without a bias (Ba et al. 2016), three times as fast here as RMSNorm."""
 
     def __init__(self, width):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width))
+        super().__init__(width, eps=1e-6, bias=False)
 
     def initialise(self, generator):
         nn.init.ones_(self.weight)
-
-    def forward(self, x):
-        return F.rms_norm(x, self.weight.shape, self.weight, eps=1e-6)
 
 
 def rotary_angles(times, head_dim):
@@ -62,10 +59,17 @@ def rotary_angles(times, head_dim):
     return times[:, None] * slowest**-exponents
 
 
-def rotated(x, cos, sin):
-    """Turn pairs of dimensions of ``(..., n, d)`` by angles; a last odd one stays."""
-    a, b, rest = x.tensor_split((cos.shape[1], 2 * cos.shape[1]), dim=-1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], dim=-1)
+def turning(angles, head_dim):
+    """Cosines and signed sines ``(n, head_dim)`` of angles, as `rotated` takes them."""
+    middle = angles.new_zeros(len(angles), head_dim % 2)  # of an odd number, which stays
+    cosines = torch.cat([angles, middle, angles.flip(1)], dim=1).cos()
+    sines = torch.cat([-angles, middle, angles.flip(1)], dim=1).sin()
+    return cosines, sines
+
+
+def rotated(x, cosines, sines):
+    """Turn pairs of dimensions i and d - 1 - i of ``(..., n, d)`` by angles."""
+    return torch.addcmul(x * cosines, x.flip(-1), sines)
 
 
 class Attention(nn.Module):
@@ -78,14 +82,29 @@ class Attention(nn.Module):
         self.project = nn.Linear(width, 3 * n_heads * head_dim, bias=False)
         self.join = nn.Linear(n_heads * head_dim, width, bias=False)
 
-    def forward(self, x, cos, sin):
+    def forward(self, x, cosines, sines):
         # (3, B, n_heads, n, head_dim): queries, keys and values.
         heads = self.project(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        heads = heads.to(cos.dtype)
-        queries, keys = rotated(heads[:2], cos, sin)
-        with torch.autocast("cpu", enabled=False):  # where its backward pass is slow in bfloat16
+        heads = heads.to(cosines.dtype)
+        queries, keys = rotated(heads[:2], cosines, sines)
+        if self.training and x.shape[1] <= _EXPLICIT_ATTENTION:
+            mixed = attention(queries, keys, heads[2], self.causal)
+        else:
             mixed = F.scaled_dot_product_attention(queries, keys, heads[2], is_causal=self.causal)
         return self.join(mixed.transpose(1, 2).flatten(2))
+
+
+def attention(queries, keys, values, causal):
+    """Scaled dot-product attention, step by step (Vaswani et al. 2017, equation 1).
+
+    For short sequences its backward pass takes half the time of torch's own function, and in
+    bfloat16 an eighth.
+    """
+    scores = queries * queries.shape[-1] ** -0.5 @ keys.mT
+    if causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(later, -torch.inf)
+    return scores.softmax(-1) @ values
 
 
 class Block(nn.Module):
@@ -93,18 +112,18 @@ class Block(nn.Module):
 
     def __init__(self, width, n_heads, head_dim, feedforward, dropout, causal):
         super().__init__()
-        self.norm = RMSNorm(width)
+        self.norm = Norm(width)
         self.attention = Attention(width, n_heads, head_dim, causal)
         self.dropout = Dropout(dropout)
         self.feed = nn.Sequential(
-            RMSNorm(width),
+            Norm(width),
             nn.Linear(width, feedforward),
             nn.GELU(),
             nn.Linear(feedforward, width),
         )
 
-    def forward(self, x, cos, sin, generator=None):
-        x = x + self.dropout(self.attention(self.norm(x), cos, sin), generator)
+    def forward(self, x, cosines, sines, generator=None):
+        x = x + self.dropout(self.attention(self.norm(x), cosines, sines), generator)
         return x + self.dropout(self.feed(x), generator)
 
 
@@ -153,6 +172,7 @@ class BandPrior(nn.Module):
         self.first_code = first_code
         self.mask_id = first_code + n_codes
         self.causal = causal
+        self.head_dim = head_dim
         self.codes = nn.Parameter(torch.empty(self.mask_id + 1, code_dim))
         self.embed = nn.Linear(code_dim, width, bias=False)
         self.positions = nn.Parameter(torch.empty(len(times), width))
@@ -162,7 +182,7 @@ class BandPrior(nn.Module):
         self.blocks = nn.ModuleList(
             Block(width, n_heads, head_dim, feedforward, dropout, causal) for _ in range(n_layers)
         )
-        self.norm = RMSNorm(width)
+        self.norm = Norm(width)
         self.head = nn.Linear(width, n_codes, bias=False)
         self.bias = nn.Parameter(torch.empty(n_tokens, n_codes))
 
@@ -202,10 +222,9 @@ class BandPrior(nn.Module):
         x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
         # Behind the class, position i predicts token i; the last token predicts nothing.
         x = self.dropout(x[:, :-1] if self.causal else x, generator)
-        angles = self.angles[: x.shape[1]]
-        cos, sin = angles.cos(), angles.sin()
+        cosines, sines = turning(self.angles[: x.shape[1]], self.head_dim)
         for block in self.blocks:
-            x = block(x, cos, sin, generator)
+            x = block(x, cosines, sines, generator)
         return self.head(self.norm(x[:, -self.n_tokens :])) + self.bias
 
 
@@ -284,4 +303,5 @@ class Prior(nn.Module):
         start, stop = self.span(band)
         targets = ids[:, start:stop] - self.bands[band].first_code
         logits = self.logits(band, ids, masks, classes, generator).float()
-        return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        return losses.view(targets.shape)

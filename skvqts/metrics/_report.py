@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._fcn_classifier import FCNClassifier
+from .._fitting.progress import tell
 from .._fitting.validation import random_seed
 from .._random_convolutions import RandomConvolutionExtractor
 from ._classifiers import correct_predictions, labels_in_training_proportion, two_sample_hits
@@ -183,6 +184,7 @@ def generation_report(
     n_samples=None,
     max_samples=1000,
     n_repeats=20,
+    verbose=0,
     random_state=0,
 ):
     """Evaluate generated series by every score, with standard errors, floors and ceilings.
@@ -219,6 +221,8 @@ def generation_report(
         Maximal number of test series that are compared; they are drawn at random.
     n_repeats : int, default=20
         Number of half-samples for standard errors and floors.
+    verbose : int, default=0
+        1 prints what is being done, and how long the default referee trains; 0 logs it.
     random_state : int, RandomState instance or None, default=0
         Seed of sampling, of half-samples and of the default referee.
 
@@ -248,6 +252,7 @@ def generation_report(
         raise ValueError(f"X_test has {len(X_real)} series; at least four are needed.")
 
     sample_seed = random_seed(rng)
+    tell("[generation_report] generating series", verbose)
     generated = _sample(generator, n_samples, len(X_real), sample_seed)
     _validate_generated(generated, train)
     X_gen = _subsample(generated.X, len(X_real), rng)
@@ -266,19 +271,24 @@ def generation_report(
     distances = _distances_to_training(series, train.X)
     inputs = series.apply(lambda X: restore_ndim(X, ndim))  # what estimators take
 
+    tell("[generation_report] comparing series and their features", verbose)
     X_train = restore_ndim(train.X, ndim)
     scores = series_scores(series, distances, n_repeats, rng)
     extractor = _fitted(RandomConvolutionExtractor() if extractor is None else extractor, X_train)
     referees = {"series": "", "extractor": _identity(extractor)}
     scores += feature_scores(inputs, "extractor", extractor, n_repeats, rng)
     if train.y is not None:
-        referee = FCNClassifier(random_state=referee_seed) if referee is None else referee
+        tell("[generation_report] comparing features of a classifier", verbose)
+        if referee is None:
+            referee = FCNClassifier(random_state=referee_seed, verbose=verbose)
         referee = _fitted(referee, X_train, train.y)
         referees["classifier"] = _identity(referee)
         scores += feature_scores(inputs, "classifier", referee, n_repeats, rng)
         scores += class_scores(inputs, "classifier", referee, rng)
+        tell("[generation_report] training classifiers on generated and on real series", verbose)
         labelled = _sample_labelled(generator, generated, sample_seed)
         scores += accuracy_scores(labelled, train, test, ndim, classifier, rng)
+    tell("[generation_report] training classifiers to tell generated from real series", verbose)
     scores += two_sample_scores(inputs, classifier, rng)
     referees["trained classifier"] = (
         "random convolutions, ridge" if classifier is None else repr(classifier)
