@@ -253,7 +253,7 @@ def main():
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--threads", type=int, help="of each fit; as VQTokenizer decides if absent")
+    parser.add_argument("--threads", type=int, help="of each fit; one if absent")
     options = parser.parse_args()
     if options.mode == "report":
         sets = sets_of(options)

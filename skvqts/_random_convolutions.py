@@ -11,7 +11,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._fitting.reading import read_series, scaled_chunks
-from ._fitting.runtime import computing, default_n_threads
+from ._fitting.runtime import allowed_threads, computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
 from ._fitting.state import TorchStateMixin, all_or_nothing
 from ._fitting.validation import (
@@ -49,7 +49,10 @@ class RandomConvolutionExtractor(
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
 
     n_threads : int or None, default=None
-        CPU threads. None: one, or up to four where there are more than 4 million time points.
+        Most CPU threads of `fit` and of what follows it; None is one. Never more than
+        `OMP_NUM_THREADS`, `torch.get_num_threads()` and the CPUs of the process (joblib's count)
+        allow; `n_threads_` tells. The same number gives the same bits. More than one pay only for
+        large work on idle cores.
 
     random_state : int, RandomState instance or None, default=0
         Seed of kernels and thresholds. Fixed by default, so that scores can be compared.
@@ -68,7 +71,7 @@ class RandomConvolutionExtractor(
     device_ : str
         Where the kernels are.
     n_threads_ : int
-        CPU threads used.
+        CPU threads used in `fit`.
     module_ : torch.nn.Module
         The kernels.
 
@@ -134,7 +137,7 @@ class RandomConvolutionExtractor(
         X = validate_series(self, X, reset=True, min_samples=2)
         device = resolve_device(self.device)
         self.device_ = str(device)
-        self.n_threads_ = self.n_threads or default_n_threads(X.size)
+        self.n_threads_ = allowed_threads(self.n_threads)
         self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
         # Pickles rebuild the kernels from it, as `n_kernels` may be set anew after `fit`.
         self._n_kernels = int(self.n_kernels)

@@ -149,9 +149,10 @@ class SSLFeatureExtractor(
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
 
     n_threads : int or None, default=None
-        CPU threads of `fit` and of what follows it. None: one, or up to four where training
-        sees more than 4 million time points (epochs x series x length). The same number gives
-        the same bits; 1 is faster where others use the cores, as with `n_jobs`.
+        Most CPU threads of `fit` and of what follows it; None is one. Never more than
+        `OMP_NUM_THREADS`, `torch.get_num_threads()` and the CPUs of the process (joblib's count)
+        allow; `n_threads_` tells. The same number gives the same bits. More than one pay only for
+        large work on idle cores.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more.
@@ -194,7 +195,7 @@ class SSLFeatureExtractor(
     device_ : str
         Where the encoder is.
     n_threads_ : int
-        CPU threads used.
+        CPU threads used in `fit`.
     precision_ : {"float32", "bfloat16"}
         Precision of the training.
     module_ : torch.nn.Module

@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))  # threads that share cores with others are slow
     os.sched_setaffinity(0, {cores[int(os.environ["PYTEST_XDIST_WORKER"][2:]) % len(cores)]})
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -50,6 +51,37 @@ def results_in_a_new_process(folder, estimators, call, X):
         return list(out.values())
 
 
+# What code for `run_python` starts with.
+PRELUDE = """
+import sys
+import numpy as np
+from tests.conftest import two_shapes
+from tests.estimators import TRANSFORMERS
+X = two_shapes(24)[0]
+"""
+# Nothing but the user's number of threads, which the code then sets, limits computations.
+NO_LIMIT = """
+import os
+import joblib
+os.environ.pop("OMP_NUM_THREADS", None)
+joblib.cpu_count = lambda: 8
+"""
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+def run_python(code, *arguments, prelude=PRELUDE, **environment):
+    """What a fresh interpreter prints within two minutes."""
+    done = subprocess.run(
+        [sys.executable, "-c", prelude + code, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def sigint_raises_keyboard_interrupt():
     """A shell that runs the tests in the background lets them ignore the signal."""
@@ -83,6 +115,19 @@ def held_out(monkeypatch):
     for module in (_fcn_classifier, _fine_tuned_classifier):
         monkeypatch.setattr(module, "train", recording_train)
     return recorded
+
+
+@pytest.fixture
+def allow_threads(monkeypatch):
+    """A function that allows computations so many threads, whatever this machine has."""
+
+    def allow(n):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(joblib, "cpu_count", lambda: n)
+        torch.set_num_threads(n)
+
+    yield allow
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 import skvqts
+from skvqts import FCNClassifier
 from skvqts._cli import main as _cli
 from skvqts._cli.files import load
+from skvqts.metrics import generation_report
 
 from .conftest import two_shapes
 
@@ -194,6 +196,8 @@ def test_parts_that_do_not_fit_are_told_before_training(tmp_path, capsys):
         ("--codes=0", "at least 1: '0'"),
         ("--epochs=0", "at least 1: '0'"),
         ("--epochs=1.5", "at least 1: '1.5'"),
+        ("--threads=0", "at least 1: '0'"),
+        ("--threads=x", "at least 1: 'x'"),
         ("--seed=-1", "at least 0: '-1'"),
         ("--seed=²", "at least 0: '²'"),
     ],
@@ -263,6 +267,35 @@ def _run(folder, *options):
     path = _write(folder / "waves.tsv", _labelled())
     command = [sys.executable, "-m", "skvqts", path, "--out", str(folder / "out"), *options]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
+
+
+@pytest.mark.parametrize(("options", "n_threads"), [([], None), (["--threads=2"], 2)])
+def test_every_estimator_is_made_with_the_threads_that_were_asked_for(
+    options, n_threads, tmp_path, monkeypatch
+):
+    judged = {}
+    record = lambda generator, *_, **given: judged.update(given, generator=generator)  # noqa: E731
+    monkeypatch.setattr(_cli, "generation_report", record)
+    given = [_write(tmp_path / "waves.tsv", _labelled()), "--out", str(tmp_path), "--epochs=1"]
+    assert _cli.main([*given, *options]) == 0
+    made = [judged[name] for name in ("generator", "extractor", "referee")]
+    made.append(judged["generator"].tokenizer_)
+    assert [estimator.n_threads for estimator in made] == [n_threads] * 4
+
+
+@pytest.mark.parametrize("options", [[], ["--seed=3"], ["--threads=1"]])
+@pytest.mark.filterwarnings("ignore::skvqts.FidelityWarning")
+def test_the_report_has_the_numbers_of_its_own_referees(options, monkeypatch):
+    fit = FCNClassifier.fit
+    small = {"width": 4, "max_epochs": 1}
+    monkeypatch.setattr(
+        FCNClassifier, "fit", lambda self, *data: fit(self.set_params(**small), *data)
+    )
+    options = _cli._parser().parse_args(options)
+    data = (X[::-1], Y[::-1]), X, Y, *two_shapes(20, 16, seed=1)
+    expected = generation_report(*data, random_state=options.seed).to_frame()
+    found = generation_report(*data, random_state=options.seed, **_cli._referees(options))
+    pd.testing.assert_frame_equal(found.to_frame(), expected, check_exact=True)
 
 
 def test_the_main_job(tmp_path):

@@ -171,7 +171,8 @@ def test_fit_and_predict_work_inside_inference_mode(frozen):
                 make(pretrained, start=start, max_epochs=1).fit(X, Y).predict(X)
 
 
-def test_the_default_transformer_inherits_device_and_threads(monkeypatch):
+def test_the_default_transformer_inherits_device_and_threads(monkeypatch, allow_threads):
+    allow_threads(2)
     transformers = []
     fit = SSLFeatureExtractor.fit
     monkeypatch.setattr(
@@ -182,6 +183,7 @@ def test_the_default_transformer_inherits_device_and_threads(monkeypatch):
     make(None, device="cpu", n_threads=2, verbose=3, max_epochs=1).fit(X[:, :8], Y)
     default = transformers[0]
     assert (default.device, default.n_threads, default.verbose) == ("cpu", 2, 3)
+    assert default.n_threads_ == 2
 
 
 def test_only_the_encoder_of_a_tokenizer_is_kept():

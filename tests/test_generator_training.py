@@ -62,11 +62,10 @@ def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series
     [(10, 600, 800), (300, 600, 800), (640, 1280, 1280), (1000, 2000, 2000), (64_000, 8000, 8000)],
 )
 def test_automatic_budgets_are_two_steps_per_series_within_limits(n, stage_1, stage_2):
-    plan = training_plan(default_tokenizer(n), n, least_steps=1, points_per_row=1)
+    plan = training_plan(default_tokenizer(n), n, least_steps=1)
     assert stage_1 <= plan.n_epochs * plan.n_batches(n) < 1.05 * stage_1
-    tokens = np.zeros((n, 16), dtype=np.int64)
     for generator in (MaskedPriorGenerator(), AutoregressivePriorGenerator()):
-        plan = prior_plan(generator, tokens)
+        plan = prior_plan(generator, n)
         assert stage_2 <= plan.n_epochs * plan.n_batches(n_epoch_rows(n)) < 1.05 * stage_2
 
 
@@ -146,7 +145,10 @@ def test_column_names_of_the_frozen_tokenizer_are_checked():
 
 
 @both_priors
-def test_the_default_tokenizer_inherits_device_threads_and_verbosity(make, monkeypatch):
+def test_the_default_tokenizer_inherits_device_threads_and_verbosity(
+    make, monkeypatch, allow_threads
+):
+    allow_threads(2)
     tokenizers, fit = [], VQTokenizer.fit
 
     def small(self, X):
@@ -158,6 +160,7 @@ def test_the_default_tokenizer_inherits_device_threads_and_verbosity(make, monke
     assert generator.tokenizer is None
     assert generator.tokenizer_.token_shape_ == ((1, 16),)
     assert (tokenizers[0].device, tokenizers[0].n_threads, tokenizers[0].verbose) == ("cpu", 2, 0)
+    assert generator.tokenizer_.n_threads_ == generator.n_threads_ == 2
     assert tokenizers[0].random_state is not None
     assert generator.sample(2, random_state=0).shape == (2, 32)
 

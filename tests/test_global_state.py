@@ -5,8 +5,6 @@ import logging
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import warnings
 
@@ -19,7 +17,7 @@ from skvqts._fitting.progress import Progress
 from skvqts._fitting.runtime import computing
 from skvqts._generation.stages import PriorStep
 
-from .conftest import two_shapes
+from .conftest import NO_LIMIT, PRELUDE, needs_fork, run_python, two_shapes
 from .estimators import (
     CLASSIFIERS,
     GENERATORS,
@@ -181,10 +179,8 @@ def thread_count_in_a_new_thread():
 
 
 @pytest.fixture
-def three_threads():
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(1)
+def three_threads(allow_threads):
+    allow_threads(3)
 
 
 @pytest.mark.usefixtures("three_threads")
@@ -269,8 +265,9 @@ def test_a_computation_with_the_users_thread_count_does_not_disturb_concurrent_o
 
 @pytest.mark.parametrize(("n_threads_of_tokenizer", "n_threads"), [(1, 2), (2, 1)])
 def test_a_prior_trains_with_the_n_threads_of_the_generator(
-    n_threads_of_tokenizer, n_threads, monkeypatch
+    n_threads_of_tokenizer, n_threads, allow_threads, monkeypatch
 ):
+    allow_threads(2)
     counts, forward = set(), PriorStep.forward
     record = lambda *a: counts.add(torch.get_num_threads()) or forward(*a)  # noqa: E731
     monkeypatch.setattr(PriorStep, "forward", record)
@@ -305,31 +302,6 @@ def test_concurrent_samples_and_fits_do_not_interfere(name):
         assert np.array_equal(sample_of_fit, expected[0])
 
 
-_PRELUDE = """
-import sys
-import numpy as np
-from tests.conftest import two_shapes
-from tests.estimators import TRANSFORMERS
-X = two_shapes(24)[0]
-"""
-
-
-def run_python(code, *arguments, prelude=_PRELUDE, **environment):
-    """What a fresh interpreter prints within two minutes."""
-    done = subprocess.run(
-        [sys.executable, "-c", prelude + code, *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-
-
 @needs_fork
 def test_transform_works_in_forked_children():
     code = """
@@ -342,11 +314,13 @@ for name, make in TRANSFORMERS.items():
     parts = Parallel(2, backend="multiprocessing")(delayed(transformer.transform)(X) for _ in "ab")
     print(np.isclose(parts, transformer.transform(X), atol=1e-3).mean() > 0.99)
 """
-    assert run_python(code).split() == ["True"] * len(NAMES)
+    found = run_python(code, prelude=PRELUDE + NO_LIMIT).split()
+    assert found == ["True"] * len(NAMES)
 
 
 _FORK_PRELUDE = (
-    _PRELUDE
+    PRELUDE
+    + NO_LIMIT
     + """
 import hashlib, os, pickle, signal, threading
 import torch

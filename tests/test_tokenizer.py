@@ -464,13 +464,10 @@ def test_a_failed_fit_leaves_the_previous_one_usable(fitted, series):
 # ---- determinism and state
 
 
-def test_the_number_of_threads_is_restored_after_fit(series):
-    torch.set_num_threads(2)
-    try:
-        tokenizer = make(n_threads=1).fit(series)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
+def test_the_number_of_threads_is_restored_after_fit(series, allow_threads):
+    allow_threads(2)
+    tokenizer = make(n_threads=1).fit(series)
+    assert torch.get_num_threads() == 2
     assert np.array_equal(tokenizer.codebook_, make(n_threads=1).fit(series).codebook_)
 
 

@@ -16,8 +16,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
+from .._fcn_classifier import FCNClassifier
+from .._fitting.validation import random_seed
 from .._generation.masked import MaskedPriorGenerator
 from .._generation.stages import default_tokenizer
+from .._random_convolutions import RandomConvolutionExtractor
 from .._version import __version__
 from ..exceptions import DivergedError
 from ..metrics import generation_report
@@ -96,6 +99,12 @@ def _parser():
     parser.add_argument(
         "--seed", type=partial(_whole_number, 0), default=0, help="random_state (default: 0)"
     )
+    parser.add_argument(
+        "--threads",
+        type=partial(_whole_number, 1),
+        metavar="N",
+        help="n_threads of every fit, at most what OMP_NUM_THREADS and the CPUs allow (default: 1)",
+    )
     parser.add_argument("--version", action="version", version=f"skvqts {__version__}")
     return parser
 
@@ -120,7 +129,7 @@ def _run(data, options):
         flush=True,
     )
     # verbose=1 prints lines; Ctrl-C while scikit-learn sets up its progress bar is a KeyError
-    shared = {"random_state": options.seed, "verbose": 1}
+    shared = {"random_state": options.seed, "n_threads": options.threads, "verbose": 1}
     if options.epochs is not None:
         shared["max_epochs"] = options.epochs
     tokenizer = default_tokenizer(len(data.X_train)).set_params(**shared)
@@ -192,8 +201,21 @@ def _generate(generator, data, options):
         n_samples=min(options.samples, len(data.X_test)),
         verbose=1,
         random_state=options.seed,
+        **_referees(options),
     )
     print(f"judged in {time.perf_counter() - start:.1f} s", report, sep="\n\n")
+
+
+def _referees(options):
+    """The referees that `generation_report` makes by default, with the threads of the others.
+
+    Its trained classifier is left at one thread: given one, it would not compute features of all
+    series at once, and its scores would be others.
+    """
+    return {
+        "extractor": RandomConvolutionExtractor(n_threads=options.threads),
+        "referee": FCNClassifier(random_state=random_seed(options.seed), n_threads=options.threads),
+    }
 
 
 def _save(path, draw, *arguments):

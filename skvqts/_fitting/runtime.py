@@ -1,34 +1,40 @@
 """What surrounds a computation by torch: number of threads, gradient mode, precision."""
 
+import math
 import os
 import threading
 from contextlib import contextmanager
 
+import joblib
 import torch
 
-_SMALL_WORK = 2**22  # time points seen in a training that need only one thread
 
+def allowed_threads(n_threads):
+    """How many of the CPU threads that a user asked for a computation may use now.
 
-def default_n_threads(n_points):
-    """Threads for a training that sees `n_points` time points in all.
+    Parameters
+    ----------
+    n_threads : int or None
+        None asks for one.
 
-    Depends on the size of the work only, never on the process it runs in: small
-    work is fastest on one thread and, being so everywhere, gives the same bits
-    in the main process and in joblib's workers.
+    Returns
+    -------
+    n_threads : int
+        At most the user's `torch.get_num_threads()`, `OMP_NUM_THREADS` and the number of CPUs.
     """
-    if n_points < _SMALL_WORK:
-        return 1
-    if hasattr(os, "sched_getaffinity"):
-        return min(4, len(os.sched_getaffinity(0)))  # the cores that this process may run on
-    return min(4, os.cpu_count() or 1)
+    return _pin().allowed(1 if n_threads is None else int(n_threads))
 
 
 @contextmanager
 def computing(device, n_threads, *, training=False):
-    """Run with our own number of threads, gradient mode and precision, then restore the user's."""
+    """Run with our own number of threads, gradient mode and precision, then restore the user's.
+
+    Of `n_threads`, only those are used that are allowed here and now: an estimator may have been
+    fitted on a larger machine or outside of a worker.
+    """
     # A caller may be inside `torch.no_grad()` or an autocast of their own.
     with (
-        _pinned_threads(n_threads),
+        _pin()(n_threads),
         torch.inference_mode(not training),
         torch.set_grad_enabled(training),
         torch.autocast(device.type, enabled=False),
@@ -41,27 +47,31 @@ class _ThreadPin:
 
     Torch keeps a number for each Python thread, and a new one starts with the number that was set
     last in any of them. So a thread that starts amid our computations is given the user's number,
-    from before them. (A limit by threadpoolctl does not reach torch's matrix products: after
-    `torch.set_num_threads`, MKL follows a number of its own.)
+    from before them. That is also the most that any computation uses, nested ones included. (A
+    limit by threadpoolctl does not reach torch's matrix products: after `torch.set_num_threads`,
+    MKL follows a number of its own.)
     """
 
-    def __init__(self, most=None):
+    def __init__(self, most=math.inf):
         self.most = most
         self.lock = threading.Lock()
-        self.this_thread = threading.local()
+        self.this_thread = _ThreadState()
         self.n_running = 0
         self.users_number = None
         self.last_set = None
 
     @contextmanager
     def __call__(self, n_threads):
-        if self.most is not None:
-            n_threads = min(n_threads, self.most)
+        n_threads = self._allowed_by_process(n_threads)
         with self.lock:
-            before = self._number_to_restore()
+            before = torch.get_num_threads()
+            if self.this_thread.n_running == 0:
+                before = self.this_thread.users_number = self._users_number()
+            if self.n_running == 0:
+                self.users_number = before
             self.n_running += 1
-            self.this_thread.n_running = getattr(self.this_thread, "n_running", 0) + 1
-            self._set(n_threads)
+            self.this_thread.n_running += 1
+            self._set(min(n_threads, self.this_thread.users_number))
         try:
             yield
         finally:
@@ -70,12 +80,27 @@ class _ThreadPin:
                 self.this_thread.n_running -= 1
                 self._set(before)
 
-    def _number_to_restore(self):
-        now = torch.get_num_threads()
-        if self.n_running == 0:
-            self.users_number = now
-        elif not getattr(self.this_thread, "n_running", 0) and now == self.last_set:
-            return self.users_number
+    def allowed(self, n_threads):
+        """The number that a computation started now is held to if it asks for `n_threads`."""
+        n_threads = self._allowed_by_process(n_threads)
+        with self.lock:
+            return min(n_threads, self._users_number())
+
+    def _allowed_by_process(self, n_threads):
+        """At most what the process is limited to, read anew, as users can change it."""
+        if n_threads == 1:  # the default need not wait for joblib, which reads files
+            return 1
+        return min(n_threads, self.most, _openmp_threads(), joblib.cpu_count())
+
+    def _users_number(self):
+        """Torch's number for this thread, as it was before computations of ours."""
+        if self.this_thread.n_running > 0:
+            return self.this_thread.users_number
+        now = torch.get_num_threads()  # from now on the thread has a number of its own
+        if self.n_running > 0 and not self.this_thread.is_known and now == self.last_set:
+            now = self.users_number
+            self._set(now)
+        self.this_thread.is_known = True
         return now
 
     def _set(self, n_threads):
@@ -84,11 +109,28 @@ class _ThreadPin:
             self.last_set = n_threads
 
 
+class _ThreadState(threading.local):
+    """What a pin knows of a Python thread: its number of torch's threads, nested computations."""
+
+    is_known = False  # whether torch's number is the thread's own, not one that it started with
+    n_running = 0
+    users_number = None
+
+
+def _openmp_threads():
+    """The number in `OMP_NUM_THREADS`, which joblib sets for its workers; infinite without one.
+
+    Of a list, which has a number for each level of nested parallel regions, it is the first.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else math.inf
+
+
 _pins = {os.getpid(): _ThreadPin()}
 
 
-def _pinned_threads(n_threads):
-    """Hold torch to a number of threads, by the pin of this process.
+def _pin():
+    """The pin of this process.
 
     A forked child inherits the parent's pin, whose lock another thread may have held, and torch's
     pool of threads, which did not survive the fork and would be waited for without end. So it makes
@@ -97,4 +139,4 @@ def _pinned_threads(n_threads):
     process = os.getpid()
     if process not in _pins:
         _pins.setdefault(process, _ThreadPin(most=1))  # two threads may arrive here at once
-    return _pins[process](n_threads)
+    return _pins[process]

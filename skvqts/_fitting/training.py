@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.adamw import adamw
 
 from ..exceptions import DivergedError, warn_user
-from .runtime import default_n_threads
+from .runtime import allowed_threads
 from .validation import resolve_device, resolve_precision
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -80,14 +80,13 @@ def training_plan(
     least_held_out=1,
     least_useful_held_out=1,
     n_rows=lambda n_series: n_series,
-    points_per_row=None,
 ):
     """The plan that the training parameters of an estimator stand for.
 
     Parameters
     ----------
     estimator : estimator
-        With the parameters from `batch_size` to `n_threads`, and the shape of its series.
+        With the parameters from `batch_size` to `n_threads`.
     n_series : int
     least_steps, least_epochs : int
         ``max_epochs="auto"`` makes at least so many of both.
@@ -99,9 +98,6 @@ def training_plan(
         Nothing is held out where fewer would be, as the loss on them would say too little.
     n_rows : callable
         Number of rows of an epoch for a number of training series.
-    points_per_row : float or None
-        Time points that cost a tokenizer as much time as a row does here, which decides the default
-        number of threads; None for series, which have that many.
 
     Returns
     -------
@@ -133,17 +129,14 @@ def training_plan(
         n_held_out=n_held_out,
         precision=resolve_precision(estimator.precision, device),
         device=device,
+        n_threads=allowed_threads(estimator.n_threads),
     )
     if estimator.max_epochs == "auto":
         n_batches = plan.n_batches(n_rows(n_series - n_held_out))
         n_epochs = max(least_epochs, math.ceil(least_steps / n_batches))
     else:
         n_epochs = int(estimator.max_epochs)
-    if points_per_row is None:
-        points_per_row = estimator.n_timepoints_in_
-    n_points = n_epochs * n_rows(n_series) * points_per_row
-    n_threads = estimator.n_threads or default_n_threads(n_points)
-    return replace(plan, n_epochs=n_epochs, n_threads=n_threads)
+    return replace(plan, n_epochs=n_epochs)
 
 
 def _n_to_hold_out(n_series, fraction, least_batch, least, least_useful):

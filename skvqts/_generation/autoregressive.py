@@ -135,9 +135,10 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
 
     n_threads : int or None, default=None
-        CPU threads of `fit` and of what follows it. None: one, or up to four for long trainings.
-        The same number gives the same bits; 1 is faster where others use the cores, as with
-        `n_jobs`.
+        Most CPU threads of `fit` and of what follows it; None is one. Never more than
+        `OMP_NUM_THREADS`, `torch.get_num_threads()` and the CPUs of the process (joblib's count)
+        allow; `n_threads_` tells. The same number gives the same bits. More than one pay only for
+        large work on idle cores.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more.
@@ -179,7 +180,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     device_ : str
         Where the network is.
     n_threads_ : int
-        CPU threads used.
+        CPU threads used in `fit`.
     precision_ : {"float32", "bfloat16"}
         Precision of the training.
     module_ : torch.nn.Module
@@ -307,7 +308,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
             arrays.append(code_distances(self.tokenizer_, X))
 
         # Stage 2: each token is predicted from those before it, given the class.
-        plan = prior_plan(self, tokens)
+        plan = prior_plan(self, len(X))
         self.architecture_ = prior_architecture(self, len(X), causal=True)
         self._learned_unconditional = self.p_unconditional > 0
         with computing(plan.device, plan.n_threads, training=True):

@@ -157,16 +157,13 @@ def token_alphabet(tokenizer):
     return {"grid": grid, "n_codes": n_codes, "code_dim": tokenizer.codebook_.shape[1]}
 
 
-def prior_plan(estimator, tokens):
-    """How the prior of a generator is trained on tokens ``(n, N)``."""
-    n_series, n_tokens = tokens.shape
+def prior_plan(estimator, n_series):
+    """How the prior of a generator is trained on the tokens of so many series."""
     return training_plan(
         estimator,
         n_series,
         least_steps=max(800, min(2 * n_series, 2000)),
         n_rows=n_epoch_rows,
-        # By default a token costs as much as 16 time points.
-        points_per_row=n_tokens * estimator.n_layers * estimator.width**2 / 2**12,
     )
 
 
