@@ -60,7 +60,9 @@ class FCNClassifier(
         Series per training step.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set. "auto": as many as make 1,000 steps, and 8 at least.
+        Passes over the training set. "auto": as many as make two steps for each series, but 400
+        steps at least and 1,000 at most, and 8 passes at least; but no more than see 25 million
+        time points in all, which takes minutes.
 
     learning_rate : float, default=0.001
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -229,7 +231,13 @@ class FCNClassifier(
         generator = generator_from(self.random_state)
         # The loss on fewer than ten series, or than there are classes, would say little.
         useful = max(10, len(self.classes_))
-        plan = training_plan(self, len(X), least_steps=1000, least_useful_held_out=useful)
+        plan = training_plan(
+            self,
+            len(X),
+            least_steps=max(400, min(2 * len(X), 1000)),
+            most_points=25_000_000,
+            least_useful_held_out=useful,
+        )
 
         self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
         # Pickles rebuild the network from it, as `width` may be set anew after `fit`.

@@ -71,7 +71,8 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         Series per training step.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set. "auto": as many as make 300 steps, and 8 at least.
+        Passes over the training set. "auto": as many as make 300 steps, and 8 at least, but no more
+        than see 100 million time points in all, which takes minutes.
 
     learning_rate : float, default=0.002
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -244,7 +245,13 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         generator = generator_from(self.random_state)
         # The loss on fewer than ten series, or than there are classes, would say little.
         useful = max(10, len(self.classes_))
-        plan = training_plan(self, len(X), least_steps=300, least_useful_held_out=useful)
+        plan = training_plan(
+            self,
+            len(X),
+            least_steps=300,
+            most_points=100_000_000,
+            least_useful_held_out=useful,
+        )
 
         transformer = self._transformer(X, generator)
         self.architecture_ = transformer.architecture_

@@ -114,7 +114,8 @@ class SSLFeatureExtractor(
         Series per training step, at least 2.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set. "auto": as many as make 300 steps, and 4 at least.
+        Passes over the training set. "auto": as many as make 300 steps, and 4 at least, but no more
+        than see 100 million time points in all, which takes minutes.
 
     learning_rate : float, default=0.002
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -313,7 +314,13 @@ class SSLFeatureExtractor(
         X = validate_series(self, X, reset=not warm, min_samples=2)
         generator = generator_from(self.random_state)
         plan = training_plan(
-            self, len(X), least_steps=300, least_epochs=4, least_batch=2, least_held_out=8
+            self,
+            len(X),
+            least_steps=300,
+            least_epochs=4,
+            most_points=100_000_000,
+            least_batch=2,
+            least_held_out=8,
         )
 
         self.architecture_ = encoder_architecture(self, X)

@@ -57,6 +57,7 @@ OUTPUTS = (
     "continuous_pooled",
 )
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
+MOST_POINTS = 100_000_000  # time points that max_epochs="auto" sees at most
 _KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
 
 
@@ -169,7 +170,8 @@ class VQTokenizer(
         Series per training step; two at least with `ssl`.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set. "auto": as many as make 600 steps, and 8 at least.
+        Passes over the training set. "auto": as many as make 600 steps, and 8 at least, but no more
+        than see 100 million time points in all, which takes minutes.
 
     learning_rate : float, default=0.002
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -391,7 +393,12 @@ class VQTokenizer(
         # Self-supervised losses compare series, so that a batch needs two of them.
         least_batch, least_held_out = (1, 1) if self.ssl is None else (2, 8)
         plan = training_plan(
-            self, len(X), least_steps=600, least_batch=least_batch, least_held_out=least_held_out
+            self,
+            len(X),
+            least_steps=600,
+            most_points=MOST_POINTS,
+            least_batch=least_batch,
+            least_held_out=least_held_out,
         )
 
         self.architecture_ = encoder_architecture(self, X)

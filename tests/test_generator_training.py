@@ -59,13 +59,15 @@ def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series
 
 @pytest.mark.parametrize(
     ("n", "stage_1", "stage_2"),
-    [(10, 600, 800), (300, 600, 800), (640, 1280, 1280), (1000, 2000, 2000), (64_000, 8000, 8000)],
+    [(10, 600, 400), (300, 600, 400), (640, 1280, 640), (1000, 2000, 1000), (64_000, 8000, 8000)],
 )
-def test_automatic_budgets_are_two_steps_per_series_within_limits(n, stage_1, stage_2):
-    plan = training_plan(default_tokenizer(n), n, least_steps=1)
+def test_automatic_budgets_grow_with_the_number_of_series_within_limits(n, stage_1, stage_2):
+    tokenizer = default_tokenizer(n, 10)
+    tokenizer.n_timepoints_in_ = 10
+    plan = training_plan(tokenizer, n, least_steps=1, most_points=10**9)
     assert stage_1 <= plan.n_epochs * plan.n_batches(n) < 1.05 * stage_1
     for generator in (MaskedPriorGenerator(), AutoregressivePriorGenerator()):
-        plan = prior_plan(generator, n)
+        plan = prior_plan(generator, np.zeros((n, 16)))
         assert stage_2 <= plan.n_epochs * plan.n_batches(n_epoch_rows(n)) < 1.05 * stage_2
 
 

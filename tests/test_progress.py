@@ -113,7 +113,7 @@ def test_durations_are_rounded(seconds, text):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_fit_that_takes_long_says_so(name, records, slow):
-    estimator = TRAINED[name](max_epochs=2 if name in GENERATORS else 20).fit(X, Y)
+    estimator = TRAINED[name](max_epochs=8 if name in GENERATORS else 20).fit(X, Y)
     class_name = type(estimator).__name__
     levels = [level for level, message in told(records) if message.startswith(f"[{class_name}]")]
     assert levels[0] == "WARNING"

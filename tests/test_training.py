@@ -3,16 +3,28 @@
 import math
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import skvqts
+from skvqts import MaskedPriorGenerator
 from skvqts._fitting import training
-from skvqts._fitting.training import TrainingPlan, hold_out, learning_rate_factor, train
+from skvqts._fitting.training import (
+    TrainingPlan,
+    automatic_epochs,
+    hold_out,
+    learning_rate_factor,
+    train,
+)
+from skvqts._generation.stages import default_tokenizer, n_epoch_rows, prior_plan
 from skvqts.exceptions import DivergedError
 
+from .conftest import two_shapes
 from .estimators import CLASSIFIERS, GENERATORS, TRANSFORMERS
 
 
@@ -404,3 +416,80 @@ def test_an_equal_share_of_every_class_is_held_out():
         _, (ids, held_out) = hold_out(data, plan(n_held_out=20), generator, classes)
         assert held_out.bincount().tolist() == [10, 5, 5]
         assert torch.equal(classes[ids], held_out)
+
+
+# ---- the budget of max_epochs="auto"
+
+
+@pytest.mark.parametrize(
+    ("n_points", "n_batches", "expected"),
+    [
+        (1000, 1, 100),  # as many epochs as make the steps
+        (1000, 3, 34),
+        (1000, 50, 8),  # not below the least number of epochs
+        (10_000, 1, 10),  # not more points than allowed: 10 epochs, fewer steps than wanted
+        (90_000, 50, 1),  # ... also where the least number of epochs is more
+        (10**9, 5, 1),  # but one epoch is always made
+    ],
+)
+@pytest.mark.filterwarnings("ignore:max_epochs")
+def test_automatic_budgets_are_bounded_by_work(n_points, n_batches, expected):
+    assert automatic_epochs(n_points, n_batches, 100, 8, 100_000) == expected
+
+
+@pytest.mark.parametrize(("n_points", "warns"), [(1000, False), (1001, True)])
+def test_a_budget_of_fewer_steps_than_usual_warns(n_points, warns):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        automatic_epochs(n_points, 1, 100, 8, 100_000)
+    assert [w for w in caught if "Set max_epochs" in str(w.message)] == caught
+    assert bool(caught) == warns
+
+
+@pytest.mark.parametrize("n_epochs", ["auto", 7])
+@pytest.mark.filterwarnings("ignore:max_epochs")
+@pytest.mark.parametrize("name", TRANSFORMERS | CLASSIFIERS | GENERATORS)
+def test_every_estimator_bounds_its_automatic_budget(name, n_epochs, monkeypatch):
+    """Only where the user has not said how long to train."""
+    if name == "RandomConvolutionExtractor":
+        return
+    monkeypatch.setattr(training, "automatic_epochs", lambda *_: 3)
+    X, y = two_shapes(24)
+    estimator = (TRANSFORMERS | CLASSIFIERS | GENERATORS)[name](max_epochs=n_epochs).fit(X, y)
+    assert estimator.n_iter_ == (3 if n_epochs == "auto" else 7)
+
+
+MOST_POINTS = {
+    "VQTokenizer": 100_000_000,
+    "SSLFeatureExtractor": 100_000_000,
+    "FineTunedClassifier": 100_000_000,
+    "FCNClassifier": 25_000_000,
+}
+
+
+@pytest.mark.parametrize("name", MOST_POINTS)
+@pytest.mark.filterwarnings("ignore:max_epochs")
+def test_the_bound_of_long_series_is_the_documented_one(name, monkeypatch):
+    budgets = []
+
+    def record(*budget):
+        budgets.append((automatic_epochs(*budget), budget))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "automatic_epochs", record)
+    X = np.zeros((20, 1, 20_000), np.float32)
+    with pytest.raises(KeyboardInterrupt):
+        (TRANSFORMERS | CLASSIFIERS)[name](max_epochs="auto").fit(X, np.arange(20) % 2)
+    (n_epochs, (n_points, *_)), *_ = budgets
+    assert n_points == X.size
+    assert n_epochs == MOST_POINTS[name] // X.size
+    million = f"{MOST_POINTS[name] // 10**6} million"
+    assert million in getattr(skvqts, name).__doc__
+
+
+@pytest.mark.filterwarnings("ignore:max_epochs")
+def test_the_default_tokenizer_of_a_generator_and_its_prior_are_bounded_too():
+    assert default_tokenizer(20, 20_000).max_epochs == 250
+    tokens = np.zeros((20, 5000), np.int64)
+    plan = prior_plan(MaskedPriorGenerator(), tokens)
+    assert plan.n_epochs * n_epoch_rows(20) * 5000 <= 10_000_000

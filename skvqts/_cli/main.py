@@ -16,11 +16,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from .._fcn_classifier import FCNClassifier
-from .._fitting.validation import random_seed
 from .._generation.masked import MaskedPriorGenerator
 from .._generation.stages import default_tokenizer
-from .._random_convolutions import RandomConvolutionExtractor
 from .._version import __version__
 from ..exceptions import DivergedError
 from ..metrics import generation_report
@@ -132,7 +129,9 @@ def _run(data, options):
     shared = {"random_state": options.seed, "n_threads": options.threads, "verbose": 1}
     if options.epochs is not None:
         shared["max_epochs"] = options.epochs
-    tokenizer = default_tokenizer(len(data.X_train)).set_params(**shared)
+    tokenizer = default_tokenizer(len(data.X_train), np.shape(data.X_train)[-1]).set_params(
+        **shared
+    )
     if options.codes is not None:
         tokenizer.set_params(codebook_size=options.codes)
     _fit(tokenizer, data.X_train)
@@ -199,23 +198,11 @@ def _generate(generator, data, options):
         data.X_test,
         data.y_test,
         n_samples=min(options.samples, len(data.X_test)),
+        n_threads=options.threads,
         verbose=1,
         random_state=options.seed,
-        **_referees(options),
     )
     print(f"judged in {time.perf_counter() - start:.1f} s", report, sep="\n\n")
-
-
-def _referees(options):
-    """The referees that `generation_report` makes by default, with the threads of the others.
-
-    Its trained classifier is left at one thread: given one, it would not compute features of all
-    series at once, and its scores would be others.
-    """
-    return {
-        "extractor": RandomConvolutionExtractor(n_threads=options.threads),
-        "referee": FCNClassifier(random_state=random_seed(options.seed), n_threads=options.threads),
-    }
 
 
 def _save(path, draw, *arguments):

@@ -76,20 +76,22 @@ def training_plan(
     *,
     least_steps,
     least_epochs=8,
+    most_points,
     least_batch=1,
     least_held_out=1,
     least_useful_held_out=1,
     n_rows=lambda n_series: n_series,
+    row_length=None,
 ):
     """The plan that the training parameters of an estimator stand for.
 
     Parameters
     ----------
     estimator : estimator
-        With the parameters from `batch_size` to `n_threads`.
+        With the parameters from `batch_size` to `n_threads`, and the shape of its series.
     n_series : int
-    least_steps, least_epochs : int
-        ``max_epochs="auto"`` makes at least so many of both.
+    least_steps, least_epochs, most_points : int
+        What ``max_epochs="auto"`` means, as for `automatic_epochs`.
     least_batch : int
         Number of series that a training step needs.
     least_held_out : int
@@ -98,6 +100,8 @@ def training_plan(
         Nothing is held out where fewer would be, as the loss on them would say too little.
     n_rows : callable
         Number of rows of an epoch for a number of training series.
+    row_length : int or None
+        Time points, or tokens, of a row; None for those of a series.
 
     Returns
     -------
@@ -132,11 +136,45 @@ def training_plan(
         n_threads=allowed_threads(estimator.n_threads),
     )
     if estimator.max_epochs == "auto":
-        n_batches = plan.n_batches(n_rows(n_series - n_held_out))
-        n_epochs = max(least_epochs, math.ceil(least_steps / n_batches))
+        n_trained = n_rows(n_series - n_held_out)
+        n_epochs = automatic_epochs(
+            n_trained * (row_length or estimator.n_timepoints_in_),
+            plan.n_batches(n_trained),
+            least_steps,
+            least_epochs,
+            most_points,
+        )
     else:
         n_epochs = int(estimator.max_epochs)
     return replace(plan, n_epochs=n_epochs)
+
+
+def automatic_epochs(n_points, n_batches, least_steps, least_epochs, most_points):
+    """Number of epochs that ``max_epochs="auto"`` stands for, bounded by the work that they are.
+
+    Parameters
+    ----------
+    n_points, n_batches : int
+        Time points, or tokens, and training steps of an epoch.
+    least_steps, least_epochs : int
+        At least so many of both are made,
+    most_points : int
+        unless they would see more points in all than these, about ten minutes' work of a slow
+        core. One epoch is always made.
+
+    Warns
+    -----
+    UserWarning
+        If that leaves fewer than `least_steps`.
+    """
+    n_epochs = max(least_epochs, math.ceil(least_steps / n_batches))
+    affordable = max(1, most_points // n_points)
+    if affordable * n_batches < least_steps:
+        warn_user(
+            f"max_epochs='auto' trains for {affordable} epochs instead of {n_epochs}, as these "
+            "series are long and more would take many minutes. Set max_epochs to train longer."
+        )
+    return min(n_epochs, affordable)
 
 
 def _n_to_hold_out(n_series, fraction, least_batch, least, least_useful):

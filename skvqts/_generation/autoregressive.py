@@ -74,8 +74,8 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         Inner dimension of the feed-forward networks; "auto" is twice the width.
 
     dropout : float or "auto", default="auto"
-        Dropout of embeddings and of what each layer adds. "auto": 0.4 for fewer than 32 series and
-        0.3 for fewer than 400, which are soon memorised, and 0.1 for more.
+        Dropout of embeddings and of what each layer adds. "auto": 0.2 for fewer than 32 series and
+        0.15 for fewer than 400, which are soon memorised, and 0.1 for more.
 
     p_unconditional : float, default=0.2
         Probability that a training step does not see the class of a series, so that the prior
@@ -103,10 +103,11 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated as a whole until it has 1,024 series or
-        more. "auto": as many as make two steps for each series, but 800 steps at least and 2,000 at
-        most, and 8 passes at least; few series are soon memorised.
+        more. "auto": as many as make a step for each series, but 400 steps at least and 1,200 at
+        most, and 8 passes at least; but no more than see 10 million tokens in all, which takes
+        minutes. Few series are soon memorised.
 
-    learning_rate : float, default=0.001
+    learning_rate : float, default=0.002
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
 
     weight_decay : float, default=0.01
@@ -224,7 +225,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         guidance_scale=1.0,
         batch_size=64,
         max_epochs="auto",
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         weight_decay=1e-2,
         early_stopping=False,
         validation_fraction=0.1,
@@ -308,7 +309,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
             arrays.append(code_distances(self.tokenizer_, X))
 
         # Stage 2: each token is predicted from those before it, given the class.
-        plan = prior_plan(self, len(X))
+        plan = prior_plan(self, tokens)
         self.architecture_ = prior_architecture(self, len(X), causal=True)
         self._learned_unconditional = self.p_unconditional > 0
         with computing(plan.device, plan.n_threads, training=True):

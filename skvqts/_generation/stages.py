@@ -11,7 +11,7 @@ from torch import nn
 
 from .._fitting.reading import read_series
 from .._fitting.state import frozen_inside, seeded_clone
-from .._fitting.training import order_by_class, training_plan
+from .._fitting.training import automatic_epochs, order_by_class, training_plan
 from .._fitting.validation import (
     TRAINING_CONSTRAINTS,
     IntegerInterval,
@@ -19,7 +19,7 @@ from .._fitting.validation import (
     StrOptions,
     validate_labels,
 )
-from .._tokenizer import VQTokenizer
+from .._tokenizer import MOST_POINTS, VQTokenizer
 from ..functional.masking import (
     draw_counts,
     draw_masks,
@@ -44,11 +44,12 @@ PRIOR_CONSTRAINTS = {
 }
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
 _EPOCH_ROWS = 1024  # token sequences of an epoch, at least
+_MOST_TOKENS = 10_000_000  # that max_epochs="auto" of a prior sees at most
 _VALIDATION_ROWS = 512  # held-out token sequences with masks, at least
 
 
-def default_tokenizer(n_series):
-    """The tokenizer of a generator that is given none, for a number of training series.
+def default_tokenizer(n_series, n_timepoints):
+    """The tokenizer of a generator that is given none, for so many training series of a length.
 
     A prior learns few tokens sooner, and few codes of few series. Both stages make two steps for
     each series, within limits.
@@ -57,9 +58,14 @@ def default_tokenizer(n_series):
         codebook_size=128 if n_series >= 200 else 32,
         downsampled_width=16,
     )
-    n_steps = max(600, min(2 * n_series, 2000))
-    n_batches = math.ceil(n_series / tokenizer.batch_size)
-    return tokenizer.set_params(max_epochs=max(8, math.ceil(n_steps / n_batches)))
+    n_epochs = automatic_epochs(
+        n_series * n_timepoints,
+        math.ceil(n_series / tokenizer.batch_size),
+        least_steps=max(600, min(2 * n_series, 2000)),
+        least_epochs=8,
+        most_points=MOST_POINTS,
+    )
+    return tokenizer.set_params(max_epochs=n_epochs)
 
 
 def fitted_tokenizer(estimator, X, generator):
@@ -77,7 +83,7 @@ def fitted_tokenizer(estimator, X, generator):
         return frozen_inside(estimator, "tokenizer", (VQTokenizer,))
     if tokenizer is None:
         shared = {name: getattr(estimator, name) for name in _SHARED}
-        tokenizer = default_tokenizer(len(X)).set_params(**shared)
+        tokenizer = default_tokenizer(len(X), X.shape[2]).set_params(**shared)
     in_users_form = X.reshape(len(X), *estimator._series_shape)
     return seeded_clone(tokenizer, generator).fit(in_users_form)
 
@@ -136,7 +142,7 @@ def prior_architecture(estimator, n_series, *, causal):
     dropout = estimator.dropout
     if dropout == "auto":
         # Enough to keep samples about as far from the training series as other real series are.
-        dropout = 0.4 if n_series < 32 else 0.3 if n_series < 400 else 0.1
+        dropout = 0.2 if n_series < 32 else 0.15 if n_series < 400 else 0.1
     return {
         **token_alphabet(estimator.tokenizer_),
         "n_classes": len(getattr(estimator, "classes_", ())),
@@ -157,13 +163,16 @@ def token_alphabet(tokenizer):
     return {"grid": grid, "n_codes": n_codes, "code_dim": tokenizer.codebook_.shape[1]}
 
 
-def prior_plan(estimator, n_series):
-    """How the prior of a generator is trained on the tokens of so many series."""
+def prior_plan(estimator, tokens):
+    """How the prior of a generator is trained on tokens ``(n, N)``."""
+    n_series, n_tokens = tokens.shape
     return training_plan(
         estimator,
         n_series,
-        least_steps=max(800, min(2 * n_series, 2000)),
+        least_steps=max(400, min(n_series, 1200)),
+        most_points=_MOST_TOKENS,
         n_rows=n_epoch_rows,
+        row_length=n_tokens,
     )
 
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 from scipy.stats import chi2_contingency
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._fcn_classifier import FCNClassifier
+from .._fitting.memory import fitted_once, transformed_once
 from .._fitting.progress import tell
 from .._fitting.validation import random_seed
 from .._random_convolutions import RandomConvolutionExtractor
@@ -184,6 +184,7 @@ def generation_report(
     n_samples=None,
     max_samples=1000,
     n_repeats=20,
+    n_threads=None,
     verbose=0,
     random_state=0,
 ):
@@ -221,6 +222,8 @@ def generation_report(
         Maximal number of test series that are compared; they are drawn at random.
     n_repeats : int, default=20
         Number of half-samples for standard errors and floors.
+    n_threads : int or None, default=None
+        `n_threads` of the extractor and the referee that are None.
     verbose : int, default=0
         1 prints what is being done, and how long the default referee trains; 0 logs it.
     random_state : int, RandomState instance or None, default=0
@@ -274,13 +277,15 @@ def generation_report(
     tell("[generation_report] comparing series and their features", verbose)
     X_train = restore_ndim(train.X, ndim)
     scores = series_scores(series, distances, n_repeats, rng)
-    extractor = _fitted(RandomConvolutionExtractor() if extractor is None else extractor, X_train)
+    if extractor is None:
+        extractor = RandomConvolutionExtractor(n_threads=n_threads)
+    extractor = _fitted(extractor, X_train)
     referees = {"series": "", "extractor": _identity(extractor)}
     scores += feature_scores(inputs, "extractor", extractor, n_repeats, rng)
     if train.y is not None:
         tell("[generation_report] comparing features of a classifier", verbose)
         if referee is None:
-            referee = FCNClassifier(random_state=referee_seed, verbose=verbose)
+            referee = FCNClassifier(n_threads=n_threads, verbose=verbose, random_state=referee_seed)
         referee = _fitted(referee, X_train, train.y)
         referees["classifier"] = _identity(referee)
         scores += feature_scores(inputs, "classifier", referee, n_repeats, rng)
@@ -393,7 +398,7 @@ def _subsample(X, n_samples, rng):
 
 def _fitted(estimator, *data):
     """The estimator if it is fitted, or else a clone of it that is fitted here."""
-    return estimator if is_fitted(estimator) else clone(estimator).fit(*data)
+    return estimator if is_fitted(estimator) else fitted_once(estimator, *data)
 
 
 def _identity(estimator):
@@ -456,7 +461,7 @@ def series_scores(series, distances, n_repeats, rng):
 
 def feature_scores(inputs, referee, extractor, n_repeats, rng):
     """Fréchet and kernel distance, density and coverage, in the features of an extractor."""
-    features = inputs.apply(lambda X: np.asarray(extractor.transform(X), dtype=np.float64))
+    features = inputs.apply(lambda X: np.asarray(transformed_once(extractor, X), dtype=np.float64))
     d = features.real.shape[1]
     scores = []
     for names, function in (

@@ -8,9 +8,10 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 
 from .._fcn_classifier import FCNClassifier
+from .._fitting.memory import fitted_once, transformed_once
 from .._fitting.validation import as_array_like, checked_labels, random_seed
 from .._random_convolutions import RandomConvolutionExtractor
 from ._classifiers import classification_accuracy_score, labels_in_training_proportion
@@ -277,7 +278,7 @@ class GenerationScorer:
 
     def _score_features(self, generator, X):
         referee = self._fitted_referee(generator, X)
-        features_real = referee.transform(X)
+        features_real = transformed_once(referee, X)
         features_gen = referee.transform(self._sample(generator, X))
         if self.score is frechet_distance:
             # no warning of few samples: all candidates of a search are compared at equal sizes
@@ -303,7 +304,7 @@ class GenerationScorer:
         if is_fitted(self.referee):
             return self.referee
         if not is_classifier(self.referee):
-            return clone(self.referee).fit(X)
+            return fitted_once(self.referee, X)
         X_train, y_train = self._training_set(generator)
         if y_train is None:
             missing = (
@@ -316,7 +317,7 @@ class GenerationScorer:
                 "give make_generation_scorer(..., X_train=, y_train=) or a fitted referee, or fit "
                 "the generator with labels."
             )
-        return clone(self.referee).fit(X_train, y_train)
+        return fitted_once(self.referee, X_train, y_train)
 
     def _training_set(self, generator):
         """Training series, and their classes or None: the scorer's, or else the generator's."""
