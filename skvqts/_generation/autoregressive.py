@@ -103,7 +103,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated as a whole until it has 1,024 series or
-        more. "auto": as many as make a step for each series, but 400 steps at least and 1,200 at
+        more. "auto": as many as make two steps for each series, but 400 steps at least and 1,200 at
         most, and 8 passes at least; but no more than see 10 million tokens in all, which takes
         minutes. Few series are soon memorised.
 
