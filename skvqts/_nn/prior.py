@@ -69,6 +69,8 @@ def turning(angles, head_dim):
 
 def rotated(x, cosines, sines):
     """Turn pairs of dimensions i and d - 1 - i of ``(..., n, d)`` by angles."""
+    cosines = cosines.to(x.dtype)
+    sines = sines.to(x.dtype)
     return torch.addcmul(x * cosines, x.flip(-1), sines)
 
 
@@ -83,14 +85,16 @@ class Attention(nn.Module):
         self.join = nn.Linear(n_heads * head_dim, width, bias=False)
 
     def forward(self, x, cosines, sines):
-        # (3, B, n_heads, n, head_dim): queries, keys and values.
-        heads = self.project(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        heads = heads.to(cosines.dtype)
-        queries, keys = rotated(heads[:2], cosines, sines)
+        # (B, n, 3 n_heads, head_dim): the queries, keys and values of all heads.
+        heads = self.project(x).unflatten(2, (3 * self.n_heads, -1))
+        turned, values = heads.split((2 * self.n_heads, self.n_heads), dim=2)
+        turned = rotated(turned, cosines[:, None], sines[:, None])
+        queries, keys = turned.transpose(1, 2).chunk(2, dim=1)
+        values = values.transpose(1, 2)
         if self.training and x.shape[1] <= _EXPLICIT_ATTENTION:
-            mixed = attention(queries, keys, heads[2], self.causal)
+            mixed = attention(queries, keys, values, self.causal)
         else:
-            mixed = F.scaled_dot_product_attention(queries, keys, heads[2], is_causal=self.causal)
+            mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=self.causal)
         return self.join(mixed.transpose(1, 2).flatten(2))
 
 
