@@ -56,7 +56,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with 16
         tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the `device`,
         `n_threads`, `precision` and `verbose` of the generator, and two steps of training for each
-        series, but 600 at least and 2,000 at most, and 8 passes at least.
+        series, but 600 at least and 1,500 at most, and 8 passes at least.
 
     width : int, default=128
         Dimension of the transformer.
@@ -103,7 +103,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated as a whole until it has 1,024 series or
-        more. "auto": as many as make two steps for each series, but 400 steps at least and 1,200 at
+        more. "auto": as many as make two steps for each series, but 400 steps at least and 1,000 at
         most, and 8 passes at least; but no more than see 10 million tokens in all, which takes
         minutes. Few series are soon memorised.
 

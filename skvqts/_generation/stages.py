@@ -61,7 +61,7 @@ def default_tokenizer(n_series, n_timepoints):
     n_epochs = automatic_epochs(
         n_series * n_timepoints,
         math.ceil(n_series / tokenizer.batch_size),
-        least_steps=max(600, min(2 * n_series, 2000)),
+        least_steps=max(600, min(2 * n_series, 1500)),
         least_epochs=8,
         most_points=MOST_POINTS,
     )
@@ -169,7 +169,7 @@ def prior_plan(estimator, tokens):
     return training_plan(
         estimator,
         n_series,
-        least_steps=max(400, min(2 * n_series, 1200)),
+        least_steps=max(400, min(2 * n_series, 1000)),
         most_points=_MOST_TOKENS,
         n_rows=n_epoch_rows,
         row_length=n_tokens,
