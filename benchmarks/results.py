@@ -316,6 +316,85 @@ or ten series only; one seed.
     return text
 
 
+def chain():
+    text = """## The whole chain
+
+`python -m benchmarks.chain` runs `fit`, 500 samples and `generation_report` of a default generator,
+with this version and with commit 792e675 in turn, each in a process of its own on one thread
+(2-core AMD EPYC with AVX-512 bfloat16). What both generated is judged by one referee, an
+`FCNClassifier` trained in float32 for 1,000 steps. "ratio" is that of the seconds of a pair.
+"""
+    rows = rows_of("chain")
+    lines = []
+    for name in different(rows, "set"):
+        of_set = select(rows, set=name)
+        for version in different(of_set, "version"):
+            found = select(of_set, version=version)
+            ratios = [
+                row["total"] / select(of_set, version="792e675", seed=row["seed"])[0]["total"]
+                for row in found
+            ]
+            lines.append(
+                {"set": name, "version": version}
+                | {column: over_seeds(found, column, 1) for column in ("fit", "sample", "report")}
+                | {"seconds": over_seeds(found, "total", 1), "ratio": mean_and_spread(ratios, 2)}
+                | {"FID": over_seeds(found, "FID", 2)}
+                | {"FID, random convolutions": over_seeds(found, "FID rk", 1)}
+                | {"CAS": over_seeds(found, "CAS")}
+                | {"memorization": over_seeds(found, "memorization", 2)}
+            )
+    return text + "\n" + markdown(lines)
+
+
+def precision():
+    text = """## Precision
+
+`python -m benchmarks.precision` fits each default estimator on one thread in float32 and in
+bfloat16 (AMD EPYC with AVX-512 bfloat16). "accuracy" is that of a ridge classifier on the features
+of transformers, and of the classifier itself; FID is as above, with one referee for both.
+"difference" is that of the means, in standard errors of that difference.
+"""
+    rows = rows_of("precision")
+    lines = []
+    for name in dict.fromkeys(row["estimator"] for row in rows):
+        for set_name in different(rows, "set"):
+            pair = [
+                select(rows, estimator=name, set=set_name, precision=precision)
+                for precision in ("float32", "bfloat16")
+            ]
+            if not all(pair):
+                continue
+            quality = "FID" if "FID" in pair[0][0] else "accuracy"
+            values = [np.array([row[quality] for row in found]) for found in pair]
+            error = np.sqrt(sum(of_one.var(ddof=1) / len(of_one) for of_one in values))
+            difference = values[1].mean() - values[0].mean()
+            lines.append(
+                {"estimator": name, "set": set_name, "score": quality}
+                | {"float32": over_seeds(pair[0], quality)}
+                | {"bfloat16": over_seeds(pair[1], quality)}
+                | {"difference": f"{difference / error:+.1f}" if error else f"{difference:+.3f}"}
+                | {"float32, seconds": over_seeds(pair[0], "seconds", 1)}
+                | {"bfloat16, seconds": over_seeds(pair[1], "seconds", 1)}
+            )
+    return text + "\n" + markdown(lines)
+
+
+def threads():
+    text = """## Threads
+
+`python -m benchmarks.threads`: median seconds of three interleaved default fits on GunPoint, in
+fresh processes on two cores that are otherwise idle, or where one other process computes matrix
+products without pause ("busy"); and of `cross_val_score` over five folds by `n_jobs`.
+"""
+    lines = []
+    for row in rows_of("threads"):
+        seconds = {way: f"{value:.1f}" for way, value in row.items() if way not in ("set", "what")}
+        lines.append({"fit": row["what"]} | seconds)
+    fits = [line for line in lines if "default" in line]
+    searches = [line for line in lines if "default" not in line]
+    return text + "\n" + markdown(fits) + "\n" + markdown(searches)
+
+
 def recorded():
     text = """## Figures recorded by earlier sessions
 
@@ -340,6 +419,9 @@ SECTIONS = (
     tokenizers_and_orders,
     referees,
     doubles,
+    chain,
+    precision,
+    threads,
     recorded,
 )
 

@@ -323,6 +323,29 @@ def test_each_row_is_filled_as_if_it_were_alone(case):
         assert torch.equal(alone, together[one])
 
 
+@given(cases())
+def test_from_scratch_only_what_a_step_draws_is_predicted_and_the_result_is_the_same(case):
+    predict, ids, mask, decoding, uniforms = case
+    mask = torch.ones_like(mask)
+    ids = torch.full_like(ids, GARBAGE)
+    expected = fill(predict, ids, mask, decoding, uniforms)
+    n_steps = len(predict.calls)
+    asked = []
+
+    def predict_some(ids, mask, progress, positions):
+        asked.append(positions)
+        logits = predict(ids, mask, progress)
+        return torch.stack([row[wanted] for row, wanted in zip(logits, positions, strict=True)])
+
+    found = fill(predict_some, ids, mask, decoding, uniforms, from_scratch=True)
+    assert torch.equal(found, expected)
+    assert len(asked) == n_steps
+    if decoding.order != "confidence":  # each token is predicted in one step
+        assert torch.cat(asked, dim=1).sort(1).values.tolist() == [
+            list(range(ids.shape[1])) for _ in ids
+        ]
+
+
 def filled_as_published(predict, ids, mask, decoding, uniforms):
     """MaskGIT's loop for one row, token by token, and the tokens that stay masked in each step."""
     n = len(ids)

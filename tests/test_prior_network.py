@@ -204,6 +204,25 @@ def test_logits_match_a_naive_computation(causal, band):
     np.testing.assert_allclose(logits, naive_logits(network, band, masked_ids, classes), atol=2e-5)
 
 
+@pytest.mark.parametrize("n_layers", [0, 2])
+@pytest.mark.parametrize("band", [0, 1])
+@pytest.mark.parametrize("causal", [False, True])
+def test_logits_at_positions_are_those_among_all(causal, band, n_layers):
+    transformer = SIZES | {"dropout": 0.0, "causal": causal, "n_layers": n_layers}
+    network = build(partial(Prior, GRID, N_CODES, N_CLASSES, 3, **transformer), seeded()).eval()
+    n = N_TOKENS[band]
+    with torch.no_grad():
+        network.bands[band].bias.normal_(generator=seeded(4))
+    ids, classes = tokens(6)
+    masks = torch.rand(6, n, generator=seeded(3)) < 0.5
+    positions = torch.stack([torch.randperm(n, generator=seeded(i))[:3] for i in range(6)])
+    with torch.no_grad():
+        every = network.logits(band, ids, masks, classes)
+        found = network.logits(band, ids, masks, classes, positions=positions)
+    expected = torch.stack([row[wanted] for row, wanted in zip(every, positions, strict=True)])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_matches_a_naive_computation(causal):
     attention = build(partial(Attention, 6, 2, 5, causal), seeded())

@@ -12,7 +12,7 @@ from ..functional.decoding import fill, replay
 from ..functional.masking import likelihood_bound
 from .stages import reconstruction_residuals, token_alphabet
 
-_CHUNK_TOKENS = 2**10  # tokens of one inference chunk
+_CHUNK_TOKENS = 2**11  # tokens of one inference chunk
 _MAX_ROWS = 32  # token sequences of one
 
 
@@ -41,7 +41,7 @@ def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
         classes = draw_classes(estimator, n_samples, seed)
     masks = np.ones((n_samples, n_tokens), dtype=bool)
     ids = TokenReader(estimator).fill(
-        np.zeros(masks.shape, np.int64), masks, classes, seed, decodings
+        np.zeros(masks.shape, np.int64), masks, classes, seed, decodings, from_scratch=True
     )
     X = checked_tokenizer(estimator).scaler_.inverse(decode_scaled(estimator, ids))
     X = X.reshape(n_samples, *estimator._series_shape)
@@ -164,7 +164,7 @@ class TokenReader:
         fitting = max(1, _CHUNK_TOKENS // sum(self.prior.n_tokens))
         self.rows = min(_MAX_ROWS, 2 ** (fitting.bit_length() - 1))
 
-    def fill(self, ids, masks, classes, seed, decodings):
+    def fill(self, ids, masks, classes, seed, decodings, *, from_scratch=False):
         """Draw masked tokens, band by band, and leave the others as they are.
 
         Parameters
@@ -175,6 +175,9 @@ class TokenReader:
         seed : int
         decodings : list of Decoding
             One per band.
+        from_scratch : bool
+            All tokens are masked, and each step predicts only those that it draws. It is said and
+            not found out, so that the bits of a row do not depend on the masks of others.
 
         Returns
         -------
@@ -188,12 +191,14 @@ class TokenReader:
             masks, ids = table[:, 2:].tensor_split(2, dim=1)
             masks_of_bands = masks.bool().split(self.prior.n_tokens, dim=1)
             for band, (mask, decoding) in enumerate(zip(masks_of_bands, decodings, strict=True)):
+                if from_scratch:
+                    mask = torch.ones_like(mask)  # also of the rows that fill up the last chunk
                 shape = (decoding.n_steps, 2, mask.shape[1])
                 streams = [row_stream(seed, row, 1 + band).random(shape) for row in rows]
                 # Shape (n_steps, 2, B, N_b), as `fill` takes it.
                 uniforms = torch.from_numpy(np.stack(streams, 2)).to(ids.device)
                 of_band, predict = self._predictor(band, ids, classes, scale)
-                drawn = fill(predict, of_band, mask, decoding, uniforms)
+                drawn = fill(predict, of_band, mask, decoding, uniforms, from_scratch=from_scratch)
                 start, stop = self.prior.span(band)
                 drawn = drawn + self.prior.bands[band].first_code
                 ids = torch.cat([ids[:, :start], drawn, ids[:, stop:]], dim=1)
@@ -270,17 +275,20 @@ class TokenReader:
         start, stop = self.prior.span(band)
         unconditional = torch.full_like(classes, self.prior.unconditional)
 
-        def logits(of_band, mask, classes):
+        def logits(of_band, mask, classes, positions):
             # A band sees the tokens of the bands before it, and none of those after it.
             joint = torch.cat([ids[:, :start], of_band + prior.first_code], dim=1)
             given = (part.to(self.device) for part in (joint, mask, classes))
-            return self.prior.logits(band, *given).float().to(self.exact_device)
+            if positions is not None:
+                positions = positions.to(self.device)
+            logits = self.prior.logits(band, *given, positions=positions)
+            return logits.float().to(self.exact_device)
 
-        def predict(of_band, mask, progress=0.0):
+        def predict(of_band, mask, progress=0.0, positions=None):
             if guidance_scale == 1:
-                return logits(of_band, mask, classes)
-            free = logits(of_band, mask, unconditional)
-            return free + guidance_scale * (logits(of_band, mask, classes) - free)
+                return logits(of_band, mask, classes, positions)
+            free = logits(of_band, mask, unconditional, positions)
+            return free + guidance_scale * (logits(of_band, mask, classes, positions) - free)
 
         # Rows that pad a chunk are all 0, which is an id of the first band.
         return (ids[:, start:stop] - prior.first_code).clamp(min=0), predict

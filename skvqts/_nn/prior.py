@@ -126,9 +126,17 @@ class Block(nn.Module):
             nn.Linear(feedforward, width),
         )
 
-    def forward(self, x, cosines, sines, generator=None):
+    def forward(self, x, cosines, sines, generator=None, positions=None):
+        """Update tokens ``(B, n, width)``, or only those at positions ``(B, m)``."""
         x = x + self.dropout(self.attention(self.norm(x), cosines, sines), generator)
+        if positions is not None:
+            x = at_positions(x, positions)
         return x + self.dropout(self.feed(x), generator)
+
+
+def at_positions(x, positions):
+    """Tokens ``(B, m, d)`` at positions ``(B, m)`` of ``(B, n, d)``."""
+    return x.gather(1, positions[..., None].expand(-1, -1, x.shape[2]))
 
 
 class BandPrior(nn.Module):
@@ -220,16 +228,26 @@ class BandPrior(nn.Module):
         # So the first prediction is the bias alone.
         nn.init.zeros_(self.head.weight)
 
-    def forward(self, ids, classes, generator=None):
-        """Logits given token ids ``(B, len(times))`` and classes ``(B,)``."""
+    def forward(self, ids, classes, generator=None, positions=None):
+        """Logits given token ids ``(B, len(times))`` and classes ``(B,)``.
+
+        With `positions`, int64 ``(B, m)``, of this band's tokens at these positions only: the last
+        block then leaves out what nothing depends on.
+        """
         x = self.embed(F.embedding(ids, self.codes)) + self.positions
         x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
         # Behind the class, position i predicts token i; the last token predicts nothing.
         x = self.dropout(x[:, :-1] if self.causal else x, generator)
         cosines, sines = turning(self.angles[: x.shape[1]], self.head_dim)
+        kept = None if positions is None else positions + (x.shape[1] - self.n_tokens)
         for block in self.blocks:
-            x = block(x, cosines, sines, generator)
-        return self.head(self.norm(x[:, -self.n_tokens :])) + self.bias
+            is_last = block is self.blocks[-1]
+            x = block(x, cosines, sines, generator, kept if is_last else None)
+        if positions is None:
+            return self.head(self.norm(x[:, -self.n_tokens :])) + self.bias
+        if not self.blocks:
+            x = at_positions(x, kept)
+        return self.head(self.norm(x)) + F.embedding(positions, self.bias)
 
 
 class Prior(nn.Module):
@@ -279,8 +297,8 @@ class Prior(nn.Module):
         stop = sum(self.n_tokens[: band + 1])
         return stop - self.n_tokens[band], stop
 
-    def logits(self, band, ids, masks, classes, generator=None):
-        """Logits ``(B, N_b, K_b)`` of band number `band`.
+    def logits(self, band, ids, masks, classes, generator=None, positions=None):
+        """Logits ``(B, N_b, K_b)`` of band number `band`, or ``(B, m, K_b)`` at positions.
 
         Parameters
         ----------
@@ -293,6 +311,8 @@ class Prior(nn.Module):
         classes : int64 Tensor of shape (B,)
         generator : torch.Generator or None
             What dropout draws from in training mode.
+        positions : int64 Tensor of shape (B, m) or None
+            Tokens of the band to predict; None for all.
         """
         prior = self.bands[band]
         start, stop = self.span(band)
@@ -300,7 +320,7 @@ class Prior(nn.Module):
         # Causal attention itself hides the tokens to be predicted.
         if not prior.causal:
             of_band = of_band.masked_fill(masks, prior.mask_id)
-        return prior(torch.cat([ids[:, :start], of_band], dim=1), classes, generator)
+        return prior(torch.cat([ids[:, :start], of_band], dim=1), classes, generator, positions)
 
     def cross_entropy(self, band, ids, masks, classes, generator=None):
         """Cross-entropy ``(B, N_b)`` of the tokens of a band; arguments are those of `logits`."""

@@ -39,7 +39,7 @@ class Decoding:
     schedule: str
 
 
-def fill(predict, ids, mask, decoding, uniforms):
+def fill(predict, ids, mask, decoding, uniforms, *, from_scratch=False):
     """Draw the masked tokens, revealing some in each step.
 
     Parameters
@@ -53,21 +53,35 @@ def fill(predict, ids, mask, decoding, uniforms):
     decoding : Decoding
     uniforms : float64 Tensor of shape (n_steps, 2, B, N)
         Numbers in [0, 1), the only source of randomness.
+    from_scratch : bool
+        All tokens are masked at first, so that a step draws equally many in every row. Only those
+        are predicted then: ``predict(ids, mask, progress, positions)`` gives logits ``(B, m, K)``
+        at positions ``(B, m)``.
 
     Returns
     -------
     ids : int64 Tensor of shape (B, N)
     """
     n_masked = mask.sum(1)
-    rank = None if decoding.order == "confidence" else _reveal_ranks(mask, decoding, uniforms)
+    by_confidence = decoding.order == "confidence"
+    rank = None if by_confidence else _reveal_ranks(mask, decoding, uniforms)
     left_before = n_masked
     for step, left in enumerate(masked_counts(n_masked, decoding.n_steps, decoding.schedule)):
         if torch.equal(left, left_before):
             continue  # nothing is revealed, so there is nothing to predict
-        logits = predict(ids, mask, step / decoding.n_steps)
-        drawn, log_p = draw_tokens(logits, uniforms[step, 0], decoding.temperature)
-        ids = torch.where(mask, drawn, ids)
-        if decoding.order == "confidence":
+        # Of a fixed order only what this step reveals, or else what it may reveal.
+        wanted = mask if by_confidence else mask & (rank < (n_masked - left)[:, None])
+        given = (ids, mask, step / decoding.n_steps)
+        if from_scratch:
+            positions = wanted.nonzero()[:, 1].view(len(ids), -1)
+            u = uniforms[step, 0].gather(1, positions)
+            drawn, log_p = draw_tokens(predict(*given, positions), u, decoding.temperature)
+            drawn = ids.scatter(1, positions, drawn)
+            log_p = log_p.new_zeros(ids.shape).scatter(1, positions, log_p)
+        else:
+            drawn, log_p = draw_tokens(predict(*given), uniforms[step, 0], decoding.temperature)
+        ids = torch.where(wanted, drawn, ids)
+        if by_confidence:
             progress = (step + 1) / decoding.n_steps
             sure = confidence(log_p, uniforms[step, 1], decoding.choice_temperature, progress)
             # Known tokens rank first, so that ranks continue behind those revealed so far; the
