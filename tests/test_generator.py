@@ -323,9 +323,9 @@ def calls(monkeypatch):
     """A list that gets the class ids of every forward pass of a prior."""
     class_ids, logits = [], Prior.logits
 
-    def counted(self, band, ids, masks, classes, **more):
+    def counted(self, band, ids, masks, classes, *more, **named):
         class_ids.append(classes.tolist())
-        return logits(self, band, ids, masks, classes, **more)
+        return logits(self, band, ids, masks, classes, *more, **named)
 
     monkeypatch.setattr(Prior, "logits", counted)
     return class_ids
