@@ -59,7 +59,7 @@ def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series
 
 @pytest.mark.parametrize(
     ("n", "stage_1", "stage_2"),
-    [(10, 600, 400), (300, 600, 600), (640, 1280, 1000), (1000, 1500, 1000), (64_000, 8000, 8000)],
+    [(10, 600, 400), (300, 600, 600), (640, 1280, 1200), (1000, 2000, 1200), (64_000, 8000, 8000)],
 )
 def test_automatic_budgets_grow_with_the_number_of_series_within_limits(n, stage_1, stage_2):
     tokenizer = default_tokenizer(n, 10)
@@ -169,7 +169,7 @@ def test_the_default_tokenizer_inherits_device_threads_and_verbosity(
 
 @pytest.mark.parametrize(
     ("n", "dropout", "share"),
-    [(31, "auto", 0.2), (32, "auto", 0.15), (399, "auto", 0.15), (400, "auto", 0.1), (9, 0.4, 0.4)],
+    [(31, "auto", 0.1), (399, "auto", 0.1), (400, "auto", 0.05), (9, 0.4, 0.4)],
 )
 @both_priors
 def test_automatic_dropout_is_larger_for_few_series(make, n, dropout, share):

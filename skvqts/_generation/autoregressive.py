@@ -56,7 +56,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with 16
         tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the `device`,
         `n_threads`, `precision` and `verbose` of the generator, and two steps of training for each
-        series, but 600 at least and 1,500 at most, and 8 passes at least.
+        series, but 600 at least and 2,000 at most, and 8 passes at least.
 
     width : int, default=128
         Dimension of the transformer.
@@ -74,8 +74,8 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         Inner dimension of the feed-forward networks; "auto" is twice the width.
 
     dropout : float or "auto", default="auto"
-        Dropout of embeddings and of what each layer adds. "auto": 0.2 for fewer than 32 series and
-        0.15 for fewer than 400, which are soon memorised, and 0.1 for more.
+        Dropout of embeddings and of what each layer adds. "auto": 0.1 for fewer than 400 series,
+        which are soon memorised, and 0.05 for more.
 
     p_unconditional : float, default=0.2
         Probability that a training step does not see the class of a series, so that the prior
@@ -103,11 +103,11 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated as a whole until it has 1,024 series or
-        more. "auto": as many as make two steps for each series, but 400 steps at least and 1,000 at
+        more. "auto": as many as make two steps for each series, but 400 steps at least and 1,200 at
         most, and 8 passes at least; but no more than see 10 million tokens in all, which takes
         minutes. Few series are soon memorised.
 
-    learning_rate : float, default=0.002
+    learning_rate : float, default=0.0015
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
 
     weight_decay : float, default=0.01
@@ -225,7 +225,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         guidance_scale=1.0,
         batch_size=64,
         max_epochs="auto",
-        learning_rate=2e-3,
+        learning_rate=1.5e-3,
         weight_decay=1e-2,
         early_stopping=False,
         validation_fraction=0.1,

@@ -61,7 +61,7 @@ def default_tokenizer(n_series, n_timepoints):
     n_epochs = automatic_epochs(
         n_series * n_timepoints,
         math.ceil(n_series / tokenizer.batch_size),
-        least_steps=max(600, min(2 * n_series, 1500)),
+        least_steps=max(600, min(2 * n_series, 2000)),
         least_epochs=8,
         most_points=MOST_POINTS,
     )
@@ -142,7 +142,7 @@ def prior_architecture(estimator, n_series, *, causal):
     dropout = estimator.dropout
     if dropout == "auto":
         # Enough to keep samples about as far from the training series as other real series are.
-        dropout = 0.2 if n_series < 32 else 0.15 if n_series < 400 else 0.1
+        dropout = 0.1 if n_series < 400 else 0.05
     return {
         **token_alphabet(estimator.tokenizer_),
         "n_classes": len(getattr(estimator, "classes_", ())),
@@ -169,7 +169,7 @@ def prior_plan(estimator, tokens):
     return training_plan(
         estimator,
         n_series,
-        least_steps=max(400, min(2 * n_series, 1000)),
+        least_steps=max(400, min(2 * n_series, 1200)),
         most_points=_MOST_TOKENS,
         n_rows=n_epoch_rows,
         row_length=n_tokens,
