@@ -100,7 +100,8 @@ class FCNClassifier(
         large work on idle cores.
 
     verbose : int, default=0
-        1 prints about ten lines a fit, higher numbers print more.
+        1 prints about ten lines a fit, higher numbers print more. 0 only logs how long the fit will
+        take, and how far it is, if that is more than a minute.
 
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights and sample order.

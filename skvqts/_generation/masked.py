@@ -133,7 +133,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated as a whole until it has 1,024 series or
-        more. "auto": as many as make two steps for each series, but 400 steps at least and 1,200 at
+        more. "auto": as many as make two steps for each series, but 500 steps at least and 1,200 at
         most, and 8 passes at least; but no more than see 10 million tokens in all, which takes
         minutes. Few series are soon memorised.
 
@@ -172,7 +172,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         large work on idle cores.
 
     verbose : int, default=0
-        1 prints about ten lines a fit, higher numbers print more.
+        1 prints about ten lines a fit, higher numbers print more. 0 only logs how long the fit will
+        take, and how far it is, if that is more than a minute.
 
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, sample order and masks, and of the tokenizer if it has none.

@@ -169,7 +169,7 @@ def prior_plan(estimator, tokens):
     return training_plan(
         estimator,
         n_series,
-        least_steps=max(400, min(2 * n_series, 1200)),
+        least_steps=max(500, min(2 * n_series, 1200)),
         most_points=_MOST_TOKENS,
         n_rows=n_epoch_rows,
         row_length=n_tokens,
