@@ -60,7 +60,7 @@ class FCNClassifier(
         Series per training step.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set. "auto": as many as make two steps for each series, but 400
+        Passes over the training set. "auto": as many as make two steps for each series, but 300
         steps at least and 1,000 at most, and 8 passes at least; but no more than see 25 million
         time points in all, which takes minutes.
 
@@ -235,7 +235,7 @@ class FCNClassifier(
         plan = training_plan(
             self,
             len(X),
-            least_steps=max(400, min(2 * len(X), 1000)),
+            least_steps=max(300, min(2 * len(X), 1000)),
             most_points=25_000_000,
             least_useful_held_out=useful,
         )

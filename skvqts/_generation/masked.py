@@ -86,7 +86,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         Inner dimension of the feed-forward networks; "auto" is twice the width.
 
     dropout : float or "auto", default="auto"
-        Dropout of embeddings and of what each layer adds. "auto": 0.1 for fewer than 400 series,
+        Dropout of embeddings and of what each layer adds. "auto": 0.1 for fewer than 32 series,
         which are soon memorised, and 0.05 for more.
 
     p_unconditional : float, default=0.2

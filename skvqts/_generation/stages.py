@@ -142,7 +142,7 @@ def prior_architecture(estimator, n_series, *, causal):
     dropout = estimator.dropout
     if dropout == "auto":
         # Enough to keep samples about as far from the training series as other real series are.
-        dropout = 0.1 if n_series < 400 else 0.05
+        dropout = 0.1 if n_series < 32 else 0.05
     return {
         **token_alphabet(estimator.tokenizer_),
         "n_classes": len(getattr(estimator, "classes_", ())),
