@@ -19,7 +19,7 @@ from benchmarks.data import default_folder, load, sets_of
 from skvqts import FCNClassifier, MaskedPriorGenerator, SSLFeatureExtractor, VQTokenizer
 from skvqts.metrics import frechet_distance
 
-SETS = ("TwoPatterns", "Symbols", "SonyAIBORobotSurface2", "ItalyPowerDemand")
+SETS = ("ItalyPowerDemand", "SonyAIBORobotSurface2", "ECG200", "SyntheticControl")
 ESTIMATORS = {
     "VQTokenizer": VQTokenizer,
     "SSLFeatureExtractor": SSLFeatureExtractor,
