@@ -59,7 +59,7 @@ def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series
 
 @pytest.mark.parametrize(
     ("n", "stage_1", "stage_2"),
-    [(10, 400, 500), (300, 600, 600), (640, 1280, 1200), (1000, 2000, 1200), (64_000, 8000, 8000)],
+    [(10, 600, 500), (300, 600, 600), (640, 1280, 1200), (1000, 2000, 1200), (64_000, 8000, 8000)],
 )
 def test_automatic_budgets_grow_with_the_number_of_series_within_limits(n, stage_1, stage_2):
     tokenizer = default_tokenizer(n, 10)

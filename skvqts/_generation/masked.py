@@ -68,7 +68,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with 16
         tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the `device`,
         `n_threads`, `precision` and `verbose` of the generator, and two steps of training for each
-        series, but 400 at least and 2,000 at most, and 8 passes at least.
+        series, but 600 at least and 2,000 at most, and 8 passes at least.
 
     width : int, default=128
         Dimension of the transformer.

@@ -61,7 +61,7 @@ def default_tokenizer(n_series, n_timepoints):
     n_epochs = automatic_epochs(
         n_series * n_timepoints,
         math.ceil(n_series / tokenizer.batch_size),
-        least_steps=max(400, min(2 * n_series, 2000)),
+        least_steps=max(600, min(2 * n_series, 2000)),
         least_epochs=8,
         most_points=MOST_POINTS,
     )
