@@ -31,7 +31,7 @@ def sines(n, t=64, *, seed=0):
 @functools.cache
 def fitted_to_bumps(kind):
     """A generator fitted to 80 bumps and their labels; not to be changed."""
-    return KINDS[kind](_TOKENIZER, max_epochs=8, learning_rate=0.01, **_PRIOR).fit(*bumps(80))
+    return KINDS[kind](_TOKENIZER, max_epochs=6, learning_rate=0.01, **_PRIOR).fit(*bumps(80))
 
 
 @functools.cache
