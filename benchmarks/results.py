@@ -346,6 +346,40 @@ with this version and with commit 792e675 in turn, each in a process of its own 
     return text + "\n" + markdown(lines)
 
 
+def precision():
+    text = """## Precision
+
+`python -m benchmarks.precision` fits each default estimator on one thread in float32 and in
+bfloat16 (AMD EPYC with AVX-512 bfloat16). "accuracy" is that of a ridge classifier on the features
+of transformers, and of the classifier itself; FID is as above, with one referee for both.
+"difference" is that of the means, in standard errors of that difference. Other work ran on the
+machine at times, so compare seconds only roughly.
+"""
+    rows = rows_of("precision")
+    lines = []
+    for name in dict.fromkeys(row["estimator"] for row in rows):
+        for set_name in different(rows, "set"):
+            pair = [
+                select(rows, estimator=name, set=set_name, precision=precision)
+                for precision in ("float32", "bfloat16")
+            ]
+            if len(pair[0]) < 3 or len(pair[1]) < 3:  # of a run that was stopped
+                continue
+            quality = "FID" if "FID" in pair[0][0] else "accuracy"
+            values = [np.array([row[quality] for row in found]) for found in pair]
+            error = np.sqrt(sum(of_one.var(ddof=1) / len(of_one) for of_one in values))
+            difference = values[1].mean() - values[0].mean()
+            lines.append(
+                {"estimator": name, "set": set_name, "score": quality}
+                | {"float32": over_seeds(pair[0], quality)}
+                | {"bfloat16": over_seeds(pair[1], quality)}
+                | {"difference": f"{difference / error:+.1f}" if error else f"{difference:+.3f}"}
+                | {"float32, seconds": over_seeds(pair[0], "seconds", 1)}
+                | {"bfloat16, seconds": over_seeds(pair[1], "seconds", 1)}
+            )
+    return text + "\n" + markdown(lines)
+
+
 def threads():
     text = """## Threads
 
@@ -387,6 +421,7 @@ SECTIONS = (
     referees,
     doubles,
     chain,
+    precision,
     threads,
     recorded,
 )
