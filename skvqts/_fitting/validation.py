@@ -379,8 +379,8 @@ def resolve_precision(precision, device):
 
 
 def cpu_capabilities():
-    """What this processor can do, by name; nothing where torch is too old to tell."""
-    tell = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.11 or later
+    """What this processor can do, by name; nothing where torch cannot tell."""
+    tell = getattr(torch.cpu, "get_capabilities", dict)  # a recent addition to torch
     return tell()
 
 
