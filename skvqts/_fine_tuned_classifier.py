@@ -250,7 +250,6 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             self,
             len(X),
             least_steps=300,
-            most_points=100_000_000,
             least_useful_held_out=useful,
         )
 

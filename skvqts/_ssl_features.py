@@ -319,7 +319,6 @@ class SSLFeatureExtractor(
             len(X),
             least_steps=300,
             least_epochs=4,
-            most_points=100_000_000,
             least_batch=2,
             least_held_out=8,
         )

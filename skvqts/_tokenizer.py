@@ -57,7 +57,6 @@ OUTPUTS = (
     "continuous_pooled",
 )
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
-MOST_POINTS = 100_000_000  # time points that max_epochs="auto" sees at most
 _KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
 
 
@@ -397,7 +396,6 @@ class VQTokenizer(
             self,
             len(X),
             least_steps=600,
-            most_points=MOST_POINTS,
             least_batch=least_batch,
             least_held_out=least_held_out,
         )

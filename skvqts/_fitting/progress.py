@@ -72,7 +72,7 @@ def duration(seconds):
 
 
 class Progress:
-    """Reports a training: how long it takes, its epochs with `verbose`, all to callbacks.
+    """Reports a training: how long it takes, its epochs, and both to scikit-learn's callbacks.
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ from .runtime import allowed_threads
 from .validation import resolve_device, resolve_precision
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+MOST_POINTS = 100_000_000  # time points that max_epochs="auto" sees at most, by default
 _DIVERGED = 1e4  # times the loss of the first batch
 
 
@@ -76,7 +77,7 @@ def training_plan(
     *,
     least_steps,
     least_epochs=8,
-    most_points,
+    most_points=MOST_POINTS,
     least_batch=1,
     least_held_out=1,
     least_useful_held_out=1,

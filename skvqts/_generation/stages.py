@@ -11,7 +11,7 @@ from torch import nn
 
 from .._fitting.reading import read_series
 from .._fitting.state import frozen_inside, seeded_clone
-from .._fitting.training import automatic_epochs, order_by_class, training_plan
+from .._fitting.training import MOST_POINTS, automatic_epochs, order_by_class, training_plan
 from .._fitting.validation import (
     TRAINING_CONSTRAINTS,
     IntegerInterval,
@@ -19,7 +19,7 @@ from .._fitting.validation import (
     StrOptions,
     validate_labels,
 )
-from .._tokenizer import MOST_POINTS, VQTokenizer
+from .._tokenizer import VQTokenizer
 from ..functional.masking import (
     draw_counts,
     draw_masks,
