@@ -4,6 +4,7 @@ from . import augmentation, metrics, objectives
 from ._fcn_classifier import FCNClassifier
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._generation.autoregressive import AutoregressivePriorGenerator
+from ._generation.flow_decoder import FlowDecoder
 from ._generation.masked import MaskedPriorGenerator
 from ._quantizer import Quantizer
 from ._random_convolutions import RandomConvolutionExtractor
@@ -24,6 +25,7 @@ __all__ = [
     "FCNClassifier",
     "FidelityWarning",
     "FineTunedClassifier",
+    "FlowDecoder",
     "MaskedPriorGenerator",
     "Quantizer",
     "RandomConvolutionExtractor",

@@ -6,6 +6,7 @@ from skvqts import (
     AutoregressivePriorGenerator,
     FCNClassifier,
     FineTunedClassifier,
+    FlowDecoder,
     MaskedPriorGenerator,
     RandomConvolutionExtractor,
     SSLFeatureExtractor,
@@ -30,6 +31,7 @@ _SMALL_EXTRACTOR = {
     "random_state": 0,
 }
 _EIGHT_TOKENS = {"downsampled_width": 8, "max_epochs": 15, "learning_rate": 0.01}
+_SMALL_FLOW = {"width": 4, "batch_size": 256, "max_epochs": 1, "random_state": 0}
 _SMALL_PRIOR = {
     "width": 8,
     "n_layers": 1,
@@ -67,16 +69,22 @@ def fine_tuned(**parameters):
     return FineTunedClassifier(**small | parameters)
 
 
+def flow_decoder(**parameters):
+    """A small FlowDecoder of a small tokenizer, which holds no series out."""
+    small = {"tokenizer": tokenizer(**_EIGHT_TOKENS), "n_steps": 1, "early_stopping": False}
+    return FlowDecoder(**_SMALL_FLOW | small | parameters)
+
+
 def masked_prior(nested=None, **parameters):
     """A small MaskedPriorGenerator; its tokenizer has eight tokens and `nested` parameters."""
-    nested = tokenizer(**_EIGHT_TOKENS | (nested or {}))
-    return MaskedPriorGenerator(**{"tokenizer": nested} | _SMALL_PRIOR | parameters)
+    parts = {"tokenizer": tokenizer(**_EIGHT_TOKENS | (nested or {})), "decoder": flow_decoder()}
+    return MaskedPriorGenerator(**parts | _SMALL_PRIOR | parameters)
 
 
 def autoregressive_prior(nested=None, **parameters):
     """A small AutoregressivePriorGenerator with the tokenizer of `masked_prior`."""
-    nested = tokenizer(**_EIGHT_TOKENS | (nested or {}))
-    return AutoregressivePriorGenerator(**{"tokenizer": nested} | _SMALL_PRIOR | parameters)
+    parts = {"tokenizer": tokenizer(**_EIGHT_TOKENS | (nested or {})), "decoder": flow_decoder()}
+    return AutoregressivePriorGenerator(**parts | _SMALL_PRIOR | parameters)
 
 
 TRANSFORMERS = {

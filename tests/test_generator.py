@@ -148,7 +148,10 @@ def test_clones_are_unfitted_and_have_equal_parameters(name):
     assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
     assert new.tokenizer is not generator.tokenizer
     deep, expected = new.get_params(), generator.get_params()
-    assert deep.pop("tokenizer").get_params() == expected.pop("tokenizer").get_params()
+    assert not hasattr(new.decoder, "module_")
+    for nested in ("decoder__tokenizer", "tokenizer"):
+        assert deep.pop(nested).get_params() == expected.pop(nested).get_params()
+    assert type(deep.pop("decoder")) is type(expected.pop("decoder"))
     assert deep == expected
     assert deep["tokenizer__codebook_size"] == 6
 

@@ -247,11 +247,12 @@ def test_no_attribute_is_looked_up_by_a_name_put_together_from_parts():
 # ---- estimators
 
 
-def test_there_are_seven_estimators_and_the_parameter_objects_have_no_fit():
+def test_there_are_eight_estimators_and_the_parameter_objects_have_no_fit():
     assert {estimator.__name__ for estimator in ESTIMATORS} == {
         "AutoregressivePriorGenerator",
         "FCNClassifier",
         "FineTunedClassifier",
+        "FlowDecoder",
         "MaskedPriorGenerator",
         "RandomConvolutionExtractor",
         "SSLFeatureExtractor",

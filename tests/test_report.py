@@ -176,6 +176,21 @@ def test_scores_left_out_without_generated_classes_or_without_labels(generator):
     assert panels.scores == free.scores
 
 
+def test_the_headline_says_whether_samples_are_told_from_real_series(generator):
+    judged = report(generator)
+    told = judged["two-sample accuracy"]
+    assert told.of_real == 0.5
+    assert 0.3 < told.of_train < 0.8
+    assert told.value > told.of_train  # a generator of copies with noise
+    assert str(judged).splitlines()[0] == judged.headline
+    assert judged.headline.startswith(
+        f"told apart {told.value:.4g} (train {told.of_train:.4g}); FID"
+    )
+    fid, cas = judged["Fréchet distance", "classifier"], judged["classification accuracy"]
+    assert f"FID {fid.value:.4g} (train {fid.of_train:.4g})" in judged.headline
+    assert f"CAS {cas.value:.4g} (real {cas.of_real:.4g})" in judged.headline
+
+
 def test_extractor_and_classifier_may_take_tables_only(generator):
     judged = report(generator, extractor=PCA(3), classifier=KNeighborsClassifier(1))
     assert judged["Fréchet distance", "extractor"].d == 3

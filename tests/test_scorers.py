@@ -17,6 +17,7 @@ from sklearn.svm import SVC
 
 from skvqts import FCNClassifier, RandomConvolutionExtractor
 from skvqts.metrics import (
+    classifier_two_sample_test,
     frechet_distance,
     get_scorer,
     get_scorer_names,
@@ -66,6 +67,15 @@ def test_density_and_coverage_work_for_five_series_or_fewer(generators):
     for n in (2, 5):
         for name in ("density", "coverage"):
             assert get_scorer(name)(generators["some noise"], TEST[0][:n]) >= 0
+
+
+def test_the_two_sample_scorer_is_the_negative_accuracy_of_the_test(generators):
+    generator = generators["much noise"]
+    drawn = generator.sample(len(TEST[0]), random_state=0)
+    test = classifier_two_sample_test(TEST[0], drawn, random_state=0)
+    scorer = get_scorer("neg_two_sample_accuracy")
+    assert scorer(generator, *TEST) == -test.accuracy
+    assert test.accuracy > -scorer(generators["resampler"], *TEST)
 
 
 def by(generators, scorer):

@@ -82,13 +82,13 @@ def _draw_losses(axis, tokenizer):
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def draw_generated(real, generated, title="", n_series=5):
-    """Draw real series beside generated ones, on the same axes.
+def draw_generated(real, generated, means, title="", n_series=5):
+    """Draw real series beside generated ones and beside the means of these, on the same axes.
 
     Parameters
     ----------
-    real, generated : array-like of shape (n, t) or (n, c, t)
-        The first channel of some series of each is drawn.
+    real, generated, means : array-like of shape (n, t) or (n, c, t)
+        The first channel of some series of each is drawn; `means` are of the tokens of `generated`.
     title : str
     n_series : int
         How many series of each are drawn.
@@ -97,10 +97,14 @@ def draw_generated(real, generated, title="", n_series=5):
     -------
     figure : matplotlib.figure.Figure
     """
-    figure = _new_figure(9, 1.3 * n_series + 0.8)
+    figure = _new_figure(12, 1.3 * n_series + 0.8)
     figure.suptitle(f"Real and generated: {title}" if title else "Real and generated")
-    panels = figure.subplots(n_series, 2, sharex=True, sharey=True, squeeze=False)
-    columns = {"real": (real, _GREY), "generated": (generated, _ORANGE)}
+    panels = figure.subplots(n_series, 3, sharex=True, sharey=True, squeeze=False)
+    columns = {
+        "real": (real, _GREY),
+        "generated": (generated, _ORANGE),
+        "the same tokens, decoded to their mean": (means, _BLUE),
+    }
     for axes, (name, (X, color)) in zip(panels.T, columns.items(), strict=True):
         picks = np.linspace(0, len(X) - 1, n_series).astype(int)
         for axis, series in zip(axes, _first_channel(np.asarray(X)[picks]), strict=True):

@@ -7,6 +7,7 @@ generates, and draws both.
 import argparse
 import sys
 import time
+from copy import copy
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
+from .._generation.flow_decoder import FlowDecoder
 from .._generation.masked import MaskedPriorGenerator
 from .._generation.stages import default_tokenizer
 from .._version import __version__
@@ -91,7 +93,7 @@ def _parser():
     parser.add_argument(
         "--epochs",
         type=partial(_whole_number, 1),
-        help="epochs of the tokenizer and of the prior (default: by the number of series)",
+        help="epochs of tokenizer, decoder and prior (default: by the number of series)",
     )
     parser.add_argument(
         "--seed", type=partial(_whole_number, 0), default=0, help="random_state (default: 0)"
@@ -141,7 +143,8 @@ def _run(data, options):
     path = Path(options.out) / f"skvqts_{data.name}_tokenizer.png"
     _save(path, draw_tokenizer, tokenizer, data.X_test, data.name)
     if not options.tokenizer_only:
-        generator = MaskedPriorGenerator(FrozenEstimator(tokenizer), **shared)
+        decoder = "auto" if options.epochs is None else FlowDecoder(**shared)
+        generator = MaskedPriorGenerator(FrozenEstimator(tokenizer), decoder=decoder, **shared)
         _fit(generator, data.X_train, data.y_train)
         _generate(generator, data, options)
 
@@ -189,7 +192,10 @@ def _generate(generator, data, options):
     generated = generator.sample(options.samples, random_state=options.seed)
     print(f"{len(generated)} series generated in {time.perf_counter() - start:.1f} s", flush=True)
     path = Path(options.out) / f"skvqts_{data.name}_generated.png"
-    _save(path, draw_generated, data.X_test, generated, data.name)
+    means = copy(generator)
+    means.decoder_ = None  # the same tokens, decoded to their mean
+    smooth = means.sample(options.samples, random_state=options.seed)
+    _save(path, draw_generated, data.X_test, generated, smooth, data.name)
     start = time.perf_counter()
     report = generation_report(
         generator,

@@ -11,6 +11,7 @@ from .._fitting.runtime import computing
 from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
 from .._fitting.training import set_trained, train
 from .._fitting.validation import (
+    StrOptions,
     _fit_context,
     generator_from,
     resolve_device,
@@ -20,6 +21,7 @@ from .._fitting.validation import (
 from .._nn.layers import build
 from .._nn.prior import Prior
 from ..functional.decoding import Decoding
+from .flow_decoder import FlowDecoder, decoded_series, fitted_decoder
 from .sampling import (
     TokenReader,
     checked_tokenizer,
@@ -57,6 +59,12 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the `device`,
         `n_threads`, `precision` and `verbose` of the generator, and two steps of training for each
         series, but 600 at least and 2,000 at most, and 8 passes at least.
+
+    decoder : FlowDecoder, "auto" or None, default="auto"
+        How tokens become series. A `FlowDecoder` is fitted to the tokenizer and draws them, so that
+        they are as rough and as smooth as those of the training set. None: the tokenizer decodes
+        them to their mean. "auto": a `FlowDecoder` for ten series and more, with the `device`,
+        `n_threads`, `precision` and `verbose` of the generator, or else None.
 
     width : int, default=128
         Dimension of the transformer.
@@ -153,6 +161,8 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     ----------
     tokenizer_ : VQTokenizer
         The fitted tokenizer.
+    decoder_ : FlowDecoder or None
+        The fitted decoder, which draws series of tokens where its `is_used_` is True.
     residual_scale_ : ndarray of shape (n_channels_in_,)
         Standard deviation of its reconstruction error on the training set, scaled.
     classes_ : ndarray of shape (n_classes,)
@@ -207,12 +217,16 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     (5, 40)
     """
 
-    _parameter_constraints = PRIOR_CONSTRAINTS
+    _parameter_constraints = {
+        **PRIOR_CONSTRAINTS,
+        "decoder": [FlowDecoder, StrOptions({"auto"}), None],
+    }
 
     def __init__(
         self,
         tokenizer=None,
         *,
+        decoder="auto",
         width=128,
         n_layers=4,
         n_heads=4,
@@ -239,6 +253,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         random_state=None,
     ):
         self.tokenizer = tokenizer
+        self.decoder = decoder
         self.width = width
         self.n_layers = n_layers
         self.n_heads = n_heads
@@ -267,7 +282,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
     def fit(self, X, y=None):
-        """Learn the tokenizer, then to predict each token from those before it, by AdamW.
+        """Learn tokenizer and decoder, then to predict each token from those before it, by AdamW.
 
         Parameters
         ----------
@@ -300,16 +315,17 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         generator = generator_from(self.random_state)
         resolve_device(self.device)  # an absent one is refused before anything is trained
 
-        # Stage 1: series become tokens.
+        # Series become tokens, and tokens series.
         self.tokenizer_ = fitted_tokenizer(self, X, generator)
         self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
+        self.decoder_ = fitted_decoder(self, X, y, generator)
         self._codebook = self.tokenizer_.codebook_  # `sample` asks whether it is still the same
         tokens = self.tokenizer_.encode(X)
         arrays = [tokens, classes]
         if self.code_temperature > 0:
             arrays.append(code_distances(self.tokenizer_, X))
 
-        # Stage 2: each token is predicted from those before it, given the class.
+        # The prior: each token is predicted from those before it, given the class.
         plan = prior_plan(self, tokens)
         self.architecture_ = prior_architecture(self, len(X), causal=True)
         self._learned_unconditional = self.p_unconditional > 0
@@ -363,7 +379,8 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         """
         check_is_fitted(self)
         self._validate_params()
-        return sample_series(self, self._decodings(), n_samples, y, random_state, return_y)
+        decode = partial(decoded_series, self)
+        return sample_series(self, self._decodings(), decode, n_samples, y, random_state, return_y)
 
     def score_samples(self, X, *, include_reconstruction=False):
         """Log-likelihood of series, or a lower bound of it, in nats per series.

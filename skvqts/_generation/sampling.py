@@ -16,7 +16,7 @@ _CHUNK_TOKENS = 2**11  # tokens of one inference chunk
 _MAX_ROWS = 32  # token sequences of one
 
 
-def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
+def sample_series(estimator, decodings, decode, n_samples, y, random_state, return_y):
     """Series, and their classes if wanted, as `sample` of a generator returns them.
 
     Parameters
@@ -24,6 +24,8 @@ def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
     estimator : fitted generator
     decodings : list of Decoding
         How the tokens of each band are revealed.
+    decode : callable
+        ``decode(ids, classes, seed)`` makes series ``(n, c, t)`` of tokens.
     n_samples, y, random_state, return_y
         The arguments of `sample`.
     """
@@ -43,8 +45,7 @@ def sample_series(estimator, decodings, n_samples, y, random_state, return_y):
     ids = TokenReader(estimator).fill(
         np.zeros(masks.shape, np.int64), masks, classes, seed, decodings, from_scratch=True
     )
-    X = checked_tokenizer(estimator).scaler_.inverse(decode_scaled(estimator, ids))
-    X = X.reshape(n_samples, *estimator._series_shape)
+    X = decode(ids, classes, seed).reshape(n_samples, *estimator._series_shape)
     return (X, estimator.classes_[classes]) if return_y else X
 
 

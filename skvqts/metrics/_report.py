@@ -100,6 +100,15 @@ _COLUMNS = {
 }
 
 
+# What is looked at first: a score, its short name, and what it is compared with.
+_HEADLINE = (
+    ("two-sample accuracy", "told apart", "train", "of_train"),
+    ("Fréchet distance", "FID", "train", "of_train"),
+    ("classification accuracy", "CAS", "real", "of_real"),
+    ("memorization score", "memorization", "train", "of_train"),
+)
+
+
 @dataclass
 class GenerationReport:
     """Scores of generated series, as `generation_report` gives them; prints as a table.
@@ -141,8 +150,20 @@ class GenerationReport:
         columns = [column.name for column in fields(Score)]
         return pd.DataFrame([asdict(score) for score in self.scores], columns=columns)
 
+    @property
+    def headline(self):
+        """The scores to look at first, in one line, each with what to compare it with."""
+        # Of a score by two referees it is the later one, the classifier's.
+        found = {score.name: score for score in self.scores}
+        parts = [
+            f"{short} {_text(found[name].value)} ({label} {_text(getattr(found[name], beside))})"
+            for name, short, label, beside in _HEADLINE
+            if name in found
+        ]
+        return "; ".join(parts)
+
     def __str__(self):
-        lines = []
+        lines = [self.headline, ""]
         for referee, identity in self.referees.items():
             rows = [score for score in self.scores if score.referee == referee]
             cells = [[_text(getattr(row, name)) for name in _COLUMNS.values()] for row in rows]
@@ -566,8 +587,14 @@ def accuracy_scores(generated, train, test, ndim, classifier, rng):
 
 
 def two_sample_scores(inputs, classifier, rng):
-    """Accuracy of a classifier that tells generated from real series; 0.5 is chance."""
-    hits = two_sample_hits(inputs.real, inputs.generated, classifier, _N_FOLDS, rng)
+    """Accuracy of a classifier that tells generated from real series; 0.5 is chance.
+
+    Beside it that of one that tells training from test series.
+    """
+    hits, hits_of_train = (
+        two_sample_hits(inputs.real, sample, classifier, _N_FOLDS, rng)
+        for sample in (inputs.generated, inputs.train)
+    )
     return [
         Score(
             name="two-sample accuracy",
@@ -576,6 +603,8 @@ def two_sample_scores(inputs, classifier, rng):
             standard_error=bootstrap_error(np.mean, hits, rng),
             n_real=len(hits) // 2,
             n_gen=len(hits) // 2,
+            n_train=len(hits_of_train) // 2,
+            of_train=float(hits_of_train.mean()),
             of_real=0.5,
         )
     ]

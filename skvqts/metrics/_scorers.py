@@ -14,7 +14,11 @@ from .._fcn_classifier import FCNClassifier
 from .._fitting.memory import fitted_once, transformed_once
 from .._fitting.validation import as_array_like, checked_labels, random_seed
 from .._random_convolutions import RandomConvolutionExtractor
-from ._classifiers import classification_accuracy_score, labels_in_training_proportion
+from ._classifiers import (
+    classification_accuracy_score,
+    classifier_two_sample_test,
+    labels_in_training_proportion,
+)
 from ._density import density_coverage_of_samples, kernel_distance
 from ._frechet import frechet_distance, frechet_distance_of_samples
 from ._information import inception_score
@@ -35,6 +39,12 @@ def coverage(features_real, features_gen):
     return density_coverage_of_samples(real, gen).coverage
 
 
+def two_sample_accuracy(X_real, X_gen):
+    """The accuracy of `classifier_two_sample_test`, always of the same folds."""
+    n_splits = min(5, len(X_real), len(X_gen))
+    return classifier_two_sample_test(X_real, X_gen, n_splits=n_splits, random_state=0).accuracy
+
+
 class _Convention(NamedTuple):
     """How a score function is called, and which of its values are better."""
 
@@ -52,6 +62,7 @@ _CONVENTIONS = {
     classification_accuracy_score: _Convention("labels", greater_is_better=True),
     capped_memorization_score: _Convention("training", greater_is_better=True),
     autocorrelation_difference: _Convention("series", greater_is_better=False),
+    two_sample_accuracy: _Convention("series", greater_is_better=False),
 }
 _NAMES = {
     "neg_fid": frechet_distance,
@@ -63,6 +74,7 @@ _NAMES = {
     "classification_accuracy": classification_accuracy_score,
     "memorization": capped_memorization_score,
     "neg_autocorrelation_difference": autocorrelation_difference,
+    "neg_two_sample_accuracy": two_sample_accuracy,
 }
 
 

@@ -1,0 +1,148 @@
+"""What recorded series have to the bit, which no network learns: level and scale, repeats, steps.
+
+Series are often standardised one by one; instruments round to steps and hold values. A classifier
+recognises generated series by such traces at once.
+"""
+
+import numpy as np
+
+_ALIKE = 1e-4  # level and scale of all series agree within this share of their scale
+_LEAST_REPEATS = 0.01  # share of values that repeat the one before, from which on repeats matter
+_ROUNDING = 0.05  # of a step by which values may miss their multiple
+_MOST_STEPS = 1000  # between the extremes of a series; finer steps cannot be seen
+_FEW_LEVELS = 8  # different values, from which on being multiples of a step is no chance
+_MOST_SERIES = 200  # that are looked at for steps
+
+
+class Exactness:
+    """What training series have in common exactly, and how drawn series are given it.
+
+    Parameters
+    ----------
+    X : float ndarray of shape (n, c, t)
+        The training series, in their own units.
+    classes : int64 ndarray of shape (n,)
+
+    Attributes
+    ----------
+    level, scale : float64 ndarray of shape (c, 1), or None
+        Mean and standard deviation of each channel where all series share them.
+    repeating : int64 ndarray
+        The channels that often repeat their last value.
+    steps, offsets : float64 ndarray of shape (m, c)
+        Of up to 200 series, the step that the values of each channel are multiples of, counted
+        from an offset; NaN where they are not, or where it is too small to be seen. Empty where no
+        channel has one.
+    step_classes : int64 ndarray of shape (m,)
+        The classes of these series.
+    """
+
+    def __init__(self, X, classes):
+        self.level, self.scale = common_moments(X)
+        repeats = repeats_of(X)
+        self.repeating = np.flatnonzero(repeats.mean(axis=(0, 2)) > _LEAST_REPEATS)
+        seen = np.unique(np.linspace(0, len(X) - 1, _MOST_SERIES).astype(int))
+        found = np.array([[step_of(channel) for channel in series] for series in X[seen]])
+        self.steps, self.offsets = found[..., 0], found[..., 1]
+        # A channel of which few series have steps has them by chance.
+        by_chance = np.isnan(self.steps).mean(axis=0) > 0.5
+        self.steps[:, by_chance] = np.nan
+        self.step_classes = classes[seen]
+        if by_chance.all():
+            self.steps, self.offsets, self.step_classes = (
+                part[:0] for part in (self.steps, self.offsets, self.step_classes)
+            )
+
+    def impose(self, X, repeats, classes, heights):
+        """Give drawn series what training series have exactly.
+
+        Parameters
+        ----------
+        X : float64 ndarray of shape (n, c, t)
+            Drawn series, in the units of the training series.
+        repeats : bool ndarray of shape (n, len(self.repeating), t)
+            Values that are to repeat the one before.
+        classes : int64 ndarray of shape (n,)
+            A class that no training series has stands for any.
+        heights : float64 ndarray of shape (n,)
+            Numbers in [0, 1), by which each series gets the step of a training series of its class.
+
+        Returns
+        -------
+        X : float64 ndarray of shape (n, c, t)
+        """
+        X = X.copy()
+        X[:, self.repeating] = held(X[:, self.repeating], repeats)
+        if len(self.steps):
+            chosen = self._series_with_steps(classes, heights)
+            step, offset = self.steps[chosen, :, None], self.offsets[chosen, :, None]
+            rounded = np.round((X - offset) / step) * step + offset
+            X = np.where(np.isnan(step), X, rounded)
+        if self.level is None:
+            return X
+        scale = X.std(axis=2, keepdims=True)
+        centred = X - X.mean(axis=2, keepdims=True)
+        return centred / np.where(scale > 0, scale, 1.0) * self.scale + self.level
+
+    def _series_with_steps(self, classes, heights):
+        """The index of a training series of each class, or of any."""
+        chosen = np.empty(len(classes), dtype=np.int64)
+        for label in np.unique(classes):
+            of_class = np.flatnonzero(self.step_classes == label)
+            if len(of_class) == 0:
+                of_class = np.arange(len(self.step_classes))
+            rows = classes == label
+            chosen[rows] = of_class[(heights[rows] * len(of_class)).astype(int)]
+        return chosen
+
+
+def common_moments(X):
+    """Mean and standard deviation ``(c, 1)`` of each channel, or None where series differ in them.
+
+    Series of a single point, or constant ones, have none in common.
+    """
+    means = X.mean(axis=2, dtype=np.float64)
+    scales = X.std(axis=2, dtype=np.float64)
+    scale = scales.mean(axis=0)
+    alike = np.ptp(means, axis=0) <= _ALIKE * scale
+    alike &= np.ptp(scales, axis=0) <= _ALIKE * scale
+    if not (alike & (scale > 0)).all():
+        return None, None
+    return means.mean(axis=0)[:, None], scale[:, None]
+
+
+def repeats_of(X):
+    """Where a value of series ``(n, c, t)`` equals the one before, bool."""
+    repeats = np.zeros(X.shape, dtype=bool)
+    repeats[..., 1:] = X[..., 1:] == X[..., :-1]
+    return repeats
+
+
+def held(X, repeats):
+    """Series ``(n, c, t)`` with the mean of every run of repeats in its place."""
+    starts = ~repeats
+    starts[..., :1] = True
+    runs = starts.cumsum(axis=None).ravel() - 1
+    sums = np.bincount(runs, X.ravel())
+    return (sums / np.bincount(runs))[runs].reshape(X.shape)
+
+
+def step_of(values):
+    """The step that values are multiples of, from an offset on; NaN for both if there is none."""
+    levels = np.unique(values).astype(np.float64)
+    span = levels[-1] - levels[0]
+    # A few different values are multiples of something by chance.
+    if span == 0 or _FEW_LEVELS > len(levels) > len(values) / 2:
+        return np.nan, np.nan
+    gaps = np.diff(levels)
+    gaps = gaps[gaps > span / (2 * _MOST_STEPS)]
+    if len(gaps) == 0:
+        return np.nan, np.nan
+    # Sums of whole gaps average the rounding of the smallest one.
+    step = gaps.sum() / np.round(gaps / gaps.min()).sum()
+    multiples = np.round((levels - levels[0]) / step)
+    step = (levels - levels[0]) @ multiples / (multiples @ multiples)
+    misses = np.abs((levels - levels[0]) / step - multiples).max()
+    if misses > _ROUNDING or span / step > _MOST_STEPS:
+        return np.nan, np.nan
+    return step, levels[0] % step

@@ -1,0 +1,488 @@
+"""FlowDecoder: series drawn given their tokens, where a tokenizer decodes their mean."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._fitting.progress import Progress
+from .._fitting.reading import chunk_size, in_chunks
+from .._fitting.runtime import computing
+from .._fitting.state import TorchStateMixin, all_or_nothing, seeded_clone
+from .._fitting.training import hold_out, set_trained, train, training_plan
+from .._fitting.validation import (
+    TRAINING_CONSTRAINTS,
+    IntegerInterval,
+    RealInterval,
+    StrOptions,
+    _fit_context,
+    generator_from,
+    resolve_device,
+    validate_known_classes,
+    validate_series,
+    validate_tokens,
+)
+from .._nn.layers import build
+from .._tokenizer import VQTokenizer, code_ranges
+from ..exceptions import warn_user
+from ..functional.flow import walk
+from .exactness import Exactness, repeats_of
+from .flow_network import VelocityNetwork
+from .flow_training import (
+    FlowStep,
+    NearCodes,
+    TokenMeans,
+    energy_scores,
+    residual_scale,
+    with_draws,
+)
+from .sampling import checked_tokenizer, decode_scaled, row_stream, seed_of
+from .stages import fitted_tokenizer, learn_classes, n_epoch_rows
+
+LEAST_SERIES = 10  # of which a fifth can be held out
+_MANY_SERIES = 200  # from which on dropout does no good
+_MOST_HELD_OUT = 32
+_LONGER = 2  # times the epochs of a training whose rate had not fallen yet
+_MAX_ROWS = 32  # of an inference chunk
+_STREAM = 100  # of the random numbers of a row; those of tokens come before
+
+
+class FlowDecoder(TorchStateMixin, BaseEstimator):
+    """Series drawn given their tokens and class: a decoder that is sampled, by flow matching.
+
+    The decoder of a VQ-VAE returns the mean of the series that share some tokens: smooth where they
+    are rough, and a classifier recognises it at once. Here a small U-Net learns what is missing,
+    the residual of the mean, by conditional flow matching [1]_: the velocity with which noise
+    becomes a residual, given the mean, the class and, if any, the values that were observed.
+
+    It learns with tokens of which three in ten are drawn anew from near codes, as a prior errs.
+    Few series are held out in part; where the network begins to learn the others by heart, it is
+    trained anew on all of them, for twice as long as that took. Where its draws
+    predict the series that were held out worse than their mean does, it says so and draws nothing.
+
+    What all training series have exactly, samples have as well: level and scale where these are
+    the same for all, values that repeat the one before, values that are multiples of a step.
+
+    Parameters
+    ----------
+    tokenizer : VQTokenizer, FrozenEstimator or None, default=None
+        What the tokens are of, as of `MaskedPriorGenerator`, which passes its own.
+
+    width : int or "auto", default="auto"
+        Channels of the network at full resolution; it has up to four times as many at an eighth of
+        it. "auto": twice the channels of a series, but 16 at least and 64 at most.
+
+    dropout : float or "auto", default="auto"
+        Dropout of what each block adds. "auto": 0.1 for fewer than 200 series, 0 for more.
+
+    n_steps : int, default=4
+        Steps from noise to a series, by the midpoint method: two passes of the network each. It may
+        be changed after `fit`.
+
+    batch_size : int, default=32
+        Series per training step.
+
+    max_epochs : int or "auto", default="auto"
+        Passes over the training set, which is repeated as a whole until it has 1,024 series or
+        more. "auto": four steps for each series, but 800 at least and 2,000 at most, within a bound
+        of work.
+
+    learning_rate : float, default=0.002
+        Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
+
+    weight_decay : float, default=0.01
+        AdamW's, on the weights of linear and convolution layers.
+
+    early_stopping : bool, default=True
+        Hold `validation_fraction` of the series out, to find the number of epochs and to judge
+        what is drawn. False: train on all series, and draw in any case.
+
+    validation_fraction : float, default=0.2
+        Share of the series that is held out.
+
+    n_iter_no_change : int, default=3
+        Number of epochs without improvement after which a training with held-out series ends.
+
+    tol : float, default=0.0
+        Least improvement of the validation loss that counts.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of the network's matrix products in training; losses and inference are always
+        float32. "auto": bfloat16 on CPUs with instructions for it, float32 elsewhere; `precision_`
+        tells. So equal bits are promised for one kind of CPU.
+
+    device : str or torch.device, default="auto"
+        "auto" (a CUDA device where there is one), "cpu", "cuda", "cuda:1", "mps".
+
+    n_threads : int or None, default=None
+        Most CPU threads of `fit` and of what follows it; None is one. Never more than
+        `OMP_NUM_THREADS`, `torch.get_num_threads()` and the CPUs of the process allow.
+
+    verbose : int, default=0
+        1 prints about ten lines a training, higher numbers print more. 0 only logs how long the
+        fit will take, and how far it is, if that is more than a minute.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, sample order and noise, and of the tokenizer if it has none.
+
+    Attributes
+    ----------
+    tokenizer_ : VQTokenizer
+        The fitted tokenizer.
+    is_used_ : bool
+        Whether series are drawn; otherwise held-out series said that their mean is better.
+    energy_scores_ : tuple of float, or None
+        Energy score of the mean and of draws of held-out series [2]_, in units of the residual;
+        None where none were held out.
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; only after a fit with labels.
+    class_counts_ : ndarray of shape (n_classes,)
+        Number of training series of each class; only after a fit with labels.
+    loss_curve_ : dict of str to ndarray of shape (n_iter_,)
+        Mean flow matching loss per epoch; "validation" where the training with held-out series is
+        the one that was kept.
+    architecture_ : dict
+        What the network was built with.
+    residual_scale_ : ndarray of shape (n_channels_in_, 1)
+        Standard deviation of scaled series around the mean of their disturbed tokens.
+    n_iter_ : int
+        Number of epochs of the training that was kept.
+    interrupted_ : bool
+        Whether Ctrl-C ended it; the weights are those of the last finished epoch, or of the best.
+    n_channels_in_, n_timepoints_in_ : int
+        Shape of a series seen in `fit`.
+    n_features_in_ : int
+        Number of time points for 2-D `X`, of channels for 3-D `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if `X` had them.
+    device_ : str
+        Where the network is.
+    n_threads_ : int
+        CPU threads used in `fit`.
+    precision_ : {"float32", "bfloat16"}
+        Precision of the training.
+    module_ : torch.nn.Module
+        The network that predicts velocities, in evaluation mode.
+
+    References
+    ----------
+    .. [1] Lipman, Chen, Ben-Hamu, Nickel, Le. "Flow matching for generative modeling", 2023.
+    .. [2] Gneiting, Raftery. "Strictly proper scoring rules, prediction, and estimation", 2007.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvqts import FlowDecoder, VQTokenizer
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.sin(np.linspace(0, 6, 40) + np.arange(20)[:, None]) + rng.normal(0, 0.1, (20, 40))
+    >>> tokenizer = VQTokenizer(codebook_size=8, max_epochs=20)
+    >>> decoder = FlowDecoder(tokenizer, max_epochs=2, random_state=0).fit(X)
+    >>> decoder.sample(decoder.tokenizer_.encode(X), random_state=0).shape
+    (20, 40)
+    """
+
+    _parameter_constraints = {
+        **TRAINING_CONSTRAINTS,
+        "tokenizer": [VQTokenizer, FrozenEstimator, None],
+        "width": [IntegerInterval(1), StrOptions({"auto"})],
+        "dropout": [RealInterval(0, 0.99), StrOptions({"auto"})],
+        "n_steps": [IntegerInterval(1)],
+    }
+
+    def __init__(
+        self,
+        tokenizer=None,
+        *,
+        width="auto",
+        dropout="auto",
+        n_steps=4,
+        batch_size=32,
+        max_epochs="auto",
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        early_stopping=True,
+        validation_fraction=0.2,
+        n_iter_no_change=3,
+        tol=0.0,
+        precision="auto",
+        device="auto",
+        n_threads=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.tokenizer = tokenizer
+        self.width = width
+        self.dropout = dropout
+        self.n_steps = n_steps
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.precision = precision
+        self.device = device
+        self.n_threads = n_threads
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(self, X, y=None):
+        """Learn the velocity of a flow from noise to the residuals of decoded series, by AdamW.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series, finite; at least two.
+        y : array-like of shape (n,) or None, default=None
+            Their classes; series are then drawn given them.
+
+        Returns
+        -------
+        self : FlowDecoder
+
+        Raises
+        ------
+        ValueError
+            If `X`, `y` or a parameter is not valid, or `device` is not present.
+        TypeError
+            If `X` is sparse or not numeric, or `tokenizer` holds something else.
+        NotFittedError
+            If `tokenizer` is a FrozenEstimator of a tokenizer that is not fitted.
+        DivergedError
+            If the loss is not finite or explodes.
+        KeyboardInterrupt
+            On Ctrl-C; after the first epoch the estimator is fitted all the same.
+        """
+        X_given = X
+        X = validate_series(self, X, reset=True, min_samples=2)
+        classes = learn_classes(self, y, len(X))
+        generator = generator_from(self.random_state)
+        resolve_device(self.device)
+        self.tokenizer_ = fitted_tokenizer(self, X, generator)
+        self._exactness = Exactness(X, classes)
+        plan = flow_plan(self, len(X))
+        self.architecture_ = flow_architecture(self, len(X), len(self._exactness.repeating))
+        with computing(plan.device, plan.n_threads, training=True):
+            data = self._tensors(X, classes, plan.device)
+            new_step = step_maker(self, data, plan.device, generator)
+            # Held-out series say when the others are known by heart, and what draws are worth.
+            step = new_step()
+            training, held_out = hold_out(data, plan, generator, data[3])
+            validation = None if held_out is None else with_draws(step, held_out)
+            progress = Progress(self, plan, X_given, y)
+            record = train(step, repeated(training), plan, generator, validation, progress)
+            self.energy_scores_ = None
+            if held_out is not None:
+                self.energy_scores_ = energy_scores(step, held_out, self.n_steps)
+                if record.n_epochs < plan.n_epochs and not record.interrupted:
+                    plan = replace(plan, n_epochs=min(epochs_enough(record), plan.n_epochs))
+                    step = new_step()
+                    progress = Progress(self, plan, X_given, y)
+                    record = train(step, repeated(data), plan, generator, None, progress)
+            set_trained(self, step.average.requires_grad_(True), plan, record)
+        self.is_used_ = is_better(self.energy_scores_)
+        return self
+
+    def sample(self, tokens, *, y=None, random_state=None):
+        """Draw series given their tokens.
+
+        Row i depends on `random_state`, i, its tokens and its class only.
+
+        Parameters
+        ----------
+        tokens : array-like of shape (n, n_tokens)
+            As `tokenizer_.encode` gives them.
+        y : label, array-like of shape (n,) or None, default=None
+            Their classes; None for classes that are not known.
+        random_state : int, RandomState instance or None, default=None
+            None: the `random_state` of the decoder.
+
+        Returns
+        -------
+        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
+            Series in the units of the training set; where `is_used_` is False, their means.
+
+        Raises
+        ------
+        ValueError
+            If `tokens` are not valid, or `y` holds a class that `fit` did not see.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        tokens = validate_tokens(self, tokens, code_ranges(self.tokenizer_))
+        if y is None:
+            classes = np.full(len(tokens), self.architecture_["n_classes"])
+        else:
+            classes = validate_known_classes(self, y, len(tokens))
+        if not self.is_used_:
+            return self.tokenizer_.decode(tokens)
+        X = drawn_series(self, tokens, classes, seed_of(self, random_state))
+        return X.reshape(len(X), *self._series_shape)
+
+    def _tensors(self, X, classes, device):
+        """Scaled series, repeats, tokens and classes of training series ``(n, c, t)``."""
+        arrays = (
+            self.tokenizer_.scaler_.transform(X),
+            repeats_of(X)[:, self._exactness.repeating].astype(np.float32),
+            self.tokenizer_.encode(X),
+            classes,
+        )
+        return [torch.from_numpy(array).to(device) for array in arrays]
+
+    def _network_constructor(self):
+        return partial(VelocityNetwork, **self.architecture_)
+
+
+def fitted_decoder(estimator, X, y, generator):
+    """The decoder of a generator, fitted to series ``(n, c, t)``, or None where it has none.
+
+    Parameters
+    ----------
+    estimator : generator
+        With a fitted tokenizer.
+    X : ndarray of shape (n, c, t)
+    y : array-like of shape (n,) or None
+    generator : torch.Generator
+        Seeds a decoder that has no `random_state`.
+    """
+    decoder = estimator.decoder
+    if decoder is None or (decoder == "auto" and len(X) < LEAST_SERIES):
+        return None
+    if decoder == "auto":
+        shared = ("precision", "device", "n_threads", "verbose")
+        decoder = FlowDecoder(**{name: getattr(estimator, name) for name in shared})
+    decoder = seeded_clone(decoder, generator)
+    decoder.set_params(tokenizer=FrozenEstimator(estimator.tokenizer_))
+    return decoder.fit(X.reshape(len(X), *estimator._series_shape), y)
+
+
+def decoded_series(estimator, ids, classes, seed):
+    """Series ``(n, c, t)`` of tokens that a generator has drawn: drawn in turn, or their means."""
+    tokenizer = checked_tokenizer(estimator)
+    if estimator.decoder_ is None or not estimator.decoder_.is_used_:
+        return tokenizer.scaler_.inverse(decode_scaled(estimator, ids))
+    return drawn_series(estimator.decoder_, ids, classes, seed)
+
+
+def drawn_series(decoder, ids, classes, seed):
+    """Series ``(n, c, t)``, float32, that a fitted FlowDecoder draws for tokens and classes.
+
+    Parameters
+    ----------
+    decoder : fitted FlowDecoder
+    ids : int64 ndarray of shape (n, N)
+    classes : int64 ndarray of shape (n,)
+    seed : int
+    """
+    device = torch.device(decoder.device_)
+    means = TokenMeans(decoder.tokenizer_, device)
+    scale = torch.from_numpy(decoder.residual_scale_).to(device)
+    n_channels, n_timepoints = decoder.n_channels_in_, decoder.n_timepoints_in_
+    n_flowing = decoder.architecture_["n_flowing"]
+
+    def draw_chunk(table):
+        streams = [row_stream(seed, row, _STREAM) for row in table[:, 0].tolist()]
+        heights = np.array([stream.random() for stream in streams])
+        shape = (n_flowing, n_timepoints)
+        noise = np.stack([stream.standard_normal(shape, dtype=np.float32) for stream in streams])
+        classes = torch.from_numpy(table[:, 1].copy()).to(device)
+        codes, decoded = means(torch.from_numpy(table[:, 2:].copy()))
+        nothing = torch.zeros_like(decoded)
+
+        def predict(points, time):
+            times = points.new_full((len(points),), time)
+            return decoder.module_(points, times, codes, decoded, nothing, nothing, classes)
+
+        points = walk(predict, torch.from_numpy(noise).to(device), decoder.n_steps)
+        residuals, repeats = points.split([n_channels, n_flowing - n_channels], dim=1)
+        scaled = (decoded + residuals * scale).cpu().numpy()
+        X = decoder.tokenizer_.scaler_.inverse(scaled).astype(np.float64)
+        exact = decoder._exactness.impose(X, (repeats > 0).cpu().numpy(), table[:, 1], heights)
+        return [exact.astype(np.float32)]
+
+    table = np.column_stack([np.arange(len(ids)), classes, ids]).astype(np.int64, copy=False)
+    rows = min(_MAX_ROWS, chunk_size(n_channels * n_timepoints))
+    with computing(device, decoder.n_threads_):
+        return in_chunks(draw_chunk, table, rows, type(decoder).__name__)[0]
+
+
+def flow_plan(decoder, n_series):
+    """How a decoder is trained on so many series."""
+    plan = training_plan(
+        decoder,
+        n_series,
+        least_steps=max(800, min(4 * n_series, 2000)),
+        n_rows=n_epoch_rows,
+    )
+    return replace(plan, n_held_out=min(plan.n_held_out, _MOST_HELD_OUT))
+
+
+def flow_architecture(decoder, n_series, n_repeating):
+    """What the network of a decoder is built with, every "auto" resolved."""
+    n_channels = decoder.n_channels_in_
+    width, dropout = decoder.width, decoder.dropout
+    if width == "auto":
+        width = max(16, min(2 * n_channels, 64))
+    if dropout == "auto":
+        dropout = 0.1 if n_series < _MANY_SERIES else 0.0
+    return {
+        "n_channels": n_channels,
+        "n_timepoints": decoder.n_timepoints_in_,
+        "n_flowing": n_channels + n_repeating,
+        "n_classes": len(getattr(decoder, "classes_", ())),
+        "grid": decoder.tokenizer_.token_shape_,
+        "code_dim": decoder.tokenizer_.encoder_.latent_dim,
+        "width": width,
+        "dropout": dropout,
+    }
+
+
+def step_maker(decoder, data, device, generator):
+    """A function that makes a training step with a new network; sets `residual_scale_`."""
+    means = TokenMeans(decoder.tokenizer_, device)
+    near_codes = NearCodes(decoder.tokenizer_, device)
+    scale = residual_scale(means, near_codes, data[0], data[2], generator)
+    decoder.residual_scale_ = scale.cpu().numpy()
+    repeating = decoder._exactness.repeating.tolist()
+
+    def new_step():
+        network = build(decoder._network_constructor(), generator).to(device)
+        return FlowStep(network, means, near_codes, scale, repeating, generator)
+
+    return new_step
+
+
+def repeated(data):
+    """Rows of an epoch: few series are gone through several times."""
+    n_series = len(data[0])
+    rows = torch.arange(n_epoch_rows(n_series), device=data[0].device) % n_series
+    return [tensor[rows] for tensor in data]
+
+
+def epochs_enough(record):
+    """Number of epochs in which all series are learned, but not by heart.
+
+    The rate of the training with held-out series had not fallen yet at its best epoch.
+    """
+    best = int(np.argmin(record.losses["validation"])) + 1
+    return _LONGER * best
+
+
+def is_better(energy_scores):
+    """Whether draws predict held-out series better than their mean; it warns if not."""
+    if energy_scores is None or energy_scores[1] < energy_scores[0]:
+        return True
+    warn_user(
+        "What the decoder draws is further from held-out series than their mean is (energy score "
+        f"{energy_scores[1]:.3g} against {energy_scores[0]:.3g}): series are decoded to their "
+        "mean. More training series help."
+    )
+    return False
