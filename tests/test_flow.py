@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skvqts.functional.flow import (
+    energy_distance,
     energy_score,
     flow_matching_loss,
     logistic_normal,
@@ -87,3 +88,17 @@ def test_draws_of_the_truth_have_the_best_score(scale, shift, window):
     assert best < energy_score(0.2 * draws, truth, window)
     assert best < energy_score(3 * draws, truth, window)
     assert best < energy_score(torch.zeros_like(draws[:1]), truth, window)
+
+
+def test_the_energy_distance_is_worked_by_hand():
+    first, second = torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [5.0]])
+    # Between: 1, 5, 1, 3, a mean of 2.5; within: 2 and 4.
+    assert energy_distance(first, second) == pytest.approx(2 * 2.5 - 2 - 4)
+
+
+def test_samples_of_one_distribution_have_no_energy_distance_and_others_have_one():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 400, 5, generator=generator)
+    assert energy_distance(first, second) == pytest.approx(0, abs=0.02)
+    assert energy_distance(first, second + 1) > 0.5
+    assert energy_distance(first, 2 * second) > 0.2

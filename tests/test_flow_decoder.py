@@ -154,13 +154,17 @@ def test_series_are_held_out_and_after_an_early_end_all_are_learned_from_the_sta
     assert first.n_epochs < 12
     best = int(np.argmin(first.losses["validation"])) + 1
     assert second.n_epochs == fitted.n_iter_ == min(2 * best, 12)
-    mean, draws = fitted.energy_scores_
+    (mean, draws), distances = fitted.energy_scores_, fitted.sample_distances_
     assert mean > 0
-    assert fitted.is_used_ == (draws < mean)
+    assert fitted.is_used_ == (draws < mean and distances[1] < distances[0] + 0.005)
 
 
-def test_draws_that_are_worse_than_the_mean_are_not_used(monkeypatch):
-    monkeypatch.setattr(module, "energy_scores", lambda *_: (1.0, 1.5))
+@pytest.mark.parametrize(
+    ("scores", "distances"), [((1.0, 1.5), (0.5, 0.1)), ((1.0, 0.5), (0.1, 0.12))]
+)
+def test_draws_that_are_worse_than_the_mean_are_not_used(monkeypatch, scores, distances):
+    monkeypatch.setattr(module, "energy_scores", lambda *_: scores)
+    monkeypatch.setattr(module, "sample_distances", lambda *_: distances)
     with pytest.warns(UserWarning, match="decoded to their mean"):
         fitted = flow_decoder(early_stopping=True).fit(X, Y)
     tokens = fitted.tokenizer_.encode(X)
@@ -171,6 +175,20 @@ def test_draws_that_are_worse_than_the_mean_are_not_used(monkeypatch):
     same = generator.sample(5, random_state=0)
     generator.decoder_ = None
     np.testing.assert_array_equal(generator.sample(5, random_state=0), same)
+
+
+@pytest.mark.filterwarnings("error")
+def test_draws_that_are_as_good_as_the_mean_are_used():
+    assert module.is_better((1.0, 0.9), (0.1, 0.102))
+    assert module.is_better(None, None)
+
+
+def test_draws_of_noise_are_more_like_it_than_its_means_are(noise_decoder):
+    series, classes = rough(200), np.zeros(200, dtype=np.int64)
+    ids = torch.from_numpy(noise_decoder.tokenizer_.encode(series))
+    generator = torch.Generator().manual_seed(0)
+    means, draws = module.sample_distances(noise_decoder, series[:, None], ids, classes, generator)
+    assert 0 <= abs(draws) < means / 4
 
 
 # ---- how it is disturbed and what it is shown
@@ -226,7 +244,7 @@ def test_a_quarter_of_the_series_is_shown_in_part():
 def test_generators_draw_their_series_by_default(kind, monkeypatch):
     original = module.flow_plan
     monkeypatch.setattr(module, "flow_plan", lambda *of: replace(original(*of), n_epochs=1))
-    monkeypatch.setattr(module, "is_better", lambda _: True)
+    monkeypatch.setattr(module, "is_better", lambda *_: True)
     fitted = KINDS[kind](decoder="auto").fit(X[:12], Y[:12])
     assert isinstance(fitted.decoder_, FlowDecoder)
     assert fitted.decoder_.tokenizer_ is fitted.tokenizer_

@@ -27,9 +27,10 @@ from .._fitting.validation import (
     validate_tokens,
 )
 from .._nn.layers import build
+from .._random_convolutions import RandomConvolutionExtractor
 from .._tokenizer import VQTokenizer, code_ranges
 from ..exceptions import warn_user
-from ..functional.flow import walk
+from ..functional.flow import energy_distance, walk
 from .exactness import Exactness, repeats_of
 from .flow_network import VelocityNetwork
 from .flow_training import (
@@ -46,6 +47,11 @@ from .stages import fitted_tokenizer, learn_classes, n_epoch_rows
 LEAST_SERIES = 10  # of which a fifth can be held out
 _MANY_SERIES = 200  # from which on dropout does no good
 _MOST_HELD_OUT = 32
+_MOST_COMPARED = 500  # training series that draws are compared with
+_LEAST_COMPARED = 200  # draws
+_KERNELS = 200
+_MARGIN = 0.005  # of distances that are as good as equal
+_KERNEL_SEED = 12345  # of other kernels than any referee's
 _LONGER = 2  # times the epochs of a training whose rate had not fallen yet
 _MAX_ROWS = 32  # of an inference chunk
 _STREAM = 100  # of the random numbers of a row; those of tokens come before
@@ -62,7 +68,8 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
     It learns with tokens of which three in ten are drawn anew from near codes, as a prior errs.
     Few series are held out in part; where the network begins to learn the others by heart, it is
     trained anew on all of them, for twice as long as that took. Where its draws
-    predict the series that were held out worse than their mean does, it says so and draws nothing.
+    predict the series that were held out worse than their mean does, or are less like the training
+    series, it says so and series are decoded to their mean.
 
     What all training series have exactly, samples have as well: level and scale where these are
     the same for all, values that repeat the one before, values that are multiples of a step.
@@ -134,10 +141,14 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
     tokenizer_ : VQTokenizer
         The fitted tokenizer.
     is_used_ : bool
-        Whether series are drawn; otherwise held-out series said that their mean is better.
+        Whether series are drawn: draws are better than means by both of what follows.
     energy_scores_ : tuple of float, or None
         Energy score of the mean and of draws of held-out series [2]_, in units of the residual;
         None where none were held out.
+    sample_distances_ : tuple of float, or None
+        Energy distance of training series to means and to draws of their disturbed tokens, by
+        features of random convolutions, as a share of their distance from each other; None where no
+        series were held out. That of draws may be larger by 0.005.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted; only after a fit with labels.
     class_counts_ : ndarray of shape (n_classes,)
@@ -288,7 +299,10 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
                     progress = Progress(self, plan, X_given, y)
                     record = train(step, repeated(data), plan, generator, None, progress)
             set_trained(self, step.average.requires_grad_(True), plan, record)
-        self.is_used_ = is_better(self.energy_scores_)
+        self.sample_distances_ = None
+        if self.energy_scores_ is not None:
+            self.sample_distances_ = sample_distances(self, X, data[2], classes, generator)
+        self.is_used_ = is_better(self.energy_scores_, self.sample_distances_)
         return self
 
     def sample(self, tokens, *, y=None, random_state=None):
@@ -476,13 +490,54 @@ def epochs_enough(record):
     return _LONGER * best
 
 
-def is_better(energy_scores):
-    """Whether draws predict held-out series better than their mean; it warns if not."""
-    if energy_scores is None or energy_scores[1] < energy_scores[0]:
+def sample_distances(decoder, X, ids, classes, generator):
+    """How far means and draws of training series lie from these: energy distances of features.
+
+    Their tokens are disturbed, as those of a prior are. The features are of random convolutions,
+    other ones than those of the scores of generated series.
+
+    Parameters
+    ----------
+    decoder : FlowDecoder
+        Whose network is trained.
+    X : ndarray of shape (n, c, t)
+    ids : int64 Tensor of shape (n, N)
+    classes : int64 ndarray of shape (n,)
+    generator : torch.Generator
+
+    Returns
+    -------
+    of_means, of_draws : float
+    """
+    seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device="cpu"))
+    rows = np.random.RandomState(seed).permutation(len(X))[:_MOST_COMPARED]
+    times = -(-_LEAST_COMPARED // len(rows))
+    near_codes = NearCodes(decoder.tokenizer_, ids.device)
+    redrawn = near_codes.redraw(ids[torch.from_numpy(rows)].repeat(times, 1), generator)
+    redrawn = redrawn.cpu().numpy()
+    draws = drawn_series(decoder, redrawn, np.tile(classes[rows], times), seed)
+    means = decoder.tokenizer_.decode(redrawn).reshape(draws.shape)
+    extractor = RandomConvolutionExtractor(
+        _KERNELS, n_threads=decoder.n_threads, random_state=_KERNEL_SEED
+    )
+    real = extractor.fit_transform(X[rows]).astype(np.float64)
+    scale = np.maximum(real.std(axis=0), 1e-6)
+    real, means, draws = (
+        torch.from_numpy(features / scale)
+        for features in (real, extractor.transform(means), extractor.transform(draws))
+    )
+    apart = torch.cdist(real, real).mean()
+    return tuple(float(energy_distance(real, drawn) / apart) for drawn in (means, draws))
+
+
+def is_better(energy_scores, distances):
+    """Whether draws are better than means, where series were held out to tell; it warns if not."""
+    if energy_scores is None:
+        return True
+    if energy_scores[1] < energy_scores[0] and distances[1] < distances[0] + _MARGIN:
         return True
     warn_user(
-        "What the decoder draws is further from held-out series than their mean is (energy score "
-        f"{energy_scores[1]:.3g} against {energy_scores[0]:.3g}): series are decoded to their "
-        "mean. More training series help."
+        "What the decoder draws is further from the training series, or from those held out, than "
+        "their mean is: series are decoded to their mean. More series or a larger max_epochs help."
     )
     return False

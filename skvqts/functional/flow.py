@@ -75,3 +75,16 @@ def energy_score(draws, truth, window):
     error = torch.stack([distance(draw, truth) for draw in draws]).mean()
     pairs = [distance(a, b) for i, a in enumerate(draws) for b in draws[i + 1 :]]
     return error - (torch.stack(pairs).mean() / 2 if pairs else 0.0)
+
+
+def energy_distance(first, second):
+    """Distance of two samples ``(n, d)`` and ``(m, d)``: 0 for equal distributions, else above.
+
+    ``2 E |X - Y| - E |X - X'| - E |Y - Y'|`` (Székely and Rizzo 2013, equation 5), the last two
+    means over pairs of different rows, so that it does not grow where samples are small.
+    """
+
+    def within(sample):
+        return torch.cdist(sample, sample).sum() / (len(sample) * (len(sample) - 1))
+
+    return 2 * torch.cdist(first, second).mean() - within(first) - within(second)
