@@ -105,6 +105,15 @@ def test_unknown_classes_and_tokens_are_refused(decoder):
         flow_decoder().fit(X).sample(tokens, y=Y[:2])
 
 
+def test_a_tokenizer_that_was_fitted_anew_since_is_refused():
+    inside = tokenizer().fit(X)
+    fitted = flow_decoder(tokenizer=FrozenEstimator(inside)).fit(X, Y)
+    tokens = inside.encode(X)
+    inside.set_params(random_state=1).fit(X)
+    with pytest.raises(ValueError, match="fitted anew"):
+        fitted.sample(tokens)
+
+
 # ---- what training series have exactly
 
 

@@ -1,1 +1,1 @@
-"""Generators of series: two stages of fitting, sampling, imputation and anomalies."""
+"""Generators of series: their stages of fitting, sampling, imputation and anomalies."""

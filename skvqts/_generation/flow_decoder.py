@@ -278,6 +278,7 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
         generator = generator_from(self.random_state)
         resolve_device(self.device)
         self.tokenizer_ = fitted_tokenizer(self, X, generator)
+        self._codebook = self.tokenizer_.codebook_  # `sample` asks whether it is still the same
         self._exactness = Exactness(X, classes)
         plan = flow_plan(self, len(X))
         self.architecture_ = flow_architecture(self, len(X), len(self._exactness.repeating))
@@ -327,10 +328,16 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `tokens` are not valid, or `y` holds a class that `fit` did not see.
+            If `tokens` are not valid, `y` holds a class that `fit` did not see, or the tokenizer
+            has been fitted anew since.
         """
         check_is_fitted(self)
         self._validate_params()
+        if not np.array_equal(self.tokenizer_.codebook_, self._codebook):
+            raise ValueError(
+                "The tokenizer of this FlowDecoder has been fitted anew since, to other tokens: "
+                "fit the decoder again."
+            )
         tokens = validate_tokens(self, tokens, code_ranges(self.tokenizer_))
         if y is None:
             classes = np.full(len(tokens), self.architecture_["n_classes"])

@@ -1,4 +1,4 @@
-"""The two stages of a generator's fit: a tokenizer, then a prior over its tokens."""
+"""Stages of a generator's fit: a tokenizer, and a prior over its tokens."""
 
 import math
 from copy import deepcopy
