@@ -205,7 +205,7 @@ def test_draws_of_noise_are_more_like_it_than_its_means_are(noise_decoder):
 
 def test_some_tokens_are_drawn_anew_from_near_codes_of_their_band():
     fitted = VQTokenizer(codebook_size=6, n_bands=2, max_epochs=2, random_state=0).fit(rough(50))
-    near = NearCodes(fitted, torch.device("cpu"))
+    near = NearCodes(fitted)
     ids = torch.from_numpy(fitted.encode(rough(400, seed=1)))
     redrawn = near.redraw(ids, torch.Generator().manual_seed(0))
     assert torch.equal(redrawn < 6, ids < 6)
@@ -229,7 +229,7 @@ def test_some_tokens_are_drawn_anew_from_near_codes_of_their_band():
 
 def test_a_single_code_is_never_another():
     fitted = tokenizer(codebook_size=1).fit(X)
-    near = NearCodes(fitted, torch.device("cpu"))
+    near = NearCodes(fitted)
     ids = torch.from_numpy(fitted.encode(X))
     assert torch.equal(near.redraw(ids, torch.Generator().manual_seed(0)), ids)
 
@@ -290,3 +290,21 @@ def test_samples_of_a_generator_depend_on_seed_and_row_only():
     np.testing.assert_array_equal(opened.sample(70, random_state=5), drawn)
     again = clone(fitted).fit(X, Y).sample(70, random_state=5)
     np.testing.assert_array_equal(again, drawn)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_settings_of_the_user_do_not_change_what_is_judged(dtype):
+    new = flow_decoder(early_stopping=True, max_epochs=2)
+    expected = clone(new).fit(X, Y)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.no_grad():
+            found = clone(new).fit(X, Y)
+    finally:
+        torch.set_default_dtype(before)
+    assert found.energy_scores_ == expected.energy_scores_
+    assert found.sample_distances_ == expected.sample_distances_
+    tokens = expected.tokenizer_.encode(X)
+    drawn = expected.sample(tokens, random_state=0)
+    np.testing.assert_array_equal(found.sample(tokens, random_state=0), drawn)

@@ -302,7 +302,8 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
             set_trained(self, step.average.requires_grad_(True), plan, record)
         self.sample_distances_ = None
         if self.energy_scores_ is not None:
-            self.sample_distances_ = sample_distances(self, X, data[2], classes, generator)
+            with computing(plan.device, plan.n_threads):
+                self.sample_distances_ = sample_distances(self, X, data[2], classes, generator)
         self.is_used_ = is_better(self.energy_scores_, self.sample_distances_)
         return self
 
@@ -469,7 +470,7 @@ def flow_architecture(decoder, n_series, n_repeating):
 def step_maker(decoder, data, device, generator):
     """A function that makes a training step with a new network; sets `residual_scale_`."""
     means = TokenMeans(decoder.tokenizer_, device)
-    near_codes = NearCodes(decoder.tokenizer_, device)
+    near_codes = NearCodes(decoder.tokenizer_)
     scale = residual_scale(means, near_codes, data[0], data[2], generator)
     decoder.residual_scale_ = scale.cpu().numpy()
     repeating = decoder._exactness.repeating.tolist()
@@ -519,7 +520,7 @@ def sample_distances(decoder, X, ids, classes, generator):
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device="cpu"))
     rows = np.random.RandomState(seed).permutation(len(X))[:_MOST_COMPARED]
     times = -(-_LEAST_COMPARED // len(rows))
-    near_codes = NearCodes(decoder.tokenizer_, ids.device)
+    near_codes = NearCodes(decoder.tokenizer_)
     redrawn = near_codes.redraw(ids[torch.from_numpy(rows)].repeat(times, 1), generator)
     redrawn = redrawn.cpu().numpy()
     draws = drawn_series(decoder, redrawn, np.tile(classes[rows], times), seed)

@@ -60,10 +60,9 @@ class NearCodes:
     Parameters
     ----------
     tokenizer : fitted VQTokenizer
-    device : torch.device
     """
 
-    def __init__(self, tokenizer, device):
+    def __init__(self, tokenizer):
         codes = torch.from_numpy(tokenizer.codebook_)
         squared = torch.cdist(codes, codes).square()
         # A token stays within its band.
@@ -72,18 +71,20 @@ class NearCodes:
         squared.masked_fill_(band[:, None] != band, torch.inf)
         nearest = squared.clone().fill_diagonal_(torch.inf).amin(1)
         typical = nearest[nearest.isfinite()].median() if len(codes) > len(starts) else 1.0
-        shares = F.softmax(-squared.fill_diagonal_(0) / max(float(typical), 1e-12), dim=1)
-        self.cumulative = shares.double().cumsum(1).to(torch.float32).to(device)
+        shares = F.softmax(-squared.double().fill_diagonal_(0) / max(float(typical), 1e-12), dim=1)
+        # Row i, the cumulative shares of code i, lies between i and i + 1: one ascending vector.
+        ends = shares.cumsum(1)
+        first = torch.arange(len(codes), device="cpu")[:, None]
+        self.n_codes = len(codes)
+        self.ends = (first + ends / ends[:, -1:]).flatten()
 
     def redraw(self, ids, generator):
         """Token ids ``(B, N)``, three in ten of them drawn anew."""
-        uniforms = torch.rand(
-            2, *ids.shape, generator=generator, device="cpu", dtype=torch.float32
-        ).to(ids.device)
-        heights = uniforms[0][..., None] * self.cumulative[ids][..., -1:]
-        drawn = torch.searchsorted(self.cumulative[ids], heights, right=True)[..., 0]
-        drawn = drawn.clamp(max=self.cumulative.shape[1] - 1)
-        return torch.where(uniforms[1] < _REDRAWN, drawn, ids)
+        device, ids = ids.device, ids.cpu()
+        uniforms = torch.rand(2, *ids.shape, generator=generator, device="cpu", dtype=torch.float32)
+        drawn = torch.searchsorted(self.ends, ids + uniforms[0].double(), right=True)
+        drawn = (drawn - ids * self.n_codes).clamp(0, self.n_codes - 1)
+        return torch.where(uniforms[1] < _REDRAWN, drawn, ids).to(device)
 
 
 def draw_shown(shape, generator):
