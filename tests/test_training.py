@@ -153,12 +153,12 @@ def test_terms_are_weighted_in_the_loss_and_recorded_unweighted():
 
 
 def test_the_learning_rate_warms_up_and_then_follows_a_cosine():
-    factors = [learning_rate_factor(step, 100) for step in range(100)]
+    factors = [learning_rate_factor(step, 100, 0.05, 0.02) for step in range(100)]
     assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert factors[5] == pytest.approx(1.0)
     assert sorted(factors[5:], reverse=True) == factors[5:]
     middle = 5 + 95 / 2
-    assert learning_rate_factor(middle, 100) == pytest.approx(0.02 + 0.98 / 2)
+    assert learning_rate_factor(middle, 100, 0.05, 0.02) == pytest.approx(0.02 + 0.98 / 2)
     assert factors[-1] == pytest.approx(0.02, abs=1e-3)
 
 

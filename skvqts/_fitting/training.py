@@ -31,8 +31,15 @@ class TrainingPlan:
     ----------
     n_epochs, batch_size : int
     learning_rate : float
-        Peak of a cosine schedule that is warmed up over the first 5 % of the
-        steps and ends at 2 % of the peak.
+        Peak of a cosine schedule.
+    warmup : float
+        Share of the steps over which the rate rises to its peak.
+    floor : float
+        Where the rate ends, as a share of the peak; without warm-up and with a floor of 1 it is
+        constant.
+    beta2 : float
+        AdamW's, of the mean of squared gradients. The usual 0.999 averages over 1,000 steps, about
+        as many as a whole fit takes.
     weight_decay : float
         AdamW's, on the weights of linear and convolution layers only.
     max_grad_norm : float
@@ -55,6 +62,9 @@ class TrainingPlan:
     n_epochs: int
     batch_size: int
     learning_rate: float
+    warmup: float = 0.05
+    floor: float = 0.02
+    beta2: float = 0.99
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     n_iter_no_change: int = 10
@@ -422,7 +432,9 @@ class _AdamW:
             parameter.grad = None
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.plan.max_grad_norm)
-        rate = self.plan.learning_rate * learning_rate_factor(self.n_taken, self.n_steps)
+        rate = self.plan.learning_rate * learning_rate_factor(
+            self.n_taken, self.n_steps, self.plan.warmup, self.plan.floor
+        )
         for (factor, weight_decay), parameters in self.groups.items():
             self._update(parameters, factor * rate, weight_decay)
         self.n_taken += 1
@@ -445,8 +457,7 @@ class _AdamW:
             fused=True,
             amsgrad=False,
             beta1=0.9,
-            # The usual 0.999 averages over 1,000 steps, about as many as a whole fit takes.
-            beta2=0.99,
+            beta2=self.plan.beta2,
             lr=rate,
             weight_decay=weight_decay,
             eps=1e-8,
@@ -465,7 +476,7 @@ def _parameter_groups(module, weight_decay, factors):
     return groups
 
 
-def learning_rate_factor(step, n_steps, warmup=0.05, floor=0.02):
+def learning_rate_factor(step, n_steps, warmup, floor):
     """Share of the peak rate: linear warm-up, then a cosine to `floor`."""
     n_warmup = max(1, math.ceil(warmup * n_steps))
     if step < n_warmup:
