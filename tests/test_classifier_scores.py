@@ -1,9 +1,11 @@
-"""Classification accuracy and the two-sample test against classifiers with known answers."""
+"""Scores that train a classifier, against classifiers and networks with known answers."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -11,7 +13,16 @@ from sklearn.dummy import DummyClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 from skvqts import FidelityWarning
-from skvqts.metrics import classification_accuracy_score, classifier_two_sample_test
+from skvqts._fitting import progress
+from skvqts._fitting.training import train
+from skvqts._nn.classifiers import DiscriminationStep, GRUDiscriminator
+from skvqts._nn.layers import build
+from skvqts.metrics import (
+    classification_accuracy_score,
+    classifier_two_sample_test,
+    discriminative_score,
+)
+from skvqts.metrics._classifiers import _discriminator_plan, _scaled_by_real
 
 from .conftest import two_shapes
 
@@ -120,3 +131,113 @@ def test_p_value_by_hand_and_folds_that_depend_on_the_seed(sizes):
         assert accuracy * flips == pytest.approx(round(accuracy * flips))
         deviations = (accuracy - 0.5) * 2 * math.sqrt(flips)
         assert p_value == pytest.approx(math.erfc(deviations / math.sqrt(2)) / 2)
+
+
+# ---- discriminative score
+
+
+def discriminator(n_channels=2, n_units=3):
+    generator = torch.Generator().manual_seed(0)
+    return build(partial(GRUDiscriminator, n_channels, n_units), generator)
+
+
+def naive_log_odds(network, series):
+    """The equations of a gated recurrent unit (Cho et al. 2014), time point by time point."""
+    named = {name: value.detach().double().numpy() for name, value in network.named_parameters()}
+    of_input, of_state = named["recurrent.weight_ih_l0"], named["recurrent.weight_hh_l0"]
+    state = np.zeros(of_state.shape[1])
+    for x in series.T:
+        seen = np.split(of_input @ x + named["recurrent.bias_ih_l0"], 3)
+        kept = np.split(of_state @ state + named["recurrent.bias_hh_l0"], 3)
+        reset, update = (1 / (1 + np.exp(-(seen[i] + kept[i]))) for i in (0, 1))
+        candidate = np.tanh(seen[2] + reset * kept[2])
+        state = update * state + (1 - update) * candidate
+    return named["head.weight"][0] @ state + named["head.bias"][0]
+
+
+def test_log_odds_and_losses_are_those_of_the_equations():
+    network, real, gen = discriminator(), normal(4, 2, 7), normal(3, 2, 7, seed=1)
+    expected = [[naive_log_odds(network, series) for series in X] for X in (real, gen)]
+    x_real, x_gen = (torch.from_numpy(X).float() for X in (real, gen))
+    with torch.no_grad():
+        np.testing.assert_allclose(network(x_real), expected[0], rtol=1e-4, atol=1e-6)
+        terms = DiscriminationStep(network)(x_real, x_gen)
+    probabilities = [1 / (1 + np.exp(-np.array(log_odds))) for log_odds in expected]
+    assert terms["real"].item() == pytest.approx(-np.log(probabilities[0]).mean(), rel=1e-5)
+    assert terms["generated"].item() == pytest.approx(
+        -np.log(1 - probabilities[1]).mean(), rel=1e-5
+    )
+
+
+def test_the_network_starts_within_the_bounds_of_torch():
+    weights = torch.cat([p.flatten() for p in discriminator(5, 16).parameters()]).detach()
+    assert weights.abs().max() <= 1 / 4
+    assert weights.std().item() == pytest.approx(1 / 4 / math.sqrt(3), rel=0.05)
+
+
+@pytest.mark.parametrize("n", [20, 200])
+def test_the_network_is_trained_by_plain_adam_at_a_constant_rate(n):
+    samples = [torch.from_numpy(normal(n, 2, 7, seed=seed)).float() for seed in range(2)]
+    step, by_torch = (DiscriminationStep(discriminator()) for _ in range(2))
+    record = train(step, samples, _discriminator_plan(n, 10), torch.Generator().manual_seed(1))
+    n_batches = -(-n // 128)
+    assert record.n_epochs * n_batches == 10
+    optimizer = torch.optim.Adam(by_torch.parameters())
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(record.n_epochs):
+        for rows in torch.randperm(n, generator=generator).tensor_split(n_batches):
+            optimizer.zero_grad()
+            sum(by_torch(*(sample[rows] for sample in samples)).values()).backward()
+            optimizer.step()
+    for found, expected in zip(step.parameters(), by_torch.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_samples_of_one_distribution_have_a_discriminative_score_near_0():
+    """The accuracy of a guess on 80 series is within 4 standard deviations of one half."""
+    scores = [
+        discriminative_score(normal(200, 6), normal(200, 6, seed=1), n_steps=200, random_state=seed)
+        for seed in range(2)
+    ]
+    assert max(scores) < 4 / (2 * math.sqrt(80))
+
+
+def test_noise_and_a_random_walk_have_a_discriminative_score_near_one_half():
+    walk = 3 * normal(100, 8, 12, seed=1).cumsum(2)
+    assert discriminative_score(normal(100, 8, 12), walk, n_steps=800, random_state=0) > 0.4
+
+
+def test_the_discriminative_score_depends_on_the_seed_alone():
+    real, gen = normal(60, 8, 6), 3 * normal(40, 8, 6, seed=1)
+    score = partial(discriminative_score, real, gen, n_steps=20)
+    by_seed = [score(random_state=seed) for seed in range(6)]
+    assert [score(random_state=seed) for seed in range(6)] == by_seed
+    assert len(set(by_seed)) > 1
+    assert score(random_state=np.random.RandomState(3)) == by_seed[3]
+    # of 40 series of each sample 8 are held out
+    assert all(value * 16 == round(value * 16) and 0 <= value <= 0.5 for value in by_seed)
+
+
+def test_real_series_lie_from_0_to_1_in_each_channel():
+    real, gen = normal(9, 3, 5), normal(7, 3, 5, seed=1, shift=2.0)
+    real[:, 2] = 7.0
+    scaled, others = _scaled_by_real(real, gen)
+    assert scaled.dtype == others.dtype == np.float32
+    assert scaled[:, :2].min(axis=(0, 2)).tolist() == [0, 0]
+    assert scaled[:, :2].max(axis=(0, 2)).tolist() == [1, 1]
+    assert not scaled[:, 2].any()
+    low, high = real[:, 1].min(), real[:, 1].max()
+    np.testing.assert_allclose(others[:, 1], (gen[:, 1] - low) / (high - low), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("far", [1e30, 1e140])
+def test_the_discriminative_score_of_series_far_from_all_real_ones_is_a_number(far):
+    score = discriminative_score(normal(20, 5), far * normal(20, 5), n_steps=20, random_state=0)
+    assert 0 <= score <= 0.5
+
+
+def test_a_discriminative_score_that_takes_long_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "_LONG", 0.0)
+    monkeypatch.setattr(progress, "_SAMPLE", 0.0)
+    discriminative_score(normal(20, 5), normal(20, 5), n_steps=9)
+    assert "[discriminative_score] 9 steps will take about 1 s" in caplog.text

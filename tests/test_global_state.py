@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from skvqts import objectives
 from skvqts._fitting.progress import Progress
 from skvqts._fitting.runtime import computing
 from skvqts._generation.stages import PriorStep
+from skvqts.metrics import discriminative_score
 
 from .conftest import NO_LIMIT, PRELUDE, needs_fork, run_python, two_shapes
 from .estimators import (
@@ -138,6 +140,17 @@ def test_settings_of_the_user_do_not_change_what_transformers_compute(name, sett
         transformer = TRANSFORMERS[name]().fit(X)
         assert np.array_equal(transformer.transform(X), expected)
     assert np.array_equal(transformer.transform(X), expected)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_of_the_user_do_not_change_the_discriminative_score(setting, X):
+    score = partial(discriminative_score, X, 10 * X, n_steps=20, random_state=1)
+    expected = score()
+    assert expected > 0
+    with SETTINGS[setting]():
+        before = global_state()
+        assert score() == expected
+        assert global_state() == before
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -502,7 +515,7 @@ for make in TRANSFORMERS.values():
 def test_no_fit_imports_the_compiler_of_torch():
     """That takes seconds, and after a Ctrl-C meanwhile no later fit of the process would work."""
     code = """
-from skvqts import objectives
+from skvqts import metrics, objectives
 from tests.estimators import CLASSIFIERS, GENERATORS
 X, y = two_shapes(24)
 
@@ -521,6 +534,8 @@ for name in sys.argv[1:]:
     TRANSFORMERS["SSLFeatureExtractor"](objective=getattr(objectives, name)()).fit(X)
     assert not imported(), (name, imported())
     print(name)
+metrics.discriminative_score(X, -X, n_steps=1)
+assert not imported(), imported()
 """
     each_objective = sorted(set(objectives.__all__) - {"Objective"})  # which is their base class
     names = [*TRANSFORMERS, *CLASSIFIERS, *GENERATORS, *each_objective]

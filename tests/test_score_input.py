@@ -42,6 +42,10 @@ def two_sample_test(A, B, **more):
     return metrics.classifier_two_sample_test(A, B, **more)
 
 
+def discriminative_score(A, B, **more):
+    return metrics.discriminative_score(A, B, **{"n_steps": 1, "random_state": 0, **more})
+
+
 def extrapolated(A, B, **more):
     return metrics.frechet_distance_extrapolated(A, B, **{"random_state": 0, **more})
 
@@ -63,6 +67,7 @@ SERIES = {
     "autocorrelation_difference": metrics.autocorrelation_difference,
     "reconstruction_error": metrics.reconstruction_error,
     "classifier_two_sample_test": two_sample_test,
+    "discriminative_score": discriminative_score,
     "classification_accuracy_score": accuracy,
 }
 TWO_SAMPLES = FEATURES | SERIES
@@ -179,6 +184,7 @@ def refused_calls():
         "n_neighbors": (metrics.density_coverage, (FIRST, SECOND), [8]),
         "n_lags": (metrics.autocorrelation_difference, (FIRST, SECOND), [16]),
         "n_splits ": (two_sample_test, (FIRST, SECOND), [1, 10**9]),
+        "n_steps": (discriminative_score, (FIRST, SECOND), []),
     }
     for name, (score, arguments, more) in counts.items():
         for value in NO_COUNTS + more:
@@ -205,6 +211,7 @@ SINGLE = [
         "at least 2",
     ),
     ("rows in pairs", lambda: metrics.reconstruction_error(X, X[:9]), "as many .* 24 and 9"),
+    ("four rows", lambda: discriminative_score(FIRST, SECOND[:4]), "4 sample.*minimum of 5"),
     ("seed", lambda: extrapolated(FIRST, SECOND, random_state="a"), "cannot be used to seed"),
     ("seed, folds", lambda: two_sample_test(FIRST, SECOND, random_state=1.5), "used to seed"),
     (

@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 from skvqts import FCNClassifier, RandomConvolutionExtractor
 from skvqts.metrics import (
     classifier_two_sample_test,
+    discriminative_score,
     frechet_distance,
     get_scorer,
     get_scorer_names,
@@ -76,6 +77,14 @@ def test_the_two_sample_scorer_is_the_negative_accuracy_of_the_test(generators):
     scorer = get_scorer("neg_two_sample_accuracy")
     assert scorer(generator, *TEST) == -test.accuracy
     assert test.accuracy > -scorer(generators["resampler"], *TEST)
+
+
+def test_a_scorer_can_be_made_of_the_discriminative_score(generators):
+    generator = generators["much noise"]
+    score = partial(discriminative_score, n_steps=20, random_state=0)
+    scorer = make_generation_scorer(score, takes="series", greater_is_better=False)
+    drawn = generator.sample(len(TEST[0]), random_state=0)
+    assert scorer(generator, *TEST) == -score(TEST[0], drawn)
 
 
 def by(generators, scorer):

@@ -62,6 +62,20 @@ class Pace:
             tell(f"[{self.name}] step {n_taken}/{n_steps}, about {left} left", self.verbose)
 
 
+class TrainingPace(Pace):
+    """The pace of a training that belongs to no estimator, so that no callback follows it."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def epoch(self, epoch, terms):
+        """Never stop early."""
+        return False
+
+
 def duration(seconds):
     """A rounded duration in words."""
     if seconds < 100:

@@ -1,5 +1,6 @@
-"""Networks of the classifiers: the fully convolutional one, and a linear layer on an encoder."""
+"""Networks that classify: the fully convolutional one, a linear layer on an encoder, a GRU."""
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -101,3 +102,44 @@ class ClassificationStep(nn.Module):
 
     def forward(self, x, classes):
         return {"cross_entropy": F.cross_entropy(self.network(x).float(), classes)}
+
+
+class GRUDiscriminator(nn.Module):
+    """Series ``(B, C, T)`` to the log-odds ``(B,)`` that they are real (Yoon et al. 2019).
+
+    A layer of gated recurrent units reads a series in the order of time; a linear layer judges its
+    last state.
+
+    Parameters
+    ----------
+    n_channels, n_units : int
+    """
+
+    def __init__(self, n_channels, n_units):
+        super().__init__()
+        self.recurrent = nn.GRU(n_channels, n_units, batch_first=True)
+        self.head = nn.Linear(n_units, 1)
+
+    def forward(self, x):
+        _, last_state = self.recurrent(x.transpose(1, 2))  # (1, B, n_units)
+        return self.head(last_state[0])[:, 0]
+
+
+class DiscriminationStep(nn.Module):
+    """Mean negative log-probability of "real" for real series, of "generated" for the others.
+
+    Parameters
+    ----------
+    discriminator : nn.Module
+        From series to the log-odds that they are real.
+    """
+
+    def __init__(self, discriminator):
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, real, generated):
+        # One call for both, as the recurrence over time takes as long for twice the series.
+        log_odds = self.discriminator(torch.cat([real, generated]))
+        of_real, of_generated = log_odds.split([len(real), len(generated)])
+        return {"real": F.softplus(-of_real).mean(), "generated": F.softplus(of_generated).mean()}

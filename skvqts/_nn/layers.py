@@ -27,6 +27,10 @@ def build(constructor, generator):
                 fan_in = layer.weight[0].numel()
                 bound = 1 / math.sqrt(fan_in)
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        elif isinstance(layer, nn.GRU):
+            bound = 1 / math.sqrt(layer.hidden_size)
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
         elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.reset_parameters()
     return module

@@ -4,6 +4,7 @@ from ._classifiers import (
     TwoSampleTest,
     classification_accuracy_score,
     classifier_two_sample_test,
+    discriminative_score,
 )
 from ._density import DensityCoverage, density_coverage, kernel_distance
 from ._displays import EmbeddingDisplay, LatentDisplay, SeriesDisplay
@@ -50,6 +51,7 @@ __all__ = [
     "classifier_two_sample_test",
     "cross_entropy",
     "density_coverage",
+    "discriminative_score",
     "entropy",
     "frechet_distance",
     "frechet_distance_extrapolated",
