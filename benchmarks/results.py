@@ -347,6 +347,28 @@ tokens, it says so, and the default is the mean.
                     | {"memorization": over_seeds(found, "memorization", 2)}
                     | {"drawn": f"{np.mean(drawn):.2f}" if drawn else ""}
                 )
+    has_networks = (RESULTS / "told_apart_networks.jsonl").exists()
+    networks = rows_of("told_apart_networks") if has_networks else []
+    return text + "\n" + markdown(lines) + told_apart_by_networks(networks)
+
+
+def told_apart_by_networks(rows):
+    """Format what `python -m benchmarks.told_apart --networks` measured, if it did."""
+    if not rows:
+        return ""
+    text = """
+The same by two networks, with `--networks` and one seed, on sets of at least 500 test series: "C2ST
+FCN" is the accuracy of an `FCNClassifier` in the place of MiniRocket, of one split; "GRU" is
+`discriminative_score`, where 0 cannot tell and 0.5 always can. "series" are those of each sample;
+"train" has as many training as test series, few where the training set is small.
+"""
+    lines = [
+        {"set": name, "model": model, "series": str(found["series"])}
+        | {score: f"{found[score]:.3f}" for score in ("C2ST FCN", "GRU")}
+        for name in different(rows, "set")
+        for model in ("default", "mean", "timevqvae", "train")
+        for found in select(rows, set=name, model=model)
+    ]
     return text + "\n" + markdown(lines)
 
 

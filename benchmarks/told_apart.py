@@ -1,6 +1,7 @@
 """Whether a classifier tells generated from real series, and what the sampled decoder changes.
 
     python -m benchmarks.told_apart [SET ...] [--seeds 0 1 2] [--models NAME ...]
+    python -m benchmarks.told_apart [SET ...] --networks
 
 "default" is `MaskedPriorGenerator`, "mean" the same fitted generator whose tokens are decoded to
 their mean. Two baselines need no training: "neighbours" lies at random between a training series
@@ -14,11 +15,16 @@ each at most, as many generated ones of the same classes, stratified halves, tra
 ways, the mean of five splits. FID and CAS are against 1,000 and all test series, FID by an
 `FCNClassifier` trained for 1,000 steps in float32 and by random convolutions. Everything runs on
 one thread. Cells are written to benchmarks/results as they finish.
+
+With `--networks` two networks tell them apart instead, on sets of 500 test series or more, one
+seed: "C2ST FCN" is the accuracy of `FCNClassifier` in MiniRocket's place, of one split; "GRU" is
+`discriminative_score`. "train" has as many training as test series.
 """
 
 import argparse
 import os
 import time
+from functools import partial
 from importlib.util import find_spec
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -34,6 +40,7 @@ from benchmarks.data import default_folder, load, sets_of
 from skvqts import FCNClassifier, MaskedPriorGenerator, RandomConvolutionExtractor
 from skvqts.metrics import (
     classification_accuracy_score,
+    discriminative_score,
     frechet_distance,
     memorization_score,
 )
@@ -50,9 +57,10 @@ SETS = (
     "NATOPS",
 )
 MODELS = ("default", "mean", "neighbours", "surrogates", "timevqvae", "train")
+JUDGED_BY_NETWORKS = ("default", "mean", "timevqvae", "train")
 SHOWN = ("C2ST", "FID", "FID rk", "CAS", "CAS of real", "memorization", "per second")
 _N_SPLITS = 5
-_MOST = 500  # test series that the classifier is shown
+_MOST = 500  # test series that the classifier is shown; networks judge sets that have as many
 _N_NEIGHBOURS = 5
 
 
@@ -91,26 +99,48 @@ class Surrogates(Neighbours):
         return np.array(drawn)
 
 
-def told_apart(real, generated, seed=0):
-    """Mean accuracy of MiniRocket and ridge that tell generated from real series."""
+def minirocket(split):
+    """The classifier of C2ST, with kernels of the seed of a split."""
     from aeon.transformations.collection.convolution_based import MiniRocket
 
+    return make_pipeline(
+        MiniRocket(n_kernels=10_000, random_state=split, n_jobs=1),
+        StandardScaler(),
+        RidgeClassifierCV(np.logspace(-3, 3, 10)),
+    )
+
+
+def told_apart(real, generated, make_judge=minirocket, n_splits=_N_SPLITS):
+    """Mean accuracy of a classifier that tells generated from real series."""
     n = min(len(real), len(generated))
     X = np.concatenate([real[:n], generated[:n]]).astype(np.float32)
     X = X.reshape(2 * n, -1, X.shape[-1])
     is_generated = np.repeat([0, 1], n)
     accuracies = []
-    for split in range(seed, seed + _N_SPLITS):
+    for split in range(n_splits):
         halves = StratifiedKFold(2, shuffle=True, random_state=split).split(X, is_generated)
         for shown, hidden in halves:
-            judge = make_pipeline(
-                MiniRocket(n_kernels=10_000, random_state=split, n_jobs=1),
-                StandardScaler(),
-                RidgeClassifierCV(np.logspace(-3, 3, 10)),
-            )
-            judge.fit(X[shown], is_generated[shown])
+            judge = make_judge(split).fit(X[shown], is_generated[shown])
             accuracies.append(judge.score(X[hidden], is_generated[hidden]))
     return float(np.mean(accuracies))
+
+
+def told_apart_by_networks(real, generated):
+    """The accuracy of an FCN that tells them apart, and the discriminative score of a GRU."""
+
+    def fcn(split):
+        return FCNClassifier(precision="float32", n_threads=1, random_state=split)
+
+    return {
+        "series": min(len(real), len(generated)),
+        "C2ST FCN": told_apart(real, generated, fcn, n_splits=1),
+        "GRU": discriminative_score(real, generated, random_state=0),
+    }
+
+
+def rows_shown(X_test):
+    """Which test series the classifiers are shown."""
+    return np.random.default_rng(0).permutation(len(X_test))[:_MOST]
 
 
 class Judge:
@@ -127,7 +157,7 @@ class Judge:
         self.real = {
             name: referee.transform(self.X_test[:1000]) for name, referee in self.referees.items()
         }
-        self.rows = np.random.default_rng(0).permutation(len(self.X_test))[:_MOST]
+        self.rows = rows_shown(self.X_test)
         self.of_real = classification_accuracy_score(
             self.X_train, self.y_train, self.X_test, self.y_test
         )
@@ -176,16 +206,12 @@ def measure(model, fits, judge):
         return {"C2ST": told_apart(judge.X_test[judge.rows], X)}
     generator, seconds = fits.of(model)
     y = judge.y_test[judge.rows]
-    decoder = getattr(generator, "decoder_", None)
-    if model == "mean":
-        generator.decoder_ = None
     start = time.perf_counter()
-    X = generator.sample(y=y, random_state=fits.seed)
+    X = sampled(generator, model, y, fits.seed)
     rate = len(y) / (time.perf_counter() - start)
     row = {"seconds": seconds, "per second": rate} | judge.scores(X)
-    if model == "mean":
-        generator.decoder_ = decoder
-    elif model == "default" and decoder is not None:
+    decoder = getattr(generator, "decoder_", None)
+    if model == "default" and decoder is not None:
         row |= {"energy of mean": None, "energy of draws": None, "is used": decoder.is_used_}
         if decoder.energy_scores_ is not None:
             row |= dict(
@@ -194,14 +220,56 @@ def measure(model, fits, judge):
     return row
 
 
+def sampled(generator, model, y, seed):
+    """Series of a fitted model, of which "mean" goes without its sampled decoder."""
+    if model != "mean":
+        return generator.sample(y=y, random_state=seed)
+    decoder = generator.decoder_
+    generator.decoder_ = None
+    X = generator.sample(y=y, random_state=seed)
+    generator.decoder_ = decoder
+    return X
+
+
+def measure_by_networks(model, fits):
+    """One cell: how two networks tell a model's series, or training series, from test series."""
+    X_train, _, X_test, y_test = fits.data
+    rows = rows_shown(X_test)
+    if model == "train":
+        X = X_train[np.random.default_rng(0).permutation(len(X_train))]
+        return told_apart_by_networks(X_test[rows], X[:_MOST])
+    generator, _ = fits.of(model)
+    return told_apart_by_networks(X_test[rows], sampled(generator, model, y_test[rows], fits.seed))
+
+
+def networks(names, models, folder):
+    """Measure the cells of `--networks`, with one seed, on sets with enough test series."""
+    cells = Cells(RESULTS / "told_apart_networks.jsonl")
+    for name in names:
+        data = load(name, folder)
+        if len(data[2]) < _MOST:
+            continue
+        fits = Fits(data, 0, None)
+        for model in models:
+            key = {"set": name, "seed": 0, "model": model}
+            row = cells.measure(key, partial(measure_by_networks, model, fits))
+            shown = f"C2ST FCN {row['C2ST FCN']:.3f}  GRU {row['GRU']:.3f}"
+            print(f"{name:<22}{model:<11}", shown, flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--networks", action="store_true")
     options = parser.parse_args()
     models = [name for name in options.models if name != "timevqvae" or find_spec("timevqvae")]
+    if options.networks:
+        judged = [model for model in models if model in JUDGED_BY_NETWORKS]
+        networks(sets_of(options, SETS), judged, options.folder)
+        return
     cells = Cells(RESULTS / "told_apart.jsonl")
     judges = {}
     for seed in options.seeds:

@@ -111,6 +111,15 @@ def test_the_page_of_results_is_what_its_command_writes():
     assert results.PATH.read_bytes() == results.page().encode()
 
 
+def test_the_table_of_networks_appears_once_there_are_cells():
+    assert results.told_apart_by_networks([]) == ""
+    cells = {"C2ST FCN": 0.75, "GRU": 0.0625, "series": 500, "seed": 0}
+    rows = [{"set": "A", "model": model} | cells for model in ("train", "default")]
+    table = results.told_apart_by_networks(rows).rpartition("\n\n")[2].splitlines()
+    assert table[0] == "| set | model | series | C2ST FCN | GRU |"
+    assert table[2:] == [f"| A | {model} | 500 | 0.750 | 0.062 |" for model in ("default", "train")]
+
+
 def test_means_of_results_by_hand():
     rows = [
         {"set": "a", "seed": 0, "x": 1.0},
