@@ -10,6 +10,17 @@ from hypothesis import strategies as st
 from benchmarks import results
 from benchmarks.cells import Cells, mean_and_spread, table
 from benchmarks.fine_tuning import labelled
+from benchmarks.gaps import KINDS, coverage, crps, kinds_of
+from benchmarks.imputation import (
+    RIVALS,
+    TAILS,
+    Gapped,
+    Interpolation,
+    Nearest,
+    fills,
+    period,
+)
+from benchmarks.imputation import scores as scores_of_filling
 from benchmarks.probes import KMeansBag, accuracies, headline, paper_probe, rows_for_probes
 from benchmarks.representations import token_means
 from benchmarks.rivals import same_bits
@@ -131,3 +142,123 @@ def test_means_of_results_by_hand():
     assert results.over_sets(rows, "x") == "2.500 ± 1.414"
     assert results.over_seeds(rows, "y") == results.over_sets(rows, "y") == ""
     assert results.markdown([{"set": "a", "x": "1"}]) == "| set | x |\n| --- | --- |\n| a | 1 |\n"
+
+
+# ---- gaps filled
+
+
+def test_gaps_are_what_their_kinds_say():
+    shape = (40, 4, 30)
+    masks = {kind: draw(shape, np.random.default_rng(0)) for kind, draw in KINDS.items()}
+    for kind, mask in masks.items():
+        assert mask.shape == shape
+        assert mask.dtype == bool
+        assert np.array_equal(mask, KINDS[kind](shape, np.random.default_rng(0)))
+    for kind, length in (("blocks 10 %", 3), ("blocks 30 %", 9)):
+        assert (masks[kind] == masks[kind][:, :1]).all()  # all channels alike
+        for series in masks[kind][:, 0]:
+            first, last = np.flatnonzero(series)[[0, -1]]
+            assert last - first + 1 == series.sum() == length
+        starts = masks[kind][:, 0].argmax(1)
+        assert len(set(starts)) > 10
+        assert starts.max() <= 30 - length
+    assert (masks["points 30 %"].sum(2) == 9).all()
+    assert (masks["points 30 %"] != masks["points 30 %"][:, :1]).any()
+    assert (masks["channels"].all(2) == masks["channels"].any(2)).all()
+    assert (masks["channels"].all(2).sum(1) == 2).all()
+    assert len({tuple(row) for row in masks["channels"].all(2)}) > 3
+    assert masks[TAILS][..., 24:].all()
+    assert not masks[TAILS][..., :24].any()
+    assert set(kinds_of(4)) - set(kinds_of(1)) == {"channels"}
+
+
+def test_block_gaps_reach_both_ends():
+    starts = KINDS["blocks 30 %"]((400, 1, 10), np.random.default_rng(0))[:, 0].argmax(1)
+    assert set(starts) == set(range(8))
+
+
+@given(m=st.integers(1, 7), seed=st.integers(0, 99), ties=st.booleans())
+def test_crps_is_that_of_all_pairs(m, seed, ties):
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(3, size=(m, 4)).astype(float) if ties else rng.normal(size=(m, 4))
+    y = rng.normal(size=4)
+    for found, value, column in zip(crps(y, draws), y, draws.T, strict=True):
+        pairs = [abs(column[i] - column[j]) for i in range(m) for j in range(m) if i != j]
+        expected = np.mean([abs(draw - value) for draw in column])
+        expected -= np.mean(pairs) / 2 if pairs else 0
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_crps_by_hand():
+    draws = np.array([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]])
+    # (1 + 1 + 3) / 3 - (2 + 4 + 2) / 3 / 2, and an error that all draws share.
+    assert crps(np.array([1.0, 4.0]), draws) == pytest.approx([1 / 3, 3.0])
+
+
+def test_crps_of_normal_draws_is_the_closed_form():
+    """Of N(0, 1) at 0: 2 / sqrt(2 pi) - 1 / sqrt(pi), on average for few draws too."""
+    draws = np.random.default_rng(0).normal(size=(5, 20_000))
+    expected = 2 / math.sqrt(2 * math.pi) - 1 / math.sqrt(math.pi)
+    assert crps(np.zeros(20_000), draws).mean() == pytest.approx(expected, abs=0.01)
+
+
+def test_coverage_by_hand():
+    draws = np.arange(101.0)[:, None].repeat(5, 1)  # quantiles 5 and 95
+    assert coverage(np.array([4.9, 5.0, 50.0, 95.0, 95.1]), draws) == 0.6
+    assert coverage(np.array([24.0, 25.0, 75.0, 76.0, 50.0]), draws, share=0.5) == 0.6
+
+
+def test_scores_of_a_single_filling_and_of_draws():
+    y = np.array([0.0, 1.0])
+    assert scores_of_filling(y, np.array([1.0, 1.0])) == {"MAE": 0.5, "CRPS": 0.5}
+    found = scores_of_filling(y, np.array([0.0, 1.0]), np.array([[-1.0, 1.0], [1.0, 1.0]]))
+    assert found == {"MAE": 0.0, "CRPS": 0.0, "coverage": 1.0}
+
+
+@pytest.mark.parametrize("model", RIVALS)
+def test_rivals_fill_gaps_only(model):
+    rng = np.random.default_rng(0)
+    X = np.sin(np.arange(8) + rng.uniform(0, 6, (24, 2, 1)))
+    data = Gapped(X[:16], X[16:])
+    filler = RIVALS[model](0)
+    filler.n_rounds, filler.choices = 1, (10,)  # of IterativeImputer, which is slow
+    filler.fit(data.X_train)
+    for kind in data.kinds:
+        if not fills(model, kind):
+            continue
+        given = data.given[kind].copy()
+        point, draws = filler.fill(given)
+        for filled in [point] if draws is None else [point, *draws]:
+            assert np.isfinite(filled).all()
+            known = ~data.hidden[kind]
+            np.testing.assert_array_equal(filled[known], data.X_test[known])
+        np.testing.assert_array_equal(given, data.given[kind])  # left as it was
+
+
+def test_simple_fillings_by_hand():
+    nan = np.nan
+    X = np.array([[[0.0, 1, 2, 3]], [[5.0, 5, 5, 5]], [[9.0, 9, 9, 9]]])
+    simple = Interpolation()
+    simple.fit(X)
+    filled, _ = simple.fill(np.array([[[nan, 2, nan, 4]], [[nan] * 4]]))
+    np.testing.assert_allclose(filled, [[[2, 2, 3, 4]], [[14 / 3, 5, 16 / 3, 17 / 3]]])
+    nearest = Nearest()
+    nearest.fit(np.repeat(X, [5, 5, 1], axis=0))
+    point, draws = nearest.fill(np.array([[[0.0, 1.0, nan, 3.1]]]))
+    np.testing.assert_allclose(point, [[[0, 1, 2, 3.1]]])
+    assert draws.shape == (5, 1, 1, 4)
+    naive = RIVALS["seasonal naive"](0)
+    filled, _ = naive.fill(np.array([[[0.0, 1, 2, 0, 1, 2, 0, 1, 2, 0, nan, nan, nan, nan]]]))
+    assert filled[0, 0, 10:].tolist() == [1, 2, 0, 1]
+    assert period(np.sin(np.arange(60) * 2 * np.pi / 12)) == 12
+    assert period(np.arange(20.0)) == 1
+
+
+def test_test_series_are_scored_in_units_of_the_training_series():
+    rng = np.random.default_rng(0)
+    X = rng.normal([[5.0], [-1.0]], [[3.0], [0.1]], (300, 2, 10))
+    data = Gapped(X[:40], X[40:])
+    assert len(data.X_test) == 200
+    np.testing.assert_allclose(data.X_train.std(axis=(0, 2)), 1)
+    lowest = (X[40:] - X[:40].mean((0, 2), keepdims=True)) / X[:40].std((0, 2), keepdims=True)
+    assert all((series == lowest).all((1, 2)).any() for series in data.X_test)
