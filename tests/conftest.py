@@ -21,11 +21,18 @@ from threadpoolctl import threadpool_limits
 from skvqts import _fcn_classifier, _fine_tuned_classifier
 from skvqts._fitting.progress import Progress
 from skvqts._fitting.training import train
+from skvqts._generation import imputation
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("default")
 torch.set_num_threads(1)
 threadpool_limits(1)
+
+
+@pytest.fixture(autouse=True)
+def few_proposals(monkeypatch):
+    """Gaps are filled from a hundred proposals: a thousand cost a second for each call."""
+    monkeypatch.setattr(imputation, "_N_PROPOSALS", 100)
 
 
 def two_shapes(n, t=32, *, seed=0, noise=0.1):

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from skvqts._generation.anomalies import window_masks
-from skvqts._generation.imputation import tokens_at
-from skvqts._generation.sampling import TokenReader
+from skvqts._generation.gaps import tokens_at
 from skvqts._nn.encoders import make_decoder, make_encoder
 from skvqts._nn.layers import build
 
@@ -91,19 +90,3 @@ def test_anomaly_scores_change_at_token_boundaries_only(n_timepoints, width, str
     changes = np.diff(generator.anomaly_score(X, window=stride)).any(axis=0).nonzero()[0] + 1
     assert len(changes) > 0
     assert (changes % stride == 0).all()
-
-
-def test_a_gap_is_imputed_by_the_token_that_covers_it(monkeypatch):
-    X = two_shapes(8, 129)[0]
-    generator = masked_prior({"downsampled_width": 4, "max_epochs": 1}, max_epochs=1).fit(X)
-    drawn, fill = [], TokenReader.fill
-
-    def recorded(self, ids, masks, *arguments, **more):
-        drawn.append(masks)
-        return fill(self, ids, masks, *arguments, **more)
-
-    monkeypatch.setattr(TokenReader, "fill", recorded)
-    hidden = X.copy()
-    hidden[:, 104:128] = np.nan
-    generator.impute(hidden, random_state=0)
-    assert np.array_equal(drawn[0], np.tile([False, False, False, True, False], (8, 1)))

@@ -5,8 +5,12 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from skvqts._fitting.scaling import SeriesScaler
+from skvqts._generation.anomalies import window_masks
+from skvqts._generation.imputation import Proposals
+from skvqts._generation.sampling import TokenReader
 
 from .conftest import two_shapes
 from .estimators import GENERATORS, fitted_generator, masked_prior
@@ -151,21 +155,75 @@ def test_imputation_of_smooth_series_is_better_than_the_mean():
         assert errors.max() < 0.6 * np.sqrt(np.square(series[gap]).mean())
 
 
-@each_masked_prior
-def test_filled_gaps_join_the_observed_values_beside_them(name, monkeypatch):
+def test_without_a_decoder_filled_gaps_join_the_observed_values_beside_them(monkeypatch):
     results, inverse = [], SeriesScaler.inverse_like
-    record = lambda *a: (results.append(inverse(*a)), results[-1])[1]  # noqa: E731
+    record = lambda *a: (results.append(a[1]), inverse(*a))[1]  # noqa: E731
     monkeypatch.setattr(SeriesScaler, "inverse_like", record)
+    generator = masked_prior(decoder=None).fit(X, Y)
     hidden = with_gap(np.s_[:, 10:17])
     hidden[:, 28:] = np.nan
-    filled = fitted_generator(name).impute(hidden, random_state=0)
-    (decoded,) = results
-    missed = X - decoded[:, 0]
-    assert np.abs(missed[:, [9, 17]]).mean() > 0.02
-    between = missed[:, [9]] + (missed[:, [17]] - missed[:, [9]]) * np.arange(1, 8) / 8
-    added = filled - decoded[:, 0]
-    np.testing.assert_allclose(added[:, 10:17], between, atol=1e-6)
-    np.testing.assert_allclose(added[:, 28:], np.repeat(missed[:, [27]], 4, axis=1), atol=1e-6)
+    filled = generator.impute(hidden, random_state=0)
+    (scaled,) = results
+    known = ~np.isnan(hidden)
+    expected = generator.tokenizer_.scaler_.transform(X[:, None])[:, 0]
+    np.testing.assert_allclose(scaled[:, 0][known], expected[known], atol=1e-6)
+    assert np.isfinite(filled).all()
+    jumps = np.abs(filled[:, [10, 28]] - filled[:, [9, 27]])
+    assert jumps.mean() < np.abs(np.diff(X, axis=1)).mean() * 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_stands_under_a_mask_has_no_part_in_the_result():
+    generator, hidden = fitted_generator("MaskedPriorGenerator"), with_gap(np.s_[:, 5:12])
+    expected = generator.impute(hidden, n_draws=2, random_state=0)
+    for value in (0.0, -9.0, 1e6, np.nan, np.inf):
+        masked = np.ma.MaskedArray(X.copy(), mask=np.isnan(hidden))
+        masked.data[np.isnan(hidden)] = value
+        assert np.array_equal(generator.impute(masked, n_draws=2, random_state=0), expected)
+    # A list of masked series, and whole numbers, which have no NaN of their own.
+    assert np.array_equal(generator.impute(list(masked), n_draws=2, random_state=0), expected)
+    whole = np.ma.MaskedArray(np.round(X).astype(int), mask=np.isnan(hidden))
+    filled = generator.impute(whole, random_state=0)
+    assert np.array_equal(filled[~np.isnan(hidden)], np.round(X)[~np.isnan(hidden)])
+    with pytest.raises(ValueError, match="masked array with masked values"):
+        generator.score_samples(masked)
+
+
+def test_proposals_are_of_the_given_class_and_of_all_classes_without_one():
+    generator = fitted_to_bumps("masked")
+    proposals = Proposals(generator, generator._decodings(), seed=0)
+    nothing = torch.zeros(40, dtype=torch.bool)
+    series = torch.zeros(40, dtype=torch.float64)
+    shares = generator.class_counts_ / generator.class_counts_.sum()
+    posterior = proposals.posterior(series, nothing, None).numpy()
+    of_classes = np.bincount(proposals.classes, posterior)
+    np.testing.assert_allclose(of_classes, shares)
+    for label in (0, 1):
+        given = proposals.posterior(series, nothing, label).numpy()
+        assert (given[proposals.classes != label] == 0).all()
+        np.testing.assert_allclose(given[proposals.classes == label], 2 / len(given))
+
+
+def test_a_thousand_series_are_proposed_and_twenty_of_each_class_at_least(monkeypatch):
+    generator = fitted_to_bumps("masked")
+    assert len(Proposals(generator, generator._decodings(), 0).classes) == 100
+    monkeypatch.undo()
+    assert len(Proposals(generator, generator._decodings(), 0).classes) == 1000
+    monkeypatch.setattr("skvqts._generation.imputation._LEAST_OF_CLASS", 501)
+    assert len(Proposals(generator, generator._decodings(), 0).classes) == 1002
+
+
+def test_draws_are_chosen_by_what_was_observed_of_all_channels():
+    """Of two channels that are alike, one that is hidden is filled by the other."""
+    series = sines(60, seed=0)
+    panel = np.stack([series, series], axis=1)
+    generator = masked_prior({"max_epochs": 60, "codebook_size": 16}, max_epochs=40).fit(panel)
+    test = sines(20, seed=1)
+    hidden = np.stack([test, np.full_like(test, np.nan)], axis=1)
+    draws = generator.impute(hidden, n_draws=5, random_state=0)
+    assert np.array_equal(draws[:, :, 0], np.stack([test] * 5))
+    errors = np.abs(np.median(draws[:, :, 1], axis=0) - test).mean()
+    assert errors < 0.5 * np.abs(test).mean()
 
 
 def test_imputation_follows_the_given_class():
@@ -217,12 +275,12 @@ def test_imputation_far_from_zero_keeps_its_precision():
     assert len(np.unique(steps)) > 0.9 * steps.size  # in float32 they are multiples of 8
 
 
-def test_imputation_without_labels_requires_an_unconditional_prior():
+def test_imputation_without_labels_needs_no_unconditional_prior():
     generator = masked_prior(p_unconditional=0.0, max_epochs=1).fit(X, Y)
     hidden = with_gap(np.s_[:, 8:14])
-    for call in (lambda: generator.impute(hidden), lambda: generator.anomaly_score(X)):
-        with pytest.raises(ValueError, match="has not learned series of unknown class"):
-            call()
+    with pytest.raises(ValueError, match="has not learned series of unknown class"):
+        generator.anomaly_score(X)
+    assert np.isfinite(generator.impute(hidden)).all()
     assert np.isfinite(generator.impute(hidden, y=Y)).all()
     assert np.isfinite(generator.score_samples(X)).all()  # a mixture of the classes
     free = masked_prior(p_unconditional=0.0, max_epochs=1).fit(X)
@@ -230,7 +288,80 @@ def test_imputation_without_labels_requires_an_unconditional_prior():
     assert np.isfinite(free.anomaly_score(X)).all()
 
 
+# ---- forecasts
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_forecast_is_the_imputation_of_a_tail():
+    generator, hidden = fitted_generator("MaskedPriorGenerator"), with_gap(np.s_[:, 24:])
+    tails = generator.impute(hidden, n_draws=3, random_state=0)[..., 24:]
+    draws = generator.forecast(X[:, :24], 8, n_draws=3, random_state=0)
+    assert draws.shape == (24, 3, 8)
+    assert np.array_equal(draws, tails.transpose(1, 0, 2))
+    # The last values of longer series are seen; shorter ones have no beginning.
+    longer = np.concatenate([np.full((24, 9), 5.0), X[:, :24]], axis=1)
+    assert np.array_equal(generator.forecast(longer, 8, n_draws=3, random_state=0), draws)
+    shorter = X[:, 20:24]
+    hidden[:, :20] = np.nan
+    expected = generator.impute(hidden, n_draws=2, random_state=0)[..., 24:]
+    drawn = generator.forecast(shorter, 8, n_draws=2, random_state=0)
+    assert np.array_equal(drawn, expected.transpose(1, 0, 2))
+
+
+def test_without_a_number_of_draws_a_forecast_is_their_median(panel):
+    series, generator = panel
+    given = series[:4, :, :20]
+    median = generator.forecast(given, 12, random_state=0)
+    assert median.shape == (4, 3, 12)
+    draws = generator.forecast(given, 12, n_draws=100, random_state=0)
+    assert draws.shape == (4, 100, 3, 12)
+    assert np.array_equal(median, np.median(draws, axis=1))
+
+
+def test_forecasts_take_missing_values_labels_and_any_container():
+    generator, given = fitted_generator("MaskedPriorGenerator"), X[:, :24].copy()
+    given[:, 3:6] = np.nan
+    expected = generator.forecast(given, 8, n_draws=1, random_state=0)
+    assert np.isfinite(expected).all()
+    masked = np.ma.MaskedArray(np.nan_to_num(given), mask=np.isnan(given))
+    for container in (given.tolist(), pd.DataFrame(given), given[:, None], masked):
+        drawn = generator.forecast(container, 8, n_draws=1, random_state=0)
+        assert np.array_equal(drawn, expected)
+
+
+@pytest.mark.parametrize("horizon", [0, -1, 2.5, "8", True, 32, 40], ids=repr)
+def test_invalid_horizons_are_refused(horizon):
+    with pytest.raises(ValueError, match="horizon"):
+        fitted_generator("MaskedPriorGenerator").forecast(X, horizon)
+
+
+def test_forecasts_of_other_channels_are_refused(panel):
+    with pytest.raises(ValueError, match="X has 1 channels, but"):
+        panel[1].forecast(X, 8)
+
+
 # ---- anomalies
+
+
+def test_the_context_of_a_window_has_not_seen_the_window(monkeypatch):
+    generator, given = fitted_generator("MaskedPriorGenerator"), []
+    judge = TokenReader.hidden_losses
+
+    def recorded(self, ids, classes, masks):
+        given.append(np.where(np.concatenate([mask.numpy() for mask in masks], 1), -1, ids))
+        return judge(self, ids, classes, masks)
+
+    monkeypatch.setattr(TokenReader, "hidden_losses", recorded)
+    generator.anomaly_score(X, window=8)
+    before, given[:] = list(given), []
+    tokenizer = generator.tokenizer_
+    _, points = window_masks(8, tokenizer.token_shape_, tokenizer.module_.strides, 32)
+    for window, covered in enumerate(points):
+        changed = X.copy()
+        changed[:, covered] = np.random.default_rng(window).normal(0, 9, (24, covered.sum()))
+        given[:] = []
+        generator.anomaly_score(changed, window=8)
+        assert np.array_equal(given[window], before[window])
 
 
 @each_masked_prior

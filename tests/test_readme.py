@@ -64,9 +64,10 @@ def test_example_of_generation_runs(capsys):
         "MaskedPriorGenerator(random_state=0)", f"MaskedPriorGenerator({quick})"
     )
     exec(compile("from skvqts import VQTokenizer\n" + quick, "generation.md", "exec"), {})
-    likelihoods, imputed, scores = capsys.readouterr().out.strip().split("\n")
+    likelihoods, imputed, forecast, scores = capsys.readouterr().out.strip().split("\n")
     assert all(float(value) < 0 for value in likelihoods.strip("[]").split())
     assert imputed == "(5, 1, 1, 150)"
+    assert forecast == "(1, 1, 30)"
     assert scores == "(3, 150)"
 
 

@@ -104,7 +104,7 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
         If `X` is sparse or not numeric.
     """
     name = type(estimator).__name__
-    X = as_array_like(X, name)
+    X = as_array_like(X, name, missing=missing)
     is_panel = len(X.shape) == 3
     rules = {**_SERIES, "ensure_min_samples": min_samples}
     try:
@@ -147,6 +147,36 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
     return X
 
 
+def validate_beginnings(estimator, X, horizon):
+    """Series that go on, as float64 windows ``(n, c, t)`` whose last `horizon` values are NaN.
+
+    The end of a longer series is taken; of a shorter one the beginning of the window is NaN too.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    X : array-like of shape (n, m) or (n, c, m)
+        Of any length m; NaN stands for a missing value.
+    horizon : int
+        Below the length t of the series that the estimator was fitted to.
+
+    Raises
+    ------
+    ValueError
+        If `X` is not 2-D or 3-D, empty, not finite where it is not NaN, or of other channels.
+    TypeError
+        If `X` is sparse or not numeric.
+    """
+    X = as_array_like(X, type(estimator).__name__, missing=True)
+    X = check_array(X, estimator=estimator, input_name="X", allow_nd=True, **_SERIES)
+    X = X[:, None] if X.ndim == 2 else X
+    n_before = estimator.n_timepoints_in_ - horizon
+    windows = np.full((*X.shape[:2], estimator.n_timepoints_in_), np.nan)
+    seen = X[..., -n_before:]
+    windows[..., n_before - seen.shape[2] : n_before] = seen
+    return validate_series(estimator, windows, missing=True)
+
+
 def _check_values(X, estimator, reset, missing):
     """Refuse infinite values and, unless they stand for missing ones, NaN."""
     name = type(estimator).__name__
@@ -167,12 +197,17 @@ def _check_values(X, estimator, reset, missing):
         )
 
 
-def as_array_like(X, name, argument="X"):
-    """Something with a shape; what scikit-learn would misread is refused, on behalf of `name`."""
+def as_array_like(X, name, argument="X", missing=False):
+    """Something with a shape; what scikit-learn would misread is refused, on behalf of `name`.
+
+    Masked values become NaN where these stand for missing ones.
+    """
     if isinstance(X, torch.Tensor):
         return _array_of_tensor(X, name)
     if isinstance(X, (list, tuple)):
         X = _array_of_list(X, name, argument)
+    if missing and np.ma.is_masked(X):
+        X = X.astype(np.float64).filled(np.nan)
     if np.ma.is_masked(X):
         raise ValueError(
             f"{argument} is a masked array with masked values, which {name} does not accept: "

@@ -3,18 +3,20 @@
 import numpy as np
 import torch
 
-from .imputation import column_of, tokens_at
+from .gaps import column_of, interpolated, tokens_at
 from .sampling import TokenReader, checked_tokenizer, unconditional_classes
 
 
-def anomaly_scores(estimator, ids, window):
+def anomaly_scores(estimator, X, window):
     """Mean negative log-probability of hidden tokens, ``(n, t)``, over windows that slide along.
+
+    What is told of a window is told from tokens that have not seen it: those of the series with a
+    straight line across the window.
 
     Parameters
     ----------
     estimator : fitted generator
-    ids : int64 ndarray of shape (n, N)
-        Tokens of series.
+    X : float ndarray of shape (n, c, t)
     window : int
         Length of the windows in time points.
     """
@@ -22,14 +24,19 @@ def anomaly_scores(estimator, ids, window):
     masks, covered = window_masks(
         window, tokenizer.token_shape_, tokenizer.module_.strides, estimator.n_timepoints_in_
     )
-    classes = unconditional_classes(estimator, len(ids))
-    hidden = [torch.from_numpy(mask) for mask in masks]
-    losses = TokenReader(estimator).hidden_losses(ids, classes, hidden)
-    n_hidden = sum(mask.sum(1) for mask in masks)
-    of_windows = sum(loss.sum(2, dtype=np.float64) for loss in losses) / n_hidden
-    # This is not a matrix product, whose rounding would depend on the number of rows.
-    pairs = zip(of_windows.T[:, :, None], covered, strict=True)
-    return sum(of_window * points for of_window, points in pairs) / covered.sum(0)
+    classes = unconditional_classes(estimator, len(X))
+    reader = TokenReader(estimator)
+    ids = tokenizer.encode(X)
+    total = np.zeros((len(X), estimator.n_timepoints_in_))
+    for index, points in enumerate(covered):
+        hidden = [of_band[[index]] for of_band in masks]
+        context = tokenizer.encode(interpolated(X, np.broadcast_to(~points, X.shape)))
+        given = np.where(np.concatenate(hidden, axis=1), ids, context)
+        losses = reader.hidden_losses(given, classes, [torch.from_numpy(mask) for mask in hidden])
+        n_hidden = sum(mask.sum() for mask in hidden)
+        of_window = sum(loss.sum((1, 2), dtype=np.float64) for loss in losses) / n_hidden
+        total += of_window[:, None] * points
+    return total / covered.sum(0)
 
 
 def window_masks(window, grid, strides, n_timepoints):

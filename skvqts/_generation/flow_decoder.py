@@ -404,36 +404,63 @@ def drawn_series(decoder, ids, classes, seed):
     classes : int64 ndarray of shape (n,)
     seed : int
     """
+    scaled, repeats, heights = drawn_scaled(decoder, ids, classes, seed)
+    X = decoder.tokenizer_.scaler_.inverse(scaled).astype(np.float64)
+    return decoder._exactness.impose(X, repeats > 0, classes, heights).astype(np.float32)
+
+
+def drawn_scaled(decoder, ids, classes, seed, series=None, known=None):
+    """Scaled series that a fitted FlowDecoder draws, given tokens, classes and observed values.
+
+    Parameters
+    ----------
+    decoder : fitted FlowDecoder
+    ids : int64 ndarray of shape (n, N)
+    classes : int64 ndarray of shape (n,)
+    seed : int
+    series : float32 ndarray of shape (n, c, t) or None
+        Scaled series of which something was observed.
+    known : bool ndarray of shape (n, c, t) or None
+        What was.
+
+    Returns
+    -------
+    scaled : float32 ndarray of shape (n, c, t)
+    repeats : float32 ndarray of shape (n, r, t)
+        Above 0 where a value of a channel that often repeats its last one is to do so.
+    heights : float64 ndarray of shape (n,)
+        Numbers in [0, 1), by which each series gets a step of its instrument.
+    """
     device = torch.device(decoder.device_)
     means = TokenMeans(decoder.tokenizer_, device)
     scale = torch.from_numpy(decoder.residual_scale_).to(device)
     n_channels, n_timepoints = decoder.n_channels_in_, decoder.n_timepoints_in_
     n_flowing = decoder.architecture_["n_flowing"]
 
-    def draw_chunk(table):
-        streams = [row_stream(seed, row, _STREAM) for row in table[:, 0].tolist()]
+    def draw_chunk(rows):
+        streams = [row_stream(seed, row, _STREAM) for row in rows.tolist()]
         heights = np.array([stream.random() for stream in streams])
         shape = (n_flowing, n_timepoints)
         noise = np.stack([stream.standard_normal(shape, dtype=np.float32) for stream in streams])
-        classes = torch.from_numpy(table[:, 1].copy()).to(device)
-        codes, decoded = means(torch.from_numpy(table[:, 2:].copy()))
-        nothing = torch.zeros_like(decoded)
+        codes, decoded = means(torch.from_numpy(ids[rows]))
+        shown = is_shown = torch.zeros_like(decoded)
+        if known is not None:
+            is_shown = torch.from_numpy(known[rows]).to(decoded)
+            observed = torch.from_numpy(series[rows]).to(device)
+            shown = is_shown * (observed - decoded) / scale
+        given = (codes, decoded, shown, is_shown, torch.from_numpy(classes[rows]).to(device))
 
         def predict(points, time):
-            times = points.new_full((len(points),), time)
-            return decoder.module_(points, times, codes, decoded, nothing, nothing, classes)
+            return decoder.module_(points, points.new_full((len(points),), time), *given)
 
         points = walk(predict, torch.from_numpy(noise).to(device), decoder.n_steps)
         residuals, repeats = points.split([n_channels, n_flowing - n_channels], dim=1)
-        scaled = (decoded + residuals * scale).cpu().numpy()
-        X = decoder.tokenizer_.scaler_.inverse(scaled).astype(np.float64)
-        exact = decoder._exactness.impose(X, (repeats > 0).cpu().numpy(), table[:, 1], heights)
-        return [exact.astype(np.float32)]
+        scaled = decoded + residuals * scale
+        return [scaled.cpu().numpy(), repeats.cpu().numpy(), heights]
 
-    table = np.column_stack([np.arange(len(ids)), classes, ids]).astype(np.int64, copy=False)
     rows = min(_MAX_ROWS, chunk_size(n_channels * n_timepoints))
     with computing(device, decoder.n_threads_):
-        return in_chunks(draw_chunk, table, rows, type(decoder).__name__)[0]
+        return in_chunks(draw_chunk, np.arange(len(ids)), rows, type(decoder).__name__)
 
 
 def flow_plan(decoder, n_series):

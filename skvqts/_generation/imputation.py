@@ -1,75 +1,181 @@
-"""Missing values in series: which tokens lie where in time, and gaps filled with drawn tokens."""
+"""Missing values of series, filled with draws of what may stand there given all that was observed.
+
+A generator proposes series. For each series with gaps, those that agree with what was observed are
+chosen more often, moved so that they agree with it altogether, and put into the gaps. The tokens of
+what results are decoded by the sampled decoder, which sees the observed values as well.
+"""
 
 import numpy as np
+import torch
 
-from .sampling import checked_tokenizer, decode_scaled
+from .._fitting.reading import read_rows
+from .._fitting.runtime import computing
+from ..functional.conditioning import agreement, ensemble_update, tempered_shares
+from .flow_decoder import decoded_series, drawn_scaled, drawn_series
+from .gaps import interpolated
+from .sampling import TokenReader, checked_tokenizer, decode_scaled, row_stream
+
+_N_PROPOSALS = 1000
+_LEAST_OF_CLASS = 20  # proposals
+_RIVALS = 4  # the temperature is a share of the difference of the fourth nearest proposal
+_TEMPERATURE = 0.5
+_LEAST_DIFFERENCE = 1e-12
+_LEAST_NOISE = 1e-4  # variance, of scaled series
+_CHOICE_STREAM = 101  # of the random numbers of a row; those of what is drawn come before
 
 
-def impute_series(estimator, fill, X, known, classes, seed):
-    """Series ``(n, c, t)``, float64, whose gaps are filled with what drawn tokens decode to.
-
-    The error of the decoded series on either side of a gap is interpolated across the gap and
-    added, so that the filled part joins on without a jump.
+class Proposals:
+    """Series that a generator draws, as what may stand in the gaps of others.
 
     Parameters
     ----------
     estimator : fitted generator
-    fill : callable
-        ``fill(ids, masks, classes, seed)`` draws masked tokens.
-    X : float64 ndarray of shape (n, c, t)
-    known : bool ndarray of shape (n, c, t)
-        Where `X` was observed.
-    classes : int64 ndarray of shape (n,)
+    decodings : list of Decoding
+        How the tokens of each band are revealed.
     seed : int
+
+    Attributes
+    ----------
+    series : float64 Tensor of shape (N, c * t)
+        Scaled as for the tokenizer.
+    classes : int64 ndarray of shape (N,)
+        As many of each class.
+    log_shares : float64 Tensor of shape (N,)
+        Logarithm of the share of the class in the training set.
+    noise : float64 Tensor of shape (c * t,)
+        Variance of series around the mean of their tokens, by which observed values may miss a
+        proposal that is right.
     """
-    tokenizer = checked_tokenizer(estimator)
-    # An encoder takes no NaN; the tokens that it makes of gaps are masked and drawn below.
-    bridged = interpolated(X, known)
-    # Tokens are of all channels at once: a gap in one hides the token of all.
-    gaps = ~known.all(axis=1)
-    masks = tokens_at(gaps, tokenizer.token_shape_, tokenizer.module_.strides)
-    ids = fill(tokenizer.encode(bridged), masks, classes, seed)
-    scaled = decode_scaled(estimator, ids)
-    decoded = tokenizer.scaler_.inverse_like(scaled, bridged, known)
-    return np.where(known, X, decoded + interpolated(X - decoded, known))
+
+    def __init__(self, estimator, decodings, seed):
+        n_classes = estimator.architecture_["n_classes"]
+        n_proposals = max(_N_PROPOSALS, _LEAST_OF_CLASS * n_classes)
+        self.classes = np.arange(n_proposals) % max(1, n_classes)
+        shares = np.ones(1)
+        if n_classes:
+            shares = estimator.class_counts_ / estimator.class_counts_.sum()
+        masks = np.ones((n_proposals, sum(estimator.module_.n_tokens)), dtype=bool)
+        ids = TokenReader(estimator).fill(
+            np.zeros(masks.shape, np.int64), masks, self.classes, seed, decodings, from_scratch=True
+        )
+        decoder = estimator.decoder_
+        if decoder is None:
+            series = decoded_series(estimator, ids, self.classes, seed)
+            noise = np.square(estimator.residual_scale_)
+        else:
+            series = drawn_series(decoder, ids, self.classes, seed)
+            noise = np.square(decoder.residual_scale_[:, 0])
+        scaled = checked_tokenizer(estimator).scaler_.transform(series)
+        self.series = torch.from_numpy(scaled.reshape(n_proposals, -1).astype(np.float64))
+        self.log_shares = torch.from_numpy(np.log(shares)[self.classes])
+        noise = np.maximum(noise, _LEAST_NOISE).astype(np.float64)
+        self.noise = torch.from_numpy(np.repeat(noise, estimator.n_timepoints_in_))
+
+    def fill(self, series, known, label, heights):
+        """Hidden values ``(M, number of them)`` of a series, and the proposals that they come from.
+
+        Parameters
+        ----------
+        series : float64 Tensor of shape (c * t,)
+        known : bool Tensor of shape (c * t,)
+        label : int or None
+            The class that proposals are to have.
+        heights : float64 ndarray of shape (M,)
+            Numbers in [0, 1) that choose, by inversion.
+        """
+        ends = self.posterior(series, known, label).cumsum(0).numpy()
+        chosen = np.searchsorted(ends, heights * ends[-1], side="right").clip(max=len(ends) - 1)
+        members = torch.from_numpy(chosen)
+        return ensemble_update(self.series, members, series, known, self.noise).numpy(), chosen
+
+    def posterior(self, series, known, label):
+        """Probabilities ``(N,)`` of proposals given what was observed of a series ``(c * t,)``.
+
+        Differences of all observed values are not independent, so their likelihood is tempered: a
+        handful of proposals share most of the probability.
+        """
+        logarithms = self.log_shares
+        if label is not None:
+            of_class = torch.from_numpy(self.classes == label)
+            logarithms = torch.where(of_class, 0.0, -torch.inf)
+        differences = agreement(self.series, series, known)
+        possible = differences[logarithms.isfinite()]
+        rivals = possible.kthvalue(min(_RIVALS, len(possible))).values
+        temperature = max(float(rivals) * _TEMPERATURE, _LEAST_DIFFERENCE)
+        return tempered_shares(differences - temperature * logarithms, temperature)
 
 
-def interpolated(series, known):
-    """Series ``(n, c, t)`` with unknown values on straight lines between their neighbours.
-
-    Beyond the first and the last known value of a channel those are repeated; a channel without any
-    becomes 0. Known values stay as they are.
-    """
-    filled = np.where(known, series, 0.0)
-    times = np.arange(series.shape[2])
-    for row, channel in np.argwhere(~known.all(axis=2)):
-        seen = known[row, channel]
-        if seen.any():
-            values = np.interp(times[~seen], times[seen], series[row, channel, seen])
-            filled[row, channel, ~seen] = values
-    return filled
-
-
-def tokens_at(points, grid, strides):
-    """Tokens ``(n, N)`` whose share of time holds any of the points ``(n, t)``.
+def impute_series(estimator, decodings, X, known, labels, seed, n_draws):
+    """Draws ``(n_draws, n, c, t)``, float64, of series whose gaps are filled.
 
     Parameters
     ----------
-    points : bool ndarray of shape (n, t)
-    grid : sequence of (int, int)
-        Rows and columns of the tokens of each band.
-    strides : sequence of int
-        Time points from one column to the next, of each band.
+    estimator : fitted generator
+    decodings : list of Decoding
+        How the tokens of each band are revealed.
+    X : float64 ndarray of shape (n, c, t)
+        Whatever stands where it is not known has no part in the result.
+    known : bool ndarray of shape (n, c, t)
+        Where `X` was observed.
+    labels : int64 ndarray of shape (n,) or None
+    seed : int
+        Draw m has the random numbers of seed + m.
+    n_draws : int
     """
-    parts = []
-    for (rows, columns), stride in zip(grid, strides, strict=True):
-        hit = np.zeros((len(points), columns), dtype=bool)
-        series, times = points.nonzero()
-        hit[series, column_of(times, columns, stride)] = True
-        parts.append(np.tile(hit, (1, rows)))
-    return np.concatenate(parts, axis=1)
+    tokenizer = checked_tokenizer(estimator)
+    bridged = interpolated(X, known)
+    scaled = tokenizer.scaler_.transform(bridged)
+    if known.all():
+        return np.repeat(X[None], n_draws, axis=0)
+    proposals = Proposals(estimator, decodings, seed)
+    draws = np.empty((n_draws, *X.shape))
+    chosen = fill_in(proposals, estimator, scaled, known, labels, seed, draws)
+    for m, filled in enumerate(draws):
+        classes = proposals.classes[chosen[m]] if labels is None else labels
+        drawn = drawn_given_tokens(estimator, filled.astype(np.float32), known, classes, seed + m)
+        in_units = tokenizer.scaler_.inverse_like(drawn.astype(np.float64), bridged, known)
+        draws[m] = np.where(known, X, in_units)
+    return draws
 
 
-def column_of(times, n_columns, stride):
-    """The column of tokens that time points belong to; the last one has what is left over."""
-    return np.minimum(times // stride, n_columns - 1)
+def fill_in(proposals, estimator, scaled, known, labels, seed, draws):
+    """Put moved proposals into the gaps of scaled series; returns which ones, ``(n_draws, n)``.
+
+    Parameters
+    ----------
+    proposals : Proposals
+    estimator : fitted generator
+    scaled : float32 ndarray of shape (n, c, t)
+    known : bool ndarray of shape (n, c, t)
+    labels : int64 ndarray of shape (n,) or None
+    seed : int
+    draws : float64 ndarray of shape (n_draws, n, c, t)
+        Where the results are written.
+    """
+    chosen = np.empty(draws.shape[:2], dtype=np.int64)
+    flat, seen = (torch.from_numpy(part.reshape(len(scaled), -1)) for part in (scaled, known))
+    with computing(torch.device("cpu"), estimator.n_threads_):
+        for row in range(len(scaled)):
+            streams = [row_stream(seed + m, row, _CHOICE_STREAM) for m in range(len(draws))]
+            heights = np.array([stream.random() for stream in streams])
+            label = None if labels is None else labels[row]
+            hidden, chosen[:, row] = proposals.fill(flat[row].double(), seen[row], label, heights)
+            draws[:, row] = scaled[row]
+            draws[:, row][:, ~known[row]] = hidden
+    return chosen
+
+
+def drawn_given_tokens(estimator, filled, known, classes, seed):
+    """Scaled series ``(n, c, t)`` drawn given the tokens of filled ones and what was observed."""
+    tokenizer = checked_tokenizer(estimator)
+    network = tokenizer.module_
+
+    def tokens(x):
+        return [network.distances(network.encode(x)).argmin(-1)]
+
+    ids = read_rows(tokenizer, tokens, filled)[0]
+    if estimator.decoder_ is not None:
+        return drawn_scaled(estimator.decoder_, ids, classes, seed, filled, known)[0]
+    decoded = decode_scaled(estimator, ids)
+    # A mean does not join on to what was observed: its error is interpolated across the gap.
+    return decoded + interpolated(filled - decoded, known)

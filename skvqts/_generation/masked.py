@@ -18,6 +18,7 @@ from .._fitting.validation import (
     _fit_context,
     generator_from,
     resolve_device,
+    validate_beginnings,
     validate_known_classes,
     validate_parameter_constraints,
     validate_series,
@@ -38,7 +39,6 @@ from .sampling import (
     reconstruction_log_density,
     sample_series,
     seed_of,
-    unconditional_classes,
 )
 from .stages import (
     PRIOR_CONSTRAINTS,
@@ -52,6 +52,8 @@ from .stages import (
     prior_plan,
     reconstruction_scale,
 )
+
+_DRAWS_OF_MEDIAN = 100
 
 
 class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator):
@@ -99,8 +101,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
 
     p_unconditional : float, default=0.2
         Probability that a training step does not see the class of a series, so that the prior
-        learns series of any class as well; what guidance, `impute` without `y` and
-        `anomaly_score` need.
+        learns series of any class as well; what guidance and `anomaly_score` need.
 
     mask_schedule : {"cosine", "linear", "square", "likelihood"}, default="cosine"
         How many tokens of each series a training step hides: the share of *masked* tokens
@@ -245,6 +246,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
        transformer", 2025.
     .. [4] Mathisen, Lokna, Lee, Aune. "Blending low and high-level semantics of time series for
        better masked time series generation" (NC-VQVAE), 2024.
+    .. [5] Evensen. "The ensemble Kalman filter: theoretical formulation and practical
+       implementation", 2003.
 
     Examples
     --------
@@ -536,22 +539,26 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         return class_log_likelihoods(self, ids, self._log_likelihood)
 
     def impute(self, X, *, y=None, n_draws=None, random_state=None):
-        """Fill missing values with draws from the prior, given what was observed.
+        """Fill missing values with draws of what may stand there, given all that was observed.
 
-        Tokens whose share of time holds a missing value are drawn, the others kept. The error of
-        the decoded series on either side of a gap is interpolated across the gap and added, so that
-        the filled part joins on without a jump. What is observed in the share of a token that is
-        drawn does not guide it: a channel that is missing throughout is filled with what fits the
-        classes, not the other channels.
+        Blocks, single points, whole channels and beginnings or ends of series are all filled in one
+        way. The generator proposes 1,000 series. Those that agree with what was observed of a
+        series, in all channels, are chosen more often: by their likelihood, tempered. What is
+        chosen is moved so that it agrees with the observed values altogether, by the update of an
+        ensemble Kalman filter [5]_, and fills the gaps; the tokens of the filled series are decoded
+        by the sampled decoder, which sees the observed values as well. Without one
+        (``decoder=None``) they are decoded to their mean, whose error beside a gap is interpolated
+        across it.
 
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
-            Series of the fitted shape, where NaN stands for a missing value.
+            Series of the fitted shape, where NaN stands for a missing value, or a masked array.
         y : label, array-like of shape (n,) or None, default=None
-            Their classes; None for classes that are not known.
+            Their classes; None for classes that are not known: proposals are then of all classes.
         n_draws : int or None, default=None
-            How many times each gap is filled.
+            How many times each gap is filled; None: once. The median of many draws has the least
+            absolute error, their quantiles say how sure it is.
         random_state : int, RandomState instance or None, default=None
             None: the `random_state` of the generator.
 
@@ -563,37 +570,80 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            If `X` is not of the fitted shape or not finite where it is not NaN, `y` or `n_draws`
-            is not valid, or `y` is None after a fit with labels and `p_unconditional` 0.
+            If `X` is not of the fitted shape or not finite where it is not NaN, or `y` or `n_draws`
+            is not valid.
         """
         check_is_fitted(self)
         self._validate_params()
         wanted = {"n_draws": [IntegerInterval(1), None]}
         validate_parameter_constraints(wanted, {"n_draws": n_draws}, "impute")
         X = validate_series(self, X, missing=True).astype(np.float64)
-        if y is None:
-            classes = unconditional_classes(self, len(X))
-        else:
-            classes = validate_known_classes(self, y, len(X))
-        known = ~np.isnan(X)
+        labels = None if y is None else validate_known_classes(self, y, len(X))
         seed = seed_of(self, random_state)
-        fill = partial(TokenReader(self).fill, decodings=self._decodings())
-        # A draw has a seed of its own: the first of many draws are those of few.
-        draws = [
-            impute_series(self, fill, X, known, classes, seed + draw).reshape(
-                len(X), *self._series_shape
+        n_filled = 1 if n_draws is None else n_draws
+        draws = impute_series(self, self._decodings(), X, ~np.isnan(X), labels, seed, n_filled)
+        draws = draws.reshape(n_filled, len(X), *self._series_shape)
+        return draws[0] if n_draws is None else draws
+
+    def forecast(self, X, horizon, *, y=None, n_draws=None, random_state=None):
+        """Continue series: `impute` of a tail.
+
+        The horizon is the end of a window of the fitted length, and what comes before it is filled
+        with the last values of `X`. So a generator of whole series continues their beginnings; one
+        of windows of a recording continues the recording.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, m) or (n, c, m)
+            Series of any length m, of which the last values are seen. NaN stands for a missing
+            value.
+        horizon : int
+            Number of time points to forecast, below the length of the series seen in `fit`.
+        y : label, array-like of shape (n,) or None, default=None
+            Their classes; None for classes that are not known.
+        n_draws : int or None, default=None
+            How many times each series is continued. None: the median of 100 draws.
+        random_state : int, RandomState instance or None, default=None
+            None: the `random_state` of the generator.
+
+        Returns
+        -------
+        X : float64 ndarray of shape (n, horizon) or (n, c, horizon), as series were in `fit`
+            The median; or, if `n_draws` is given, draws of shape (n, n_draws, ...).
+
+        Raises
+        ------
+        ValueError
+            If `X` is not of the fitted channels or not finite where it is not NaN, or `horizon`,
+            `y` or `n_draws` is not valid.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        validate_parameter_constraints(
+            {"horizon": [IntegerInterval(1)], "n_draws": [IntegerInterval(1), None]},
+            {"horizon": horizon, "n_draws": n_draws},
+            "forecast",
+        )
+        if horizon >= self.n_timepoints_in_:
+            raise ValueError(
+                f"horizon={horizon} must be below the length of the series seen in fit, "
+                f"{self.n_timepoints_in_} points."
             )
-            for draw in range(n_draws or 1)
-        ]
-        return draws[0] if n_draws is None else np.stack(draws)
+        windows = validate_beginnings(self, X, horizon)
+        windows = windows.reshape(len(windows), *self._series_shape)
+        wanted = _DRAWS_OF_MEDIAN if n_draws is None else n_draws
+        draws = self.impute(windows, y=y, n_draws=wanted, random_state=random_state)
+        tails = draws[..., -horizon:]
+        return np.median(tails, axis=0) if n_draws is None else np.moveaxis(tails, 0, 1)
 
     def anomaly_score(self, X, window=None):
         """How unlikely every time point is, given the rest of its series.
 
         Negative log-probability of the tokens of a window that slides over the series, given the
         tokens outside it, in nats per token; each time point has the mean over the windows it lies
-        in. The hidden tokens are judged one by one, not jointly (TimeVQVAE-AD, Lee et al. 2023),
-        those of the high of two bands given all of the low one.
+        in. The tokens outside are those of the series with a straight line across the window, so
+        that they have not seen it. The hidden tokens are judged one by one, not jointly
+        (TimeVQVAE-AD, Lee et al. 2023), those of the high of two bands given all of the low one.
 
         Parameters
         ----------
@@ -619,8 +669,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         validate_parameter_constraints(wanted, {"window": window}, "anomaly_score")
         if window > n_timepoints:
             raise ValueError(f"window={window} is longer than the series, {n_timepoints} points.")
-        _, ids = self._series_and_tokens(X)
-        return anomaly_scores(self, ids, window)
+        return anomaly_scores(self, self._series_and_tokens(X)[0], window)
 
     def _series_and_tokens(self, X):
         """Valid series ``(n, c, t)`` and their tokens."""

@@ -94,8 +94,7 @@ def unconditional_classes(estimator, n_series):
     if n_classes and not estimator._learned_unconditional:
         raise ValueError(
             f"A {type(estimator).__name__} fitted with labels and p_unconditional=0 has not "
-            "learned series of unknown class: fit with p_unconditional above 0, or give y to "
-            "impute."
+            "learned series of unknown class: fit with p_unconditional above 0."
         )
     return np.full(n_series, n_classes)
 
