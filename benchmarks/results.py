@@ -395,7 +395,8 @@ the share of values in the central 90 % of the draws, where there are draws. "ou
 training series, which are its draws, and `KNNImputer` the same without draws; `IterativeImputer`
 has ten draws; SAITS is that of PyPOTS, trained on gaps of all these kinds for about the seconds of
 a fit of ours, as measured for the table above. The last three only continue series. Seconds are
-those of a fit and of filling the gaps of one kind, on one thread.
+those of a fit and of filling the gaps of one kind, on one thread; those of "ours", one seed on two
+sets so far, were measured beside two other processes.
 """
     rows = rows_of("imputation")
     models = [name for name in IMPUTATION if select(rows, model=name)]
