@@ -58,12 +58,16 @@ def test_example_of_generation_runs(capsys):
     (example,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "generation.md").read_text(), re.S
     )
-    quick = "VQTokenizer(max_epochs=2), width=16, max_epochs=1, random_state=0"
+    quick = (
+        "VQTokenizer(max_epochs=2), decoder=FlowDecoder(max_epochs=2), width=16, max_epochs=1, "
+        "random_state=0"
+    )
     assert "MaskedPriorGenerator(random_state=0)" in example
     quick = example.replace(
         "MaskedPriorGenerator(random_state=0)", f"MaskedPriorGenerator({quick})"
     )
-    exec(compile("from skvqts import VQTokenizer\n" + quick, "generation.md", "exec"), {})
+    imports = "from skvqts import FlowDecoder, VQTokenizer\n"
+    exec(compile(imports + quick, "generation.md", "exec"), {})
     likelihoods, imputed, forecast, scores = capsys.readouterr().out.strip().split("\n")
     assert all(float(value) < 0 for value in likelihoods.strip("[]").split())
     assert imputed == "(5, 1, 1, 150)"

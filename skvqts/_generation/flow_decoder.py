@@ -404,12 +404,13 @@ def drawn_series(decoder, ids, classes, seed):
     classes : int64 ndarray of shape (n,)
     seed : int
     """
-    scaled, repeats, heights = drawn_scaled(decoder, ids, classes, seed)
+    keys = [(seed, row) for row in range(len(ids))]
+    scaled, repeats, heights = drawn_scaled(decoder, ids, classes, keys)
     X = decoder.tokenizer_.scaler_.inverse(scaled).astype(np.float64)
     return decoder._exactness.impose(X, repeats > 0, classes, heights).astype(np.float32)
 
 
-def drawn_scaled(decoder, ids, classes, seed, series=None, known=None):
+def drawn_scaled(decoder, ids, classes, keys, series=None, known=None):
     """Scaled series that a fitted FlowDecoder draws, given tokens, classes and observed values.
 
     Parameters
@@ -417,7 +418,8 @@ def drawn_scaled(decoder, ids, classes, seed, series=None, known=None):
     decoder : fitted FlowDecoder
     ids : int64 ndarray of shape (n, N)
     classes : int64 ndarray of shape (n,)
-    seed : int
+    keys : list of n pairs of int
+        Seed and row of the random numbers of each series.
     series : float32 ndarray of shape (n, c, t) or None
         Scaled series of which something was observed.
     known : bool ndarray of shape (n, c, t) or None
@@ -438,7 +440,7 @@ def drawn_scaled(decoder, ids, classes, seed, series=None, known=None):
     n_flowing = decoder.architecture_["n_flowing"]
 
     def draw_chunk(rows):
-        streams = [row_stream(seed, row, _STREAM) for row in rows.tolist()]
+        streams = [row_stream(*keys[row], _STREAM) for row in rows.tolist()]
         heights = np.array([stream.random() for stream in streams])
         shape = (n_flowing, n_timepoints)
         noise = np.stack([stream.standard_normal(shape, dtype=np.float32) for stream in streams])

@@ -130,10 +130,10 @@ def impute_series(estimator, decodings, X, known, labels, seed, n_draws):
     proposals = Proposals(estimator, decodings, seed)
     draws = np.empty((n_draws, *X.shape))
     chosen = fill_in(proposals, estimator, scaled, known, labels, seed, draws)
-    for m, filled in enumerate(draws):
-        classes = proposals.classes[chosen[m]] if labels is None else labels
-        drawn = drawn_given_tokens(estimator, filled.astype(np.float32), known, classes, seed + m)
-        in_units = tokenizer.scaler_.inverse_like(drawn.astype(np.float64), bridged, known)
+    classes = proposals.classes[chosen] if labels is None else np.tile(labels, (n_draws, 1))
+    drawn = drawn_given_tokens(estimator, draws, known, classes, seed)
+    for m, scaled in enumerate(drawn):
+        in_units = tokenizer.scaler_.inverse_like(scaled.astype(np.float64), bridged, known)
         draws[m] = np.where(known, X, in_units)
     return draws
 
@@ -166,16 +166,37 @@ def fill_in(proposals, estimator, scaled, known, labels, seed, draws):
 
 
 def drawn_given_tokens(estimator, filled, known, classes, seed):
-    """Scaled series ``(n, c, t)`` drawn given the tokens of filled ones and what was observed."""
+    """Scaled series drawn given the tokens of filled ones and what was observed.
+
+    Parameters
+    ----------
+    estimator : fitted generator
+    filled : ndarray of shape (n_draws, n, c, t)
+        Scaled series whose gaps are filled.
+    known : bool ndarray of shape (n, c, t)
+    classes : int64 ndarray of shape (n_draws, n)
+    seed : int
+
+    Returns
+    -------
+    drawn : float32 ndarray of shape (n_draws, n, c, t)
+    """
     tokenizer = checked_tokenizer(estimator)
     network = tokenizer.module_
 
     def tokens(x):
         return [network.distances(network.encode(x)).argmin(-1)]
 
+    # All draws in one row of series: chunks of a few series would mostly hold padding.
+    shape = filled.shape
+    filled = filled.reshape(-1, *shape[2:]).astype(np.float32)
+    known = np.tile(known, (shape[0], 1, 1))
     ids = read_rows(tokenizer, tokens, filled)[0]
-    if estimator.decoder_ is not None:
-        return drawn_scaled(estimator.decoder_, ids, classes, seed, filled, known)[0]
-    decoded = decode_scaled(estimator, ids)
-    # A mean does not join on to what was observed: its error is interpolated across the gap.
-    return decoded + interpolated(filled - decoded, known)
+    if estimator.decoder_ is None:
+        decoded = decode_scaled(estimator, ids)
+        # A mean does not join on to what was observed: its error is interpolated across the gap.
+        return (decoded + interpolated(filled - decoded, known)).reshape(shape)
+    keys = [(seed + m, row) for m in range(shape[0]) for row in range(shape[1])]
+    return drawn_scaled(estimator.decoder_, ids, classes.ravel(), keys, filled, known)[0].reshape(
+        shape
+    )
