@@ -423,6 +423,20 @@ sets so far, were measured beside two other processes.
     return text + "\n" + markdown(lines)
 
 
+def files_and_fits():
+    text = """## Files and fits
+
+`python -m benchmarks.robustness` kills, damages, forges and interrupts; "wrong" counts what must
+not be: a file that is lost or opens though it is damaged or hostile, a fit that ends with other
+bits, an interrupt that takes half a second or leaves a broken object or a process.
+"""
+    lines = [
+        {name: str(row.get(name, "")) for name in ("figure", "tries", "wrong", "remarks")}
+        for row in rows_of("robustness")
+    ]
+    return text + "\n" + markdown(lines)
+
+
 def chain():
     text = """## The whole chain
 
@@ -527,6 +541,7 @@ SECTIONS = (
     generators,
     told_apart,
     gaps_filled,
+    files_and_fits,
     tokenizers_and_orders,
     referees,
     doubles,

@@ -2,6 +2,7 @@
 
 from . import augmentation, metrics, objectives
 from ._fcn_classifier import FCNClassifier
+from ._files.models import load
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._generation.autoregressive import AutoregressivePriorGenerator
 from ._generation.flow_decoder import FlowDecoder
@@ -15,6 +16,7 @@ from .exceptions import (
     CollapseWarning,
     DivergedError,
     FidelityWarning,
+    ModelFileError,
     VersionWarning,
 )
 
@@ -27,6 +29,7 @@ __all__ = [
     "FineTunedClassifier",
     "FlowDecoder",
     "MaskedPriorGenerator",
+    "ModelFileError",
     "Quantizer",
     "RandomConvolutionExtractor",
     "SSLFeatureExtractor",
@@ -34,6 +37,7 @@ __all__ = [
     "VersionWarning",
     "__version__",
     "augmentation",
+    "load",
     "metrics",
     "objectives",
 ]

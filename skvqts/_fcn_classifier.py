@@ -13,6 +13,8 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from ._files.encoding import storable
+from ._fitting.checkpoint import open_checkpoint
 from ._fitting.progress import Progress
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
@@ -32,6 +34,7 @@ from ._nn.classifiers import FCN, ClassificationStep
 from ._nn.layers import build
 
 
+@storable
 class FCNClassifier(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -201,7 +204,7 @@ class FCNClassifier(
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
-    def fit(self, X, y):
+    def fit(self, X, y, *, checkpoint=None):
         """Learn the network from labelled series: the cross-entropy of the classes, by AdamW.
 
         Parameters
@@ -210,6 +213,10 @@ class FCNClassifier(
             Training series, finite; at least two.
         y : array-like of shape (n,)
             Their classes, of any kind that can be sorted.
+        checkpoint : str, path-like or None, default=None
+            File that keeps what has been learned so far, about every half minute. A fit that was
+            killed and is run again with the same data, parameters and file goes on from there, and
+            ends with the same bits; one with others is refused. The file is removed at the end.
 
         Returns
         -------
@@ -221,15 +228,19 @@ class FCNClassifier(
             If `X`, `y` or a parameter is not valid, or `device` is not present.
         TypeError
             If `X` is sparse or not numeric.
+        ModelFileError
+            If `checkpoint` is a file of another kind, or damaged.
         DivergedError
             If the loss is not finite or explodes.
         KeyboardInterrupt
-            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+            On Ctrl-C; if it comes in the training, after its first epoch, the estimator is fitted
+            all the same.
         """
         X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=True, min_samples=2)
         self.classes_, classes = validate_labels(self, y, len(X))
         generator = generator_from(self.random_state)
+        checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
         # The loss on fewer than ten series, or than there are classes, would say little.
         useful = max(10, len(self.classes_))
         plan = training_plan(
@@ -249,8 +260,10 @@ class FCNClassifier(
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
             data, held_out = hold_out([x, classes], plan, generator, classes)
             step = ClassificationStep(network)
-            record = train(step, data, plan, generator, held_out, Progress(self, plan, X_given, y))
+            progress = Progress(self, plan, X_given, y)
+            record = train(step, data, plan, generator, held_out, progress, checkpoint)
             set_trained(self, network, plan, record)
+        checkpoint.close(self)
         return self
 
     def predict(self, X):

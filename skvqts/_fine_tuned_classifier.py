@@ -9,6 +9,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ._files.encoding import storable
+from ._fitting.checkpoint import open_checkpoint
 from ._fitting.progress import Progress
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
@@ -39,6 +41,7 @@ _ENCODED_AT_ONCE = 64  # series
 _SHARED = ("precision", "device", "n_threads", "verbose")  # with the default transformer
 
 
+@storable
 class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin, BaseEstimator):
     """A classifier that starts from the encoder of a pretrained transformer.
 
@@ -212,7 +215,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
-    def fit(self, X, y):
+    def fit(self, X, y, *, checkpoint=None):
         """Pretrain the encoder, or take a pretrained one, then learn from labelled series.
 
         Parameters
@@ -221,6 +224,10 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             Training series, finite; at least two.
         y : array-like of shape (n,)
             Their classes, of any kind that can be sorted.
+        checkpoint : str, path-like or None, default=None
+            File that keeps what has been learned so far, about every half minute. A fit that was
+            killed and is run again with the same data, parameters and file goes on from there, and
+            ends with the same bits; one with others is refused. The file is removed at the end.
 
         Returns
         -------
@@ -235,15 +242,19 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             If `X` is sparse or not numeric, or `pretrained` holds something else.
         NotFittedError
             If `pretrained` is a FrozenEstimator of a transformer that is not fitted.
+        ModelFileError
+            If `checkpoint` is a file of another kind, or damaged.
         DivergedError
             If the loss is not finite or explodes.
         KeyboardInterrupt
-            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+            On Ctrl-C; if it comes in the training, after its first epoch, the estimator is fitted
+            all the same.
         """
         X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=True, min_samples=2)
         self.classes_, classes = validate_labels(self, y, len(X))
         generator = generator_from(self.random_state)
+        checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
         # The loss on fewer than ten series, or than there are classes, would say little.
         useful = max(10, len(self.classes_))
         plan = training_plan(
@@ -253,7 +264,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             least_useful_held_out=useful,
         )
 
-        transformer = self._transformer(X, generator)
+        transformer = self._transformer(X, generator, checkpoint)
         self.architecture_ = transformer.architecture_
         self.scaler_ = transformer.scaler_
         with computing(plan.device, plan.n_threads, training=True):
@@ -275,8 +286,10 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
                 step = ClassificationStep(network.head)
                 data = represent_series(network, data)
                 held_out = None if held_out is None else represent_series(network, held_out)
-            record = train(step, data, plan, generator, held_out, Progress(self, plan, X_given, y))
+            progress = Progress(self, plan, X_given, y)
+            record = train(step, data, plan, generator, held_out, progress, checkpoint)
             set_trained(self, network, plan, record)
+        checkpoint.close(self)
         return self
 
     def predict(self, X):
@@ -340,7 +353,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         (logits,) = read_series(self, lambda x: [self.module_(x)], validate_series(self, X))
         return logits.astype(np.float64)
 
-    def _transformer(self, X, generator):
+    def _transformer(self, X, generator, checkpoint):
         """The transformer to start from, with `architecture_` and `scaler_`; fitted, or a new one.
 
         For a random start a new one is not trained: what counts is what it would be built with.
@@ -353,7 +366,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             transformer = SSLFeatureExtractor(**shared)
         transformer = seeded_clone(transformer, generator)
         if self.start == "pretrained":
-            return transformer.fit(X)
+            return transformer.fit(X, checkpoint=checkpoint)
         transformer._validate_params()
         transformer.architecture_ = encoder_architecture(transformer, X)
         transformer.scaler_ = SeriesScaler(per_series=transformer.scaling == "series").fit(X)

@@ -2,9 +2,11 @@
 
 from sklearn.base import BaseEstimator, clone
 
+from ._files.encoding import storable
 from ._fitting.validation import IntegerInterval, RealInterval, StrOptions
 
 
+@storable
 class Quantizer(BaseEstimator):
     """How the codes of a `VQTokenizer` start, follow their latents and are compared with them.
 

@@ -10,6 +10,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from ._files.encoding import storable
 from ._fitting.reading import read_series, scaled_chunks
 from ._fitting.runtime import allowed_threads, computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
@@ -26,6 +27,7 @@ from ._nn.layers import build
 from ._nn.random_convolutions import RandomConvolutions
 
 
+@storable
 class RandomConvolutionExtractor(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, TorchStateMixin, BaseEstimator
 ):

@@ -8,8 +8,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from ._files.encoding import storable
+from ._fitting.checkpoint import open_checkpoint
 from ._fitting.progress import Progress
-from ._fitting.reading import read_rows, read_series
+from ._fitting.reading import read_at_the_end, read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
 from ._fitting.state import (
@@ -51,6 +53,7 @@ ENCODER_CONSTRAINTS = {
 }
 
 
+@storable
 class SSLFeatureExtractor(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -178,7 +181,8 @@ class SSLFeatureExtractor(
         Number of epochs run.
     interrupted_ : bool
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
-        or of the best one with early stopping.
+        or of the best one with early stopping. What is said of the training set is then that of a
+        few series, evenly spaced, as are the scales of "features".
     token_shape_ : tuple of (int, int)
         Rows and columns of the tokens: ``((1, N),)`` but for "stft", with time as column.
     architecture_ : dict
@@ -281,7 +285,7 @@ class SSLFeatureExtractor(
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, checkpoint=None):
         """Learn the encoder by minimising a self-supervised loss of two views, with AdamW.
 
         Parameters
@@ -289,6 +293,10 @@ class SSLFeatureExtractor(
         X : array-like of shape (n, t) or (n, c, t)
             Training series, finite; at least two.
         y : ignored
+        checkpoint : str, path-like or None, default=None
+            File that keeps what has been learned so far, about every half minute. A fit that was
+            killed and is run again with the same data, parameters and file goes on from there, and
+            ends with the same bits; one with others is refused. The file is removed at the end.
 
         Returns
         -------
@@ -300,10 +308,13 @@ class SSLFeatureExtractor(
             If `X` or a parameter is not valid, or `device` is not present.
         TypeError
             If `X` is sparse or not numeric.
+        ModelFileError
+            If `checkpoint` is a file of another kind, or damaged.
         DivergedError
             If the loss is not finite or explodes.
         KeyboardInterrupt
-            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+            On Ctrl-C; if it comes in the training, after its first epoch, the estimator is fitted
+            all the same.
 
         Warns
         -----
@@ -314,6 +325,7 @@ class SSLFeatureExtractor(
         X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=not warm, min_samples=2)
         generator = generator_from(self.random_state)
+        checkpoint = open_checkpoint(checkpoint, self, X, None, generator)
         plan = training_plan(
             self,
             len(X),
@@ -344,9 +356,11 @@ class SSLFeatureExtractor(
             # The projector comes with the objective; both are dropped after the training.
             ssl = SelfSupervision(objective, augmentation, encoder, decoder, x, generator)
             step = TwoViewStep(encoder, ssl)
-            record = train(step, [x], plan, generator, held_out, Progress(self, plan, X_given, y))
+            progress = Progress(self, plan, X_given, y)
+            record = train(step, [x], plan, generator, held_out, progress, checkpoint)
             # Running statistics become those of the series; training saw views of them.
-            estimate_statistics(encoder, x, plan.n_batches(len(x)), generator)
+            seen, X = read_at_the_end(x, record), read_at_the_end(X, record)
+            estimate_statistics(encoder, seen, plan.n_batches(len(seen)), generator)
             set_trained(self, encoder, plan, record)
 
             self.token_shape_ = (encoder.grid,)
@@ -355,6 +369,7 @@ class SSLFeatureExtractor(
             # Every k-th series, at most 1,024, so that a sorted set is measured all along.
             latents = self._read(X[:: -(-len(X) // _COLLAPSE_ROWS)], "latents")
             self.latent_std_, self.effective_rank_ = measure_collapse(latents, encoder.latent_dim)
+        checkpoint.close(self)
         return self
 
     def transform(self, X):
@@ -439,7 +454,7 @@ class TwoViewStep(nn.Module):
         second = self.ssl.view(x, self.encoder, number=1)
         return {"ssl": self.ssl(first, second)}
 
-    def after_step(self):
+    def after_step(self, n_taken):
         """Let slow copies follow the encoder."""
         self.ssl.branch.update_momentum_copies(self.encoder)
 

@@ -10,8 +10,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from ._files.encoding import storable
+from ._fitting.checkpoint import open_checkpoint
 from ._fitting.progress import Progress
-from ._fitting.reading import read_rows, read_series
+from ._fitting.reading import read_at_the_end, read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnScaler, SeriesScaler
 from ._fitting.state import (
@@ -70,6 +72,7 @@ def _can_be_inverted(tokenizer):
     )
 
 
+@storable
 class VQTokenizer(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -235,7 +238,8 @@ class VQTokenizer(
         Number of epochs run.
     interrupted_ : bool
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
-        or of the best one with early stopping.
+        or of the best one with early stopping. What is said of the training set is then that of a
+        few series, evenly spaced, as are the scales of "features".
     token_shape_ : tuple of (int, int)
         Rows and columns of the tokens of each band: ``((1, N),)`` for one band but for "stft", with
         time as column. Tokens are in row-major order, those of the low band first.
@@ -359,7 +363,7 @@ class VQTokenizer(
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, checkpoint=None):
         """Learn the codes and the networks by minimising the loss of [1]_, equation 3, with AdamW.
 
         By default codes start at k-means centres and follow their latents by moving averages. With
@@ -370,6 +374,10 @@ class VQTokenizer(
         X : array-like of shape (n, t) or (n, c, t)
             Training series, finite; at least two.
         y : ignored
+        checkpoint : str, path-like or None, default=None
+            File that keeps what has been learned so far, about every half minute. A fit that was
+            killed and is run again with the same data, parameters and file goes on from there, and
+            ends with the same bits; one with others is refused. The file is removed at the end.
 
         Returns
         -------
@@ -381,15 +389,19 @@ class VQTokenizer(
             If `X` or a parameter is not valid, or `device` is not present.
         TypeError
             If `X` is sparse or not numeric.
+        ModelFileError
+            If `checkpoint` is a file of another kind, or damaged.
         DivergedError
             If the loss is not finite or explodes.
         KeyboardInterrupt
-            On Ctrl-C; after the first epoch of training the estimator is fitted all the same.
+            On Ctrl-C; if it comes in the training, after its first epoch, the estimator is fitted
+            all the same.
         """
         warm = self.warm_start and hasattr(self, "module_")
         X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=not warm, min_samples=2)
         generator = generator_from(self.random_state)
+        checkpoint = open_checkpoint(checkpoint, self, X, None, generator)
         # Self-supervised losses compare series, so that a batch needs two of them.
         least_batch, least_held_out = (1, 1) if self.ssl is None else (2, 8)
         plan = training_plan(
@@ -423,15 +435,17 @@ class VQTokenizer(
                 parts = (network.encoder, network.decode)
                 ssl = SelfSupervision(objective, augmentation, *parts, x, generator)
                 step = SelfSupervisedVQStep(step, ssl, self.ssl_view, self.augmented_weight)
-            record = train(step, [x], plan, generator, held_out, Progress(self, plan, X_given, y))
+            progress = Progress(self, plan, X_given, y)
+            record = train(step, [x], plan, generator, held_out, progress, checkpoint)
             set_trained(self, network, plan, record)
 
             self.token_shape_ = network.grid
             self.codebook_ = network.codebook().detach().cpu().numpy().copy()
             # Read in evaluation mode, as `transform` will read.
-            tokens, features = self._read(X, "tokens", "features")
+            tokens, features = self._read(read_at_the_end(X, record), "tokens", "features")
             self.codebook_usage_, self.perplexity_ = code_usage(tokens, len(self.codebook_))
             self._feature_scaler = ColumnScaler().fit(features)
+        checkpoint.close(self)
         return self
 
     def transform(self, X):
@@ -618,7 +632,7 @@ class VQStep(nn.Module):
         terms = self.network.reconstruction_losses(x, z_q)  # the first term, then the other two
         return terms | self.network.quantizer_losses(self.quantized)
 
-    def after_step(self):
+    def after_step(self, n_taken):
         """Let the codes of every band follow the latents of the batch."""
         for band, quantized in zip(self.network.bands, self.quantized, strict=True):
             band.quantizer.update(quantized, self.generator)
@@ -662,9 +676,9 @@ class SelfSupervisedVQStep(nn.Module):
             terms["ssl"] = self.ssl(first, view)
         return terms
 
-    def after_step(self):
+    def after_step(self, n_taken):
         """Let the codes follow the batch, and slow copies the encoder."""
-        self.vq_step.after_step()
+        self.vq_step.after_step(n_taken)
         self.ssl.branch.update_momentum_copies(self.vq_step.network.encoder)
 
 

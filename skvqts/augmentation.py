@@ -14,6 +14,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_array
 
+from ._files.encoding import storable
 from ._fitting.runtime import computing
 from ._fitting.validation import (
     IntegerInterval,
@@ -99,6 +100,7 @@ class Augmentation(BaseEstimator):
         return view.numpy().reshape(X.shape)
 
 
+@storable
 class GaussianNoise(Augmentation):
     """Add independent normal noise to each value ("gauss" in NC-VQVAE, Mathisen 2024).
 
@@ -118,6 +120,7 @@ class GaussianNoise(Augmentation):
         return views.gaussian_noise(x, generator, scale=self.scale)
 
 
+@storable
 class AmplitudeResize(Augmentation):
     """Multiply each series by ``1 + N(0, scale^2)``.
 
@@ -137,6 +140,7 @@ class AmplitudeResize(Augmentation):
         return views.amplitude_resize(x, generator, scale=self.scale)
 
 
+@storable
 class MagnitudeWarp(Augmentation):
     """Multiply each series by a smooth curve around 1, a cubic spline (Um et al. 2017).
 
@@ -159,6 +163,7 @@ class MagnitudeWarp(Augmentation):
         return views.magnitude_warp(x, generator, n_knots=self.n_knots, scale=self.scale)
 
 
+@storable
 class Slope(Augmentation):
     """Add a straight line to each series.
 
@@ -178,6 +183,7 @@ class Slope(Augmentation):
         return views.slope(x, generator, scale=self.scale)
 
 
+@storable
 class Flip(Augmentation):
     """Reverse series in time.
 
@@ -197,6 +203,7 @@ class Flip(Augmentation):
         return views.flip(x, generator, probability=self.probability)
 
 
+@storable
 class TimeMask(Augmentation):
     """Set blocks of time points to 0, the mean of scaled series.
 
@@ -219,6 +226,7 @@ class TimeMask(Augmentation):
         return views.time_mask(x, generator, ratio=self.ratio, block=self.block)
 
 
+@storable
 class SliceAndShuffle(Augmentation):
     """Cut series at random points and join the parts in random order.
 
@@ -240,6 +248,7 @@ class SliceAndShuffle(Augmentation):
         return views.slice_and_shuffle(x, generator, n_segments=self.n_segments)
 
 
+@storable
 class Crop(Augmentation):
     """Stretch a random window of each series to the whole length.
 
@@ -259,6 +268,7 @@ class Crop(Augmentation):
         return views.crop(x, generator, ratio=self.ratio)
 
 
+@storable
 class WindowWarp(Augmentation):
     """Stretch or squeeze a random window in time, and bring the whole back to its length.
 
@@ -282,6 +292,7 @@ class WindowWarp(Augmentation):
         return views.window_warp(x, generator, ratio=self.ratio, low=self.low, high=self.high)
 
 
+@storable
 class PhaseShift(Augmentation):
     """Turn each frequency of the STFT by a random angle.
 
@@ -304,6 +315,7 @@ class PhaseShift(Augmentation):
         return views.phase_shift(x, generator, n_fft=self.n_fft, limit=self.limit)
 
 
+@storable
 class BandDropout(Augmentation):
     """Remove frequencies of the STFT at random.
 
@@ -326,6 +338,7 @@ class BandDropout(Augmentation):
         return views.band_dropout(x, generator, n_fft=self.n_fft, probability=self.probability)
 
 
+@storable
 class Compose(_BaseComposition, Augmentation):
     """Apply augmentations one after the other.
 

@@ -10,8 +10,12 @@ class DivergedError(RuntimeError):
     """Training produced a loss that is not finite or grew without bound."""
 
 
+class ModelFileError(ValueError):
+    """A file is not what was to be read from it: a model, or the checkpoint of a fit."""
+
+
 class VersionWarning(UserWarning):
-    """A pickled estimator was made by another version of skvqts than the one that opens it."""
+    """An estimator was kept by another version of skvqts than the one that opens it."""
 
 
 class CollapseWarning(UserWarning):

@@ -13,6 +13,7 @@ from functools import partial
 
 from sklearn.base import BaseEstimator, clone
 
+from ._files.encoding import storable
 from ._fitting.validation import IntegerInterval, RealInterval
 from ._nn.self_supervision import BYOLBranch, JointBranch, MaskedBranch, MoCoBranch, Projector
 from .functional import objectives as losses
@@ -69,6 +70,7 @@ class Objective(BaseEstimator):
         raise NotImplementedError
 
 
+@storable
 class BarlowTwins(Objective):
     """Bring the cross-correlation of two views to the identity (Zbontar et al. 2021).
 
@@ -95,6 +97,7 @@ class BarlowTwins(Objective):
         return JointBranch(Projector(dim, self.projector_width), loss)
 
 
+@storable
 class VICReg(Objective):
     """Make views agree, and projections vary without correlation (Bardes et al. 2022).
 
@@ -141,6 +144,7 @@ class VICReg(Objective):
         return JointBranch(Projector(dim, self.projector_width), loss)
 
 
+@storable
 class VIbCReg(Objective):
     """VICReg with correlations, on whitened projections (Lee & Aune 2021).
 
@@ -187,6 +191,7 @@ class VIbCReg(Objective):
         return JointBranch(Projector(dim, self.projector_width, whiten=True), loss)
 
 
+@storable
 class VCReg(Objective):
     """Make projections vary without correlation; views need not agree (Mialon et al. 2024).
 
@@ -227,6 +232,7 @@ class VCReg(Objective):
         return JointBranch(Projector(dim, self.projector_width), lambda z1, z2: loss(z1) + loss(z2))
 
 
+@storable
 class SimCLR(Objective):
     """Find the partner of each view among all views of the batch (NT-Xent, Chen et al. 2020).
 
@@ -253,6 +259,7 @@ class SimCLR(Objective):
         return JointBranch(Projector(dim, self.projector_width, n_hidden=1), loss)
 
 
+@storable
 class MoCo(Objective):
     """Find the slow projection of the other view among those of a queue (He et al. 2020).
 
@@ -295,6 +302,7 @@ class MoCo(Objective):
         )
 
 
+@storable
 class BYOL(Objective):
     """Predict the slow projection of the other view (Grill et al. 2020).
 
@@ -322,6 +330,7 @@ class BYOL(Objective):
         return BYOLBranch(projector, predictor, self.momentum)
 
 
+@storable
 class MaskedModelling(Objective):
     """Reconstruct hidden blocks of a series from the rest, in the original domain.
 

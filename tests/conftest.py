@@ -115,9 +115,9 @@ def held_out(monkeypatch):
     """A list; every fit of a classifier adds what it measures its validation loss on, or None."""
     recorded = []
 
-    def recording_train(step, data, plan, generator, validation=None, progress=None):
+    def recording_train(step, data, plan, generator, validation, *others):
         recorded.append(validation)
-        return train(step, data, plan, generator, validation, progress)
+        return train(step, data, plan, generator, validation, *others)
 
     for module in (_fcn_classifier, _fine_tuned_classifier):
         monkeypatch.setattr(module, "train", recording_train)

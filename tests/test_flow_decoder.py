@@ -149,8 +149,8 @@ def test_series_are_held_out_and_after_an_early_end_all_are_learned_from_the_sta
     seen = []
     original = module.train
 
-    def spy(step, data, plan, generator, validation, progress):
-        record = original(step, data, plan, generator, validation, progress)
+    def spy(step, data, plan, generator, validation, *others):
+        record = original(step, data, plan, generator, validation, *others)
         seen.append((len(torch.unique(data[0], dim=0)), validation is None, record))
         return record
 
@@ -189,7 +189,17 @@ def test_draws_that_are_worse_than_the_mean_are_not_used(monkeypatch, scores, di
 @pytest.mark.filterwarnings("error")
 def test_draws_that_are_as_good_as_the_mean_are_used():
     assert module.is_better((1.0, 0.9), (0.1, 0.102))
-    assert module.is_better(None, None)
+    assert flow_decoder(early_stopping=False).fit(X).is_used_  # nothing was held out to tell
+
+
+def test_a_decoder_that_was_not_judged_before_ctrl_c_is_not_used(ctrl_c_in_the_third_epoch):
+    # The tokenizer has fewer epochs; the decoder is interrupted before it is judged.
+    tokens = FrozenEstimator(tokenizer(max_epochs=2).fit(X))
+    decoder = FlowDecoder(tokens, width=4, max_epochs=5, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        decoder.fit(X)
+    assert (decoder.interrupted_, decoder.is_used_) == (True, False)
+    assert (decoder.energy_scores_, decoder.sample_distances_) == (None, None)
 
 
 def test_draws_of_noise_are_more_like_it_than_its_means_are(noise_decoder):

@@ -19,6 +19,7 @@ FLOORS = [
     {"exceptions", "_version"},
     {"functional"},
     {"_nn"},
+    {"_files"},
     {"_fitting"},
     {
         "_quantizer",

@@ -71,7 +71,7 @@ def test_views_do_not_update_the_codebook(view):
     step(x)
     assert len(quantized) == 1
     before = quantizer.cluster_size.sum().item()
-    step.after_step()
+    step.after_step(1)
     n_tokens = quantized[0].shape[0] * quantized[0].shape[1]
     assert quantizer.cluster_size.sum().item() == pytest.approx(
         0.95 * before + 0.05 * n_tokens, rel=1e-4

@@ -244,11 +244,11 @@ def test_training_gives_bit_for_bit_what_the_optimiser_of_torch_gives():
     changes = plan(n_epochs=9, weight_decay=0.1, max_grad_norm=0.7)
     steps = []
     options = {"weights": {"slow": 0.5}, "learning_rates": [(model.slow, 0.3)]}
-    record = run(model, data, model, changes, after_step=lambda: steps.append(None), **options)
+    record = run(model, data, model, changes, after_step=steps.append, **options)
     found = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(start)
     losses = train_by_torch(model, data, changes, torch.Generator().manual_seed(1))
-    assert len(losses) == len(steps) == 9 * 6
+    assert steps == list(range(1, len(losses) + 1)) == list(range(1, 9 * 6 + 1))
     for name, expected in model.state_dict().items():
         assert torch.equal(found[name], expected), name
         if not name.startswith(("frozen", "never")):
@@ -385,7 +385,7 @@ def test_after_step_comes_after_every_step_of_the_optimiser_and_no_validation():
     model, data, losses = regression(8)
     weights = []
 
-    def after_step():
+    def after_step(n_taken):
         assert model.training
         weights.append(model.weight.detach().clone())
 

@@ -39,18 +39,19 @@ class Pace:
     def __init__(self, name, verbose=0):
         self.name = name
         self.verbose = verbose
-        self.after_first_step = None
+        self.first_step = None  # its time and number: a training may go on where one was killed
         self.last_word = None
         self.seconds_left = None
 
     def step(self, n_taken, n_steps):
         """Note that so many steps of so many are done."""
         now = time.monotonic()
-        if self.after_first_step is None:  # the first step is slower, and does not count
-            self.after_first_step = now
+        if self.first_step is None:  # it is slower, and does not count
+            self.first_step = now, n_taken
             return
-        seconds = now - self.after_first_step
-        self.seconds_left = seconds / (n_taken - 1) * (n_steps - n_taken)
+        began, n_before = self.first_step
+        seconds = now - began
+        self.seconds_left = seconds / (n_taken - n_before) * (n_steps - n_taken)
         left = duration(self.seconds_left)
         if self.last_word is None and seconds >= _SAMPLE:
             self.last_word = now

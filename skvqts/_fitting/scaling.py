@@ -3,12 +3,15 @@
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .._files.encoding import storable
+
 _EPS = np.finfo(np.float64).eps
 _DISTANCE = 5.0  # of series from their mean, in the space of scaled features
 _FARTHEST = 1e15  # standard deviations from the training series
 _BLOCK = 2**20  # values scaled at a time, so that large arrays need little memory besides
 
 
+@storable
 class SeriesScaler:
     """Standardise series; statistics in float64, results in float32.
 
@@ -74,6 +77,7 @@ class SeriesScaler:
         return X * scale + mean
 
 
+@storable
 class ColumnScaler:
     """Give the columns of a float32 feature matrix mean 0 and one common variance.
 

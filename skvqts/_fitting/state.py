@@ -1,6 +1,5 @@
 """State of fitted estimators: what a fit sets, keeps and restores, pickles, nested estimators."""
 
-import warnings
 from copy import deepcopy
 from functools import wraps
 
@@ -9,9 +8,10 @@ import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from .._nn.layers import allocate
+from .._files.models import save_model
+from .._nn.layers import restore
 from .._version import __version__
-from ..exceptions import VersionWarning
+from ..exceptions import VersionWarning, warn_user
 from .runtime import computing
 from .validation import resolve_device
 
@@ -28,12 +28,44 @@ except ImportError:  # scikit-learn older than 1.9
 
 
 class TorchStateMixin:
-    """Pickles the network of an estimator as NumPy arrays, and says that it takes panels.
+    """Keeps an estimator in a file or a pickle, and says that it takes panels.
+
+    Its network is kept as NumPy arrays.
 
     A class that uses it has, once fitted, `module_`, `device_` and ``_network_constructor()``,
     which gives a function that builds an equal network from other fitted attributes.
     A model fitted on a GPU opens on a machine without one.
     """
+
+    def save(self, path, *, include_training_series=False):
+        """Keep the fitted estimator in a file that `skvqts.load` opens, without pickle.
+
+        Callbacks and requests of metadata are not kept.
+
+        The file is written beside `path` first, and then takes its place: whatever happens, the old
+        file or the new one is there. It is a zip archive of NumPy arrays, which
+        ``numpy.load(path)`` reads as well, and of JSON. Equal models make equal files.
+
+        Parameters
+        ----------
+        path : str, bytes or os.PathLike
+        include_training_series : bool, default=False
+            Write the training series of a generator too, which scorers compare samples with. By
+            default no file holds any.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        TypeError
+            If it holds an object that is not of this library, such as an objective of your own.
+        ValueError
+            If a parameter is not valid, there are no training series to include, or there is more
+            than a file holds, such as parameters nested eight deep.
+        OSError
+            If the file cannot be written.
+        """
+        save_model(self, path, include_training_series=include_training_series)
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -51,11 +83,10 @@ class TorchStateMixin:
         name = type(self).__name__
         version = state.pop("_skvqts_version", "unknown")
         if version != __version__:
-            warnings.warn(
-                f"This {name} was pickled by skvqts {version} and is opened by {__version__}: it "
-                "may not work, or give other results.",
+            warn_user(
+                f"This {name} was kept by skvqts {version} and is opened by {__version__}: it may "
+                "not work, or give other results.",
                 VersionWarning,
-                stacklevel=2,
             )
         arrays = state.pop("_module_arrays", None)
         super().__setstate__(state)
@@ -63,8 +94,7 @@ class TorchStateMixin:
             self.device_ = _device_here(self.device_, name)
             # A copy of large arrays takes threads too, which a forked child must not wait for.
             with computing(torch.device("cpu"), 1, training=True):
-                network = allocate(self._network_constructor())
-                network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
+                network = restore(self._network_constructor(), arrays)
                 self.module_ = network.eval().to(self.device_)
 
     def __sklearn_tags__(self):
@@ -78,10 +108,9 @@ def _device_here(device, name):
     try:
         return str(resolve_device(device))
     except ValueError:
-        warnings.warn(
+        warn_user(
             f"This {name} was fitted on {device!r}, which is not present here; "
-            "it continues on the CPU.",
-            stacklevel=4,
+            "it continues on the CPU."
         )
         return "cpu"
 

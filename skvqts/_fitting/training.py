@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim.adamw import adamw
 
-from ..exceptions import DivergedError, warn_user
+from ..exceptions import DivergedError, ModelFileError, warn_user
 from .runtime import allowed_threads
 from .validation import resolve_device, resolve_precision
 
@@ -270,7 +270,7 @@ class TrainingRecord:
         self.n_epochs += 1
 
 
-def train(step, data, plan, generator, validation=None, progress=None):
+def train(step, data, plan, generator, validation=None, progress=None, checkpoint=None):
     """Minimise a weighted sum of loss terms by AdamW.
 
     Parameters
@@ -278,13 +278,14 @@ def train(step, data, plan, generator, validation=None, progress=None):
     step : nn.Module
         ``step(*batch)`` returns a dict of unweighted scalar terms. It is called in training mode
         and, for the validation loss, in evaluation mode. It is left in evaluation mode, with
-        the weights of the last epoch or, with a validation set, of the best. It can have
+        the weights of the last epoch or, with a validation set, of the best. All that it learns is
+        in its ``state_dict()``. It can have
 
         - ``weights``, a dict: the weight of each term, 1 where a term is not named;
         - ``learning_rates``, pairs of (nn.Module, float): parts of it that learn at another rate,
           a factor of the plan's;
-        - ``after_step()``, called after each step of the optimiser, for what is learned without
-          gradients.
+        - ``after_step(n_taken)``, called after each step of the optimiser with their number so far,
+          for what is learned without gradients.
     data : sequence of Tensors sharing their first axis
         The training set, on the device of `step`.
     plan : TrainingPlan
@@ -294,6 +295,8 @@ def train(step, data, plan, generator, validation=None, progress=None):
     progress : Progress or None
         ``progress.step(n_taken, n_steps)`` is called after each step, and
         ``progress.epoch(epoch, terms)`` after each epoch; the training stops when that is True.
+    checkpoint : Checkpoint or None
+        Where the training goes on, if it was begun before, and where its state is kept.
 
     Returns
     -------
@@ -305,50 +308,164 @@ def train(step, data, plan, generator, validation=None, progress=None):
     ------
     DivergedError
         If the mean loss of an epoch is not finite or 10,000 times that of the first batch, or
-        10,000 where that is below 1.
+        10,000 where that is below 1, or if weights are not finite at the end.
     """
-    loss_terms = partial(_weighted_terms, step, plan.precision)
     n_batches = plan.n_batches(len(data[0]))
-    learning_rates = dict(getattr(step, "learning_rates", ()))
-    optimizer = _AdamW(step, plan, plan.n_epochs * n_batches, learning_rates)
-    after_step = getattr(step, "after_step", None)
-    record = TrainingRecord()
-    first_loss = finished = best = None
-    best_loss, n_waited = math.inf, 0
+    training = _Training(step, plan, n_batches, generator)
+    kept = None if checkpoint is None else checkpoint.begin()
+    if kept is not None:
+        try:
+            training.restore(kept)
+        except Exception as error:
+            raise ModelFileError(f"The checkpoint does not fit this training: {error}") from error
+    record = training.record
     with progress or nullcontext():
         try:
-            for epoch in range(plan.n_epochs):
+            while not training.is_done:
                 step.train()
-                terms, of_first_batch = _run_epoch(
-                    loss_terms, optimizer, data, n_batches, generator, after_step, progress
-                )
+                terms = training.run_epoch(data, progress, checkpoint)
                 step.eval()
-                if first_loss is None:
-                    first_loss = of_first_batch
-                _check_divergence(epoch, terms["loss"], first_loss)
+                _check_divergence(record.n_epochs, terms["loss"], training.first_loss)
                 if validation is not None:
-                    terms["validation"] = _mean_loss(loss_terms, validation, plan)
-                record.append(terms)
-                # Where a Ctrl-C in the next epoch leads back to.
-                finished = {name: value.clone() for name, value in step.state_dict().items()}
-                if validation is not None:
-                    # An improvement below `tol` is kept, but does not prolong the training.
-                    improved = terms["validation"] < best_loss - plan.tol
-                    n_waited = 0 if improved else n_waited + 1
-                    if terms["validation"] < best_loss:
-                        best, best_loss = finished, terms["validation"]
-                stop = progress is not None and progress.epoch(epoch, terms)
-                if stop or n_waited >= plan.n_iter_no_change:
-                    break
+                    terms["validation"] = _mean_loss(training.loss_terms, validation, plan)
+                training.finish_epoch(terms)
+                if progress is not None and progress.epoch(record.n_epochs - 1, terms):
+                    training.is_done = True
         except KeyboardInterrupt:
-            if finished is None:
+            if training.finished is None:
                 raise
             record.interrupted = True
     # There is no best epoch without validation, nor where no validation loss was finite.
-    step.load_state_dict(best or finished)
+    step.load_state_dict(training.best or training.finished)
     step.zero_grad(set_to_none=True)
     step.eval()
+    _check_weights(step)
+    if checkpoint is not None and checkpoint.path is not None and not record.interrupted:
+        checkpoint.finish(training.state())
     return record
+
+
+class _Training:
+    """All that changes while a network is trained: what a checkpoint of a training holds.
+
+    Parameters
+    ----------
+    step : nn.Module
+    plan : TrainingPlan
+    n_batches : int
+        Of an epoch.
+    generator : torch.Generator
+
+    Attributes
+    ----------
+    record : TrainingRecord
+    is_done : bool
+        Whether there are no more epochs.
+    first_loss : float or None
+        Loss of the first batch.
+    finished, best : dict of str to Tensor, or None
+        State of the step after the last finished epoch, where a Ctrl-C in the next one leads back
+        to, and after the one with the least validation loss.
+    best_loss : float
+    n_waited : int
+        Number of epochs without an improvement of the validation loss.
+    order : Tensor or None
+        Of the samples in the epoch under way.
+    sums : dict of str to Tensor
+        Of the terms over the batches of that epoch so far.
+    """
+
+    def __init__(self, step, plan, n_batches, generator):
+        self.step = step
+        self.plan = plan
+        self.n_batches = n_batches
+        self.generator = generator
+        self.loss_terms = partial(_weighted_terms, step, plan.precision)
+        factors = dict(getattr(step, "learning_rates", ()))
+        self.optimizer = _AdamW(step, plan, plan.n_epochs * n_batches, factors)
+        self.record = TrainingRecord()
+        self.is_done = plan.n_epochs == 0
+        self.first_loss = self.finished = self.best = self.order = None
+        self.best_loss, self.n_waited = math.inf, 0
+        self.sums = {}
+
+    def run_epoch(self, data, progress, checkpoint):
+        """One pass over the data in random order, or the rest of one: the mean of each term."""
+        optimizer = self.optimizer
+        after_step = getattr(self.step, "after_step", None)
+        if self.order is None:
+            self.order = torch.randperm(len(data[0]), generator=self.generator, device="cpu")
+            self.sums = {}
+        n_done = optimizer.n_taken - self.record.n_epochs * self.n_batches
+        for rows in self.order.to(data[0].device).tensor_split(self.n_batches)[n_done:]:
+            terms = self.loss_terms([tensor[rows] for tensor in data])
+            if self.first_loss is None:
+                self.first_loss = terms["loss"].item()
+            optimizer.descend(terms["loss"])
+            if after_step is not None:
+                after_step(optimizer.n_taken)
+            for name, value in terms.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+            if progress is not None:
+                progress.step(optimizer.n_taken, optimizer.n_steps)
+            if checkpoint is not None and checkpoint.is_due():
+                checkpoint.write(self.state())
+        self.order = None
+        return {name: float(value) / self.n_batches for name, value in self.sums.items()}
+
+    def finish_epoch(self, terms):
+        """Note the terms of an epoch, keep its weights, and decide whether it was the last."""
+        self.record.append(terms)
+        self.finished = {name: value.clone() for name, value in self.step.state_dict().items()}
+        if "validation" in terms:
+            # An improvement below `tol` is kept, but does not prolong the training.
+            improved = terms["validation"] < self.best_loss - self.plan.tol
+            self.n_waited = 0 if improved else self.n_waited + 1
+            if terms["validation"] < self.best_loss:
+                self.best, self.best_loss = self.finished, terms["validation"]
+        is_last = self.record.n_epochs == self.plan.n_epochs
+        self.is_done = is_last or self.n_waited >= self.plan.n_iter_no_change
+
+    def state(self):
+        """All of it; once the training is done, only what it has led to."""
+        losses = {name: np.array(values) for name, values in self.record.losses.items()}
+        state = {
+            "is_done": self.is_done,
+            "generator": self.generator.get_state(),
+            "losses": losses,
+            "n_epochs": self.record.n_epochs,
+            "step": {name: value.cpu().clone() for name, value in self.step.state_dict().items()},
+        }
+        if self.is_done:
+            return state | {"finished": state["step"]}
+        return state | {
+            "finished": self.finished,
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "n_waited": self.n_waited,
+            "first_loss": self.first_loss,
+            "order": self.order,
+            "sums": self.sums,
+            "optimizer": self.optimizer.state(),
+        }
+
+    def restore(self, state):
+        """Go back to a state."""
+        if not 0 <= state["n_epochs"] <= self.plan.n_epochs:
+            raise ValueError(f"it has {state['n_epochs']} epochs.")
+        self.is_done = state["is_done"]
+        self.generator.set_state(state["generator"])
+        self.record.losses = {name: values.tolist() for name, values in state["losses"].items()}
+        self.record.n_epochs = state["n_epochs"]
+        self.step.load_state_dict(state["step"])
+        self.finished = state["finished"]
+        if self.is_done:
+            return
+        for name in ("best", "best_loss", "n_waited", "first_loss", "order"):
+            setattr(self, name, state[name])
+        device = next(self.step.parameters()).device
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.optimizer.restore(state["optimizer"])
 
 
 def set_trained(estimator, network, plan, record):
@@ -360,25 +477,6 @@ def set_trained(estimator, network, plan, record):
     estimator.n_iter_ = record.n_epochs
     estimator.interrupted_ = record.interrupted
     estimator.loss_curve_ = {name: np.array(values) for name, values in record.losses.items()}
-
-
-def _run_epoch(loss_terms, optimizer, data, n_batches, generator, after_step, progress):
-    """One pass over the data in random order: the mean of each term, and the first batch's loss."""
-    sums = {}
-    first_loss = None
-    order = torch.randperm(len(data[0]), generator=generator, device="cpu").to(data[0].device)
-    for rows in order.tensor_split(n_batches):
-        terms = loss_terms([tensor[rows] for tensor in data])
-        if first_loss is None:
-            first_loss = terms["loss"].item()
-        optimizer.descend(terms["loss"])
-        if after_step is not None:
-            after_step()
-        if progress is not None:
-            progress.step(optimizer.n_taken, optimizer.n_steps)
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value.detach()
-    return {name: float(value) / n_batches for name, value in sums.items()}, first_loss
 
 
 @torch.no_grad()
@@ -416,7 +514,7 @@ class _AdamW:
         self.n_taken = 0
         self.parameters = list(module.parameters())  # a walk over all modules costs in every step
         self.groups = _parameter_groups(module, plan.weight_decay, factors)
-        self.state = {
+        self.state_of = {
             parameter: (
                 torch.zeros_like(parameter, memory_format=torch.preserve_format),
                 torch.zeros_like(parameter, memory_format=torch.preserve_format),
@@ -425,6 +523,17 @@ class _AdamW:
             for parameter in self.parameters
             if parameter.requires_grad
         }
+
+    def state(self):
+        """Number of steps, and the running means, for `restore`."""
+        return {"n_taken": self.n_taken, "means": [list(part) for part in self.state_of.values()]}
+
+    def restore(self, state):
+        """Go back to a state."""
+        self.n_taken = state["n_taken"]
+        for own, kept in zip(self.state_of.values(), state["means"], strict=True):
+            for tensor, value in zip(own, kept, strict=True):
+                tensor.copy_(value)
 
     def descend(self, loss):
         """One step against the gradient of a loss."""
@@ -444,7 +553,7 @@ class _AdamW:
         parameters = [parameter for parameter in parameters if parameter.grad is not None]
         if not parameters:
             return
-        states = [self.state[parameter] for parameter in parameters]
+        states = [self.state_of[parameter] for parameter in parameters]
         means, squares, steps = map(list, zip(*states, strict=True))
         gradients = [parameter.grad for parameter in parameters]
         adamw(
@@ -491,4 +600,13 @@ def _check_divergence(epoch, loss, first_loss):
         raise DivergedError(
             f"Training diverged: the mean loss of epoch {epoch + 1} is {loss:.4g}, "
             f"that of the first batch was {first_loss:.4g}. Try a smaller learning_rate."
+        )
+
+
+def _check_weights(step):
+    # The loss of an epoch says nothing about its last step.
+    if not all(value.isfinite().all() for value in step.state_dict().values()):
+        raise DivergedError(
+            "Training diverged: weights are not finite after its last step. Try a smaller "
+            "learning_rate."
         )

@@ -6,6 +6,8 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._files.encoding import storable
+from .._fitting.checkpoint import open_checkpoint
 from .._fitting.progress import Progress
 from .._fitting.runtime import computing
 from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
@@ -44,6 +46,7 @@ from .stages import (
 )
 
 
+@storable
 class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator):
     """Generator of time series: autoregressive prior over the tokens of a VQ-VAE.
 
@@ -281,7 +284,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, checkpoint=None):
         """Learn tokenizer and decoder, then to predict each token from those before it, by AdamW.
 
         Parameters
@@ -290,6 +293,10 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
             Training series, finite; at least two.
         y : array-like of shape (n,) or None, default=None
             Their classes, of any kind that can be sorted; the prior is then conditional on them.
+        checkpoint : str, path-like or None, default=None
+            File that keeps what has been learned so far, about every half minute. A fit that was
+            killed and is run again with the same data, parameters and file goes on from there, and
+            ends with the same bits; one with others is refused. The file is removed at the end.
 
         Returns
         -------
@@ -304,21 +311,25 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
             If `X` is sparse or not numeric, or `tokenizer` holds something else.
         NotFittedError
             If `tokenizer` is a FrozenEstimator of a tokenizer that is not fitted.
+        ModelFileError
+            If `checkpoint` is a file of another kind, or damaged.
         DivergedError
             If a loss is not finite or explodes.
         KeyboardInterrupt
-            On Ctrl-C; after the first epoch of the prior the estimator is fitted all the same.
+            On Ctrl-C; if it comes in the training of the prior, after its first epoch, the
+            estimator is fitted all the same.
         """
         X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=True, min_samples=2)
         classes = learn_classes(self, y, len(X))
         generator = generator_from(self.random_state)
+        checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
         resolve_device(self.device)  # an absent one is refused before anything is trained
 
         # Series become tokens, and tokens series.
-        self.tokenizer_ = fitted_tokenizer(self, X, generator)
+        self.tokenizer_ = fitted_tokenizer(self, X, generator, checkpoint)
         self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
-        self.decoder_ = fitted_decoder(self, X, y, generator)
+        self.decoder_ = fitted_decoder(self, X, y, generator, checkpoint)
         self._codebook = self.tokenizer_.codebook_  # `sample` asks whether it is still the same
         tokens = self.tokenizer_.encode(X)
         arrays = [tokens, classes]
@@ -341,9 +352,11 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
                 code_temperature=self.code_temperature,
                 generator=generator,
             )
-            record = train(step, data, plan, generator, held_out, Progress(self, plan, X_given, y))
+            progress = Progress(self, plan, X_given, y)
+            record = train(step, data, plan, generator, held_out, progress, checkpoint)
             set_trained(self, step.average.requires_grad_(True), plan, record)
         keep_training_series(self, X, classes)
+        checkpoint.close(self)
         return self
 
     def sample(self, n_samples=None, *, y=None, random_state=None, return_y=False):

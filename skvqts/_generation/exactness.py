@@ -6,6 +6,8 @@ recognises generated series by such traces at once.
 
 import numpy as np
 
+from .._files.encoding import storable
+
 _ALIKE = 1e-4  # level and scale of all series agree within this share of their scale
 _LEAST_REPEATS = 0.01  # share of values that repeat the one before, from which on repeats matter
 _ROUNDING = 0.05  # of a step by which values may miss their multiple
@@ -14,6 +16,7 @@ _FEW_LEVELS = 8  # different values, from which on being multiples of a step is 
 _MOST_SERIES = 200  # that are looked at for steps
 
 
+@storable
 class Exactness:
     """What training series have in common exactly, and how drawn series are given it.
 

@@ -9,6 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._files.encoding import storable
+from .._fitting.checkpoint import open_checkpoint
 from .._fitting.progress import Progress
 from .._fitting.reading import chunk_size, in_chunks
 from .._fitting.runtime import computing
@@ -57,6 +59,7 @@ _MAX_ROWS = 32  # of an inference chunk
 _STREAM = 100  # of the random numbers of a row; those of tokens come before
 
 
+@storable
 class FlowDecoder(TorchStateMixin, BaseEstimator):
     """Series drawn given their tokens and class: a decoder that is sampled, by flow matching.
 
@@ -141,14 +144,15 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
     tokenizer_ : VQTokenizer
         The fitted tokenizer.
     is_used_ : bool
-        Whether series are drawn: draws are better than means by both of what follows.
+        Whether series are drawn: draws are better than means by both of what follows, or no series
+        were held out to tell. After a Ctrl-C that came before it was known they are not.
     energy_scores_ : tuple of float, or None
         Energy score of the mean and of draws of held-out series [2]_, in units of the residual;
-        None where none were held out.
+        None where none were held out, or Ctrl-C came before.
     sample_distances_ : tuple of float, or None
         Energy distance of training series to means and to draws of their disturbed tokens, by
         features of random convolutions, as a share of their distance from each other; None where no
-        series were held out. That of draws may be larger by 0.005.
+        series were held out, or Ctrl-C came before. That of draws may be larger by 0.005.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted; only after a fit with labels.
     class_counts_ : ndarray of shape (n_classes,)
@@ -245,7 +249,7 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, checkpoint=None):
         """Learn the velocity of a flow from noise to the residuals of decoded series, by AdamW.
 
         Parameters
@@ -254,6 +258,10 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
             Training series, finite; at least two.
         y : array-like of shape (n,) or None, default=None
             Their classes; series are then drawn given them.
+        checkpoint : str, path-like or None, default=None
+            File that keeps what has been learned so far, about every half minute. A fit that was
+            killed and is run again with the same data, parameters and file goes on from there, and
+            ends with the same bits; one with others is refused. The file is removed at the end.
 
         Returns
         -------
@@ -267,17 +275,21 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
             If `X` is sparse or not numeric, or `tokenizer` holds something else.
         NotFittedError
             If `tokenizer` is a FrozenEstimator of a tokenizer that is not fitted.
+        ModelFileError
+            If `checkpoint` is a file of another kind, or damaged.
         DivergedError
             If the loss is not finite or explodes.
         KeyboardInterrupt
-            On Ctrl-C; after the first epoch the estimator is fitted all the same.
+            On Ctrl-C; if it comes in the training, after its first epoch, the estimator is fitted
+            all the same.
         """
         X_given = X
         X = validate_series(self, X, reset=True, min_samples=2)
         classes = learn_classes(self, y, len(X))
         generator = generator_from(self.random_state)
+        checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
         resolve_device(self.device)
-        self.tokenizer_ = fitted_tokenizer(self, X, generator)
+        self.tokenizer_ = fitted_tokenizer(self, X, generator, checkpoint)
         self._codebook = self.tokenizer_.codebook_  # `sample` asks whether it is still the same
         self._exactness = Exactness(X, classes)
         plan = flow_plan(self, len(X))
@@ -290,21 +302,28 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
             training, held_out = hold_out(data, plan, generator, data[3])
             validation = None if held_out is None else with_draws(step, held_out)
             progress = Progress(self, plan, X_given, y)
-            record = train(step, repeated(training), plan, generator, validation, progress)
-            self.energy_scores_ = None
-            if held_out is not None:
+            record = train(
+                step, repeated(training), plan, generator, validation, progress, checkpoint
+            )
+            self.energy_scores_ = self.sample_distances_ = None
+            if held_out is not None and not record.interrupted:
                 self.energy_scores_ = energy_scores(step, held_out, self.n_steps)
-                if record.n_epochs < plan.n_epochs and not record.interrupted:
+                if record.n_epochs < plan.n_epochs:
                     plan = replace(plan, n_epochs=min(epochs_enough(record), plan.n_epochs))
                     step = new_step()
                     progress = Progress(self, plan, X_given, y)
-                    record = train(step, repeated(data), plan, generator, None, progress)
+                    record = train(
+                        step, repeated(data), plan, generator, None, progress, checkpoint
+                    )
             set_trained(self, step.average.requires_grad_(True), plan, record)
-        self.sample_distances_ = None
-        if self.energy_scores_ is not None:
+        is_judged = held_out is not None and not record.interrupted
+        if is_judged:
             with computing(plan.device, plan.n_threads):
                 self.sample_distances_ = sample_distances(self, X, data[2], classes, generator)
-        self.is_used_ = is_better(self.energy_scores_, self.sample_distances_)
+        self.is_used_ = held_out is None or (
+            is_judged and is_better(self.energy_scores_, self.sample_distances_)
+        )
+        checkpoint.close(self)
         return self
 
     def sample(self, tokens, *, y=None, random_state=None):
@@ -363,7 +382,7 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
         return partial(VelocityNetwork, **self.architecture_)
 
 
-def fitted_decoder(estimator, X, y, generator):
+def fitted_decoder(estimator, X, y, generator, checkpoint):
     """The decoder of a generator, fitted to series ``(n, c, t)``, or None where it has none.
 
     Parameters
@@ -374,6 +393,8 @@ def fitted_decoder(estimator, X, y, generator):
     y : array-like of shape (n,) or None
     generator : torch.Generator
         Seeds a decoder that has no `random_state`.
+    checkpoint : Checkpoint
+        Of the fit of the generator.
     """
     decoder = estimator.decoder
     if decoder is None or (decoder == "auto" and len(X) < LEAST_SERIES):
@@ -383,7 +404,8 @@ def fitted_decoder(estimator, X, y, generator):
         decoder = FlowDecoder(**{name: getattr(estimator, name) for name in shared})
     decoder = seeded_clone(decoder, generator)
     decoder.set_params(tokenizer=FrozenEstimator(estimator.tokenizer_))
-    return decoder.fit(X.reshape(len(X), *estimator._series_shape), y)
+    in_users_form = X.reshape(len(X), *estimator._series_shape)
+    return decoder.fit(in_users_form, y, checkpoint=checkpoint)
 
 
 def decoded_series(estimator, ids, classes, seed):
@@ -568,9 +590,7 @@ def sample_distances(decoder, X, ids, classes, generator):
 
 
 def is_better(energy_scores, distances):
-    """Whether draws are better than means, where series were held out to tell; it warns if not."""
-    if energy_scores is None:
-        return True
+    """Whether draws are better than means by both measures; it warns if not."""
     if energy_scores[1] < energy_scores[0] and distances[1] < distances[0] + _MARGIN:
         return True
     warn_user(

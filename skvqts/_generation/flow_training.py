@@ -140,7 +140,6 @@ class FlowStep(nn.Module):
         self.scale = scale
         self.repeating = repeating
         self.generator = generator
-        self.n_taken = 0
 
     def forward(self, series, repeats, ids, classes, *drawn):
         """Loss of scaled series ``(B, C, T)``, repeats ``(B, R, T)``, tokens and classes.
@@ -180,10 +179,9 @@ class FlowStep(nn.Module):
         return flow_matching_loss(predicted, velocity, hidden)
 
     @torch.no_grad()
-    def after_step(self):
+    def after_step(self, n_taken):
         """Let the running mean follow the weights, faster in the first steps."""
-        self.n_taken += 1
-        decay = min(_EMA_DECAY, self.n_taken / (self.n_taken + 9))
+        decay = min(_EMA_DECAY, n_taken / (n_taken + 9))
         torch._foreach_lerp_(
             list(self.average.parameters()), list(self.network.parameters()), 1 - decay
         )

@@ -68,7 +68,7 @@ def default_tokenizer(n_series, n_timepoints):
     return tokenizer.set_params(max_epochs=n_epochs)
 
 
-def fitted_tokenizer(estimator, X, generator):
+def fitted_tokenizer(estimator, X, generator, checkpoint):
     """Stage 1: the tokenizer of a generator, frozen, or a clone that is fitted here.
 
     Parameters
@@ -77,6 +77,8 @@ def fitted_tokenizer(estimator, X, generator):
     X : ndarray of shape (n, c, t)
     generator : torch.Generator
         Seeds a tokenizer that has no `random_state`.
+    checkpoint : Checkpoint
+        Of the fit of the generator.
     """
     tokenizer = estimator.tokenizer
     if isinstance(tokenizer, FrozenEstimator):
@@ -85,7 +87,7 @@ def fitted_tokenizer(estimator, X, generator):
         shared = {name: getattr(estimator, name) for name in _SHARED}
         tokenizer = default_tokenizer(len(X), X.shape[2]).set_params(**shared)
     in_users_form = X.reshape(len(X), *estimator._series_shape)
-    return seeded_clone(tokenizer, generator).fit(in_users_form)
+    return seeded_clone(tokenizer, generator).fit(in_users_form, checkpoint=checkpoint)
 
 
 def reconstruction_residuals(tokenizer, X):
@@ -257,7 +259,6 @@ class PriorStep(nn.Module):
         self.ema_decay = ema_decay
         self.code_temperature = code_temperature
         self.generator = generator
-        self.n_taken = 0
 
     def forward(self, *batch):
         loss = self.training_loss if self.training else self.validation_loss
@@ -280,11 +281,10 @@ class PriorStep(nn.Module):
         return total / ids.shape[1]
 
     @torch.no_grad()
-    def after_step(self):
+    def after_step(self, n_taken):
         """Let the running mean follow the weights, faster in the first steps."""
-        self.n_taken += 1
         # The decay grows from 0.1, so that the random initial weights are soon forgotten.
-        decay = min(self.ema_decay, self.n_taken / (self.n_taken + 9))
+        decay = min(self.ema_decay, n_taken / (n_taken + 9))
         averages = list(self.average.parameters())
         weights = list(self.prior.parameters())
         torch._foreach_lerp_(averages, weights, 1 - decay)

@@ -39,22 +39,56 @@ def build(constructor, generator):
 @torch.inference_mode(False)  # or a model opened inside it could never be trained further
 def allocate(constructor):
     """The network of `constructor` in float32 on the CPU, values undefined."""
-    with torch.device("meta"):
-        module = constructor()
+    module = _shape_of(constructor)
     # Module.to_empty would import sympy, which takes a second and breaks if a signal arrives.
-    module.load_state_dict(
-        {
-            name: torch.empty_strided(
-                value.shape,
-                value.stride(),
-                dtype=torch.float32 if value.is_floating_point() else value.dtype,
-                device="cpu",
-            )
-            for name, value in module.state_dict().items()
-        },
-        assign=True,
-    )
+    empty = {name: _empty_like(value) for name, value in module.state_dict().items()}
+    module.load_state_dict(empty, assign=True)
     return module
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def restore(constructor, arrays):
+    """The network of `constructor` on the CPU with weights and buffers from arrays by name.
+
+    Raises
+    ------
+    ValueError
+        If their names, shapes or types are not those of the network, of which nothing is allocated
+        before that is known.
+    """
+    module = _shape_of(constructor)
+    wanted = module.state_dict()
+    if set(wanted) != set(arrays):
+        odd = min(set(wanted) ^ set(arrays))
+        raise ValueError(f"its network {'lacks' if odd in wanted else 'has no'} weights {odd}.")
+    values = {}
+    for name, value in wanted.items():
+        given = torch.tensor(arrays[name])
+        if given.shape != value.shape or given.dtype != _dtype_of(value):
+            raise ValueError(
+                f"its weights {name} are {given.dtype} of shape {tuple(given.shape)}, and not "
+                f"{_dtype_of(value)} of shape {tuple(value.shape)}."
+            )
+        values[name] = _empty_like(value).copy_(given)  # with the strides of the network
+    module.load_state_dict(values, assign=True)
+    return module
+
+
+def _shape_of(constructor):
+    """The network of `constructor` without memory for its values."""
+    with torch.device("meta"):
+        return constructor()
+
+
+def _empty_like(value):
+    """A tensor on the CPU of the shape, strides and kind of one without memory."""
+    return torch.empty_strided(value.shape, value.stride(), dtype=_dtype_of(value), device="cpu")
+
+
+def _dtype_of(value):
+    """Weights are float32, whatever the user's default is."""
+    return torch.float32 if value.is_floating_point() else value.dtype
 
 
 @torch.no_grad()

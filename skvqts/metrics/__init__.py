@@ -9,6 +9,7 @@ from ._classifiers import (
 from ._density import DensityCoverage, density_coverage, kernel_distance
 from ._displays import EmbeddingDisplay, LatentDisplay, SeriesDisplay
 from ._frechet import (
+    ReferenceStatistics,
     frechet_distance,
     frechet_distance_extrapolated,
     frechet_distance_from_statistics,
@@ -42,6 +43,7 @@ __all__ = [
     "GenerationReport",
     "GenerationScorer",
     "LatentDisplay",
+    "ReferenceStatistics",
     "Score",
     "SeriesDisplay",
     "TwoSampleTest",

@@ -10,9 +10,17 @@ samples than features.
 import numpy as np
 from scipy import linalg
 
+from .._files.encoding import storable
+from .._files.models import content_digest, save_model
 from ..exceptions import FidelityWarning, warn_user
 from ._resampling import extrapolated
-from ._validation import validate_gaussian, validate_integer, validate_two_samples
+from ._validation import (
+    is_fitted,
+    validate_gaussian,
+    validate_integer,
+    validate_sample,
+    validate_two_samples,
+)
 
 
 def frechet_distance(features_real, features_gen):
@@ -149,6 +157,115 @@ def frechet_distance_extrapolated(features_real, features_gen, *, n_points=15, r
     _warn_of_few_samples(real, gen)
     value = extrapolated(frechet_distance_of_samples, (real, gen), n_points, random_state)
     return max(value, 0.0)
+
+
+@storable
+class ReferenceStatistics:
+    """A referee and the mean and covariance of its features of real series, for a file.
+
+    Whoever opens the file compares generated series with the same real ones, through the same
+    network, without having either: a Fréchet distance means nothing beside one of another referee.
+
+    Parameters
+    ----------
+    name : str
+        Of the reference set, such as "ECG200, test".
+    referee : transformer
+        A fitted one of this library, such as `FCNClassifier` or `RandomConvolutionExtractor`.
+    X : array-like of shape (n, t) or (n, c, t)
+        The real series, at least two. They are not kept.
+
+    Raises
+    ------
+    TypeError
+        If `name` is no text, or the referee, or a part of it, is not of this library.
+    ValueError
+        If the referee is not fitted, or there are fewer than two series.
+
+    Attributes
+    ----------
+    name : str
+    referee : transformer
+    mean_ : float64 ndarray of shape (d,)
+    covariance_ : float64 ndarray of shape (d, d)
+    n_series_ : int
+    digest : str
+        Sixteen digits of a hash of referee and statistics: numbers that were measured with
+        references of the same digest can be compared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvqts import RandomConvolutionExtractor
+    >>> from skvqts.metrics import ReferenceStatistics
+    >>> X = np.sin(np.linspace(0, 6, 40) + np.arange(50)[:, None])
+    >>> referee = RandomConvolutionExtractor(10).fit(X)
+    >>> reference = ReferenceStatistics("sines", referee, X)
+    >>> reference.frechet_distance(X) < 1e-6
+    True
+    """
+
+    def __init__(self, name, referee, X):
+        if not isinstance(name, str):
+            raise TypeError(f"The name of a reference must be a str, got {type(name).__name__}.")
+        if not is_fitted(referee) or not hasattr(referee, "transform"):
+            raise ValueError("ReferenceStatistics needs a fitted referee with a method transform.")
+        content_digest(referee)  # raises a TypeError if no file can hold it
+        self.name = name
+        self.referee = referee
+        features = validate_sample(referee.transform(X), "features_real")
+        self.mean_ = features.mean(0)
+        root = _covariance_root(features)
+        self.covariance_ = root.T @ root
+        self.n_series_ = len(features)
+
+    @property
+    def digest(self):
+        """Sixteen digits of a hash of referee and statistics."""
+        return content_digest(self)[:16]
+
+    def frechet_distance(self, X_gen):
+        """Squared Fréchet distance of generated series to the reference set, by its referee.
+
+        Parameters
+        ----------
+        X_gen : array-like of shape (m, t) or (m, c, t)
+            At least two. The distance is biased upwards, more so for fewer: compare at equal
+            numbers.
+
+        Returns
+        -------
+        float
+            Not negative.
+        """
+        features = validate_sample(self.referee.transform(X_gen), "features_gen")
+        root_real = validate_gaussian(self.mean_, self.covariance_, "covariance_real")[1]
+        return _distance(self.mean_, root_real, features.mean(0), _covariance_root(features))
+
+    def save(self, path):
+        """Keep it in a file that `skvqts.load` opens; see `FCNClassifier.save`.
+
+        Parameters
+        ----------
+        path : str, bytes or os.PathLike
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        save_model(self, path)
+
+    def __setstate__(self, state):
+        mean, _ = validate_gaussian(state["mean_"], state["covariance_"], "covariance_")
+        if not hasattr(state["referee"], "transform") or not isinstance(state["name"], str):
+            raise ValueError("a reference in it has no referee or no name.")
+        if len(mean) != len(state["covariance_"]) or not isinstance(state["n_series_"], int):
+            raise ValueError("a reference in it has no statistics.")
+        vars(self).update(state)
+
+    def __repr__(self):
+        return f"ReferenceStatistics({self.name!r}, {self.referee!r}, {self.n_series_} series)"
 
 
 def _covariance_root(sample):

@@ -9,6 +9,7 @@ from scipy.stats import chi2_contingency
 from sklearn.utils import check_random_state
 
 from .._fcn_classifier import FCNClassifier
+from .._files.models import content_digest
 from .._fitting.memory import fitted_once, transformed_once
 from .._fitting.progress import tell
 from .._fitting.validation import random_seed
@@ -423,7 +424,11 @@ def _fitted(estimator, *data):
 
 
 def _identity(estimator):
-    return f"{estimator!r}, {joblib.hash(estimator)[:8]}"
+    try:
+        digest = content_digest(estimator)
+    except TypeError:  # not of this library, or with a part that is not: the hash of its pickle
+        digest = joblib.hash(estimator)
+    return f"{estimator!r}, {digest[:8]}"
 
 
 def _distances_to_training(series, X_train):

@@ -20,7 +20,7 @@ from ._classifiers import (
     labels_in_training_proportion,
 )
 from ._density import density_coverage_of_samples, kernel_distance
-from ._frechet import frechet_distance, frechet_distance_of_samples
+from ._frechet import ReferenceStatistics, frechet_distance, frechet_distance_of_samples
 from ._information import inception_score
 from ._memorization import capped_memorization_score, memorization_score
 from ._series import autocorrelation_difference
@@ -88,6 +88,7 @@ def make_generation_scorer(
     random_state=0,
     X_train=None,
     y_train=None,
+    reference=None,
 ):
     """Make a scorer of generators from a score function.
 
@@ -134,6 +135,10 @@ def make_generation_scorer(
     y_train : array-like of shape (n,) or None, default=None
         The classes of `X_train`, for a classifier that is not fitted.
 
+    reference : ReferenceStatistics or None, default=None
+        What Fréchet distances are measured to, through its referee, in place of the real series at
+        hand. `n_samples` that is None is its number of series then.
+
     Returns
     -------
     scorer : GenerationScorer
@@ -175,10 +180,21 @@ def make_generation_scorer(
         validate_integer("n_samples", n_samples, 1, 10**9)
     if not isinstance(random_state, Integral):  # or every call would sample other series
         random_state = random_seed(random_state)
-    if referee is None and (takes == "probabilities" or is_of_classifier):
-        referee = FCNClassifier(random_state=0)
-    elif referee is None and takes == "features":
-        referee = RandomConvolutionExtractor()
+    if reference is not None:
+        if not isinstance(reference, ReferenceStatistics):
+            raise TypeError(
+                f"reference must be a ReferenceStatistics, got {type(reference).__name__}."
+            )
+        if score is not frechet_distance or referee is not None or X_train is not None:
+            raise ValueError(
+                "A reference has its own referee and series and is for Fréchet distances only: "
+                "give neither another score nor `referee` nor `X_train` with it."
+            )
+    if referee is None and reference is None:
+        if takes == "probabilities" or is_of_classifier:
+            referee = FCNClassifier(random_state=0)
+        elif takes == "features":
+            referee = RandomConvolutionExtractor()
     if X_train is None and y_train is not None:
         raise ValueError("make_generation_scorer was given y_train without X_train: give both.")
     if X_train is not None:
@@ -194,6 +210,7 @@ def make_generation_scorer(
         random_state=random_state,
         X_train=X_train,
         y_train=y_train,
+        reference=reference,
     )
 
 
@@ -218,6 +235,8 @@ class GenerationScorer:
         The training series. None: those that the generator holds.
     y_train : ndarray of shape (n,) or None, default=None
         The classes of `X_train`.
+    reference : ReferenceStatistics or None, default=None
+        What Fréchet distances are measured to.
     """
 
     def __init__(
@@ -231,6 +250,7 @@ class GenerationScorer:
         random_state=0,
         X_train=None,
         y_train=None,
+        reference=None,
     ):
         self.score = score
         self.referee = referee
@@ -240,6 +260,7 @@ class GenerationScorer:
         self.random_state = random_state
         self.X_train = X_train
         self.y_train = y_train
+        self.reference = reference
 
     def __call__(self, estimator, X, y=None):
         """Score a fitted generator against real series.
@@ -289,6 +310,10 @@ class GenerationScorer:
         return float(value) if self.greater_is_better else -float(value)
 
     def _score_features(self, generator, X):
+        if self.reference is not None:
+            n = self.reference.n_series_ if self.n_samples is None else self.n_samples
+            X_gen = generator.sample(n, random_state=self.random_state)
+            return self.reference.frechet_distance(X_gen)
         referee = self._fitted_referee(generator, X)
         features_real = transformed_once(referee, X)
         features_gen = referee.transform(self._sample(generator, X))
@@ -347,7 +372,8 @@ class GenerationScorer:
     def __repr__(self):
         sign = "" if self.greater_is_better else "-"
         score = getattr(self.score, "__name__", repr(self.score))  # a partial has no name
-        referee = "" if self.referee is None else f", {self.referee!r}"
+        seen_through = self.referee if self.reference is None else self.reference
+        referee = "" if seen_through is None else f", {seen_through!r}"
         return f"GenerationScorer({sign}{score}{referee})"
 
 

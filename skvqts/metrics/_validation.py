@@ -75,6 +75,12 @@ def validate_two_samples(X, Y, min_samples=2, names=("features_real", "features_
     return X.reshape(len(X), -1), Y.reshape(len(Y), -1)
 
 
+def validate_sample(X, name, min_samples=2):
+    """A finite float64 sample ``(n, d)`` of features, or of series, flattened."""
+    X = _validate_array(X, name, min_samples)
+    return X.reshape(len(X), -1)
+
+
 def _drop_single_channel(X):
     """Series ``(n, 1, t)`` as ``(n, t)``; all others as they are."""
     return X[:, 0] if X.ndim == 3 and X.shape[1] == 1 else X
