@@ -361,6 +361,8 @@ def ctrl_c_in_a_search(n, rng):
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            # What runs in the background of a shell ignores the signal otherwise.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             text=True,
         )
         search.stdout.readline()

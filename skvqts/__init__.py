@@ -9,6 +9,7 @@ from ._generation.flow_decoder import FlowDecoder
 from ._generation.masked import MaskedPriorGenerator
 from ._quantizer import Quantizer
 from ._random_convolutions import RandomConvolutionExtractor
+from ._recordings.windows import SlidingWindows
 from ._ssl_features import SSLFeatureExtractor
 from ._tokenizer import VQTokenizer
 from ._version import __version__
@@ -33,6 +34,7 @@ __all__ = [
     "Quantizer",
     "RandomConvolutionExtractor",
     "SSLFeatureExtractor",
+    "SlidingWindows",
     "VQTokenizer",
     "VersionWarning",
     "__version__",

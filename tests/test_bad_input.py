@@ -70,7 +70,7 @@ REFUSED = {
     "data frame with a text column": (
         lambda X: pd.DataFrame(X).assign(name="a"),
         (ValueError, TypeError),
-        "could not convert|string|names",
+        "could not convert|names|no numbers",
     ),
     "data frame with a missing value": (_nullable, VALUE, "NaN|missing"),
     "data frame with a MultiIndex": (_panel_frame, VALUE, r"\(n, c, t\)"),

@@ -11,6 +11,7 @@ import pytest
 import skvqts
 from skvqts._cli import main as _cli
 from skvqts._cli.files import load
+from skvqts._cli.understanding import Flags
 
 from .conftest import two_shapes
 
@@ -50,12 +51,20 @@ def test_tsv(tmp_path):
 
 def test_csv_with_and_without_header(tmp_path):
     names = [f"t{i}" for i in range(16)]
-    _assert_same_data(load(_write(tmp_path / "a.csv", _labelled()), "0"))
-    _assert_same_data(load(_write(tmp_path / "a.csv", [["kind", *names], *_labelled()]), "kind"))
-    _assert_same_data(load(_write(tmp_path / "a.csv", [["kind", *names], *_labelled()]), "0"))
-    _assert_same_data(load(_write(tmp_path / "a.csv", [[*names, "kind"], *_labelled(False)]), "-1"))
+    _assert_same_data(load(_write(tmp_path / "a.csv", _labelled()), Flags(label="0")))
+    _assert_same_data(
+        load(_write(tmp_path / "a.csv", [["kind", *names], *_labelled()]), Flags(label="kind"))
+    )
+    _assert_same_data(
+        load(_write(tmp_path / "a.csv", [["kind", *names], *_labelled()]), Flags(label="0"))
+    )
+    _assert_same_data(
+        load(_write(tmp_path / "a.csv", [[*names, "kind"], *_labelled(False)]), Flags(label="-1"))
+    )
     halves = [str(i / 2) for i in range(16)]
-    _assert_same_data(load(_write(tmp_path / "a.csv", [["kind", *halves], *_labelled()]), "kind"))
+    _assert_same_data(
+        load(_write(tmp_path / "a.csv", [["kind", *halves], *_labelled()]), Flags(label="kind"))
+    )
     unlabelled = load(_write(tmp_path / "b.csv", [names, *X.tolist()]))
     assert unlabelled.y_train is None
     assert unlabelled.X_train.shape == (14, 16)
@@ -65,14 +74,15 @@ def test_labels_that_the_first_series_holds_as_values_are_no_names(tmp_path):
     y = np.where(Y, 1, -1)
     y[0] = -1
     data = load(
-        _write(tmp_path / "a.csv", [[*row, label] for row, label in zip(X, y, strict=True)]), "-1"
+        _write(tmp_path / "a.csv", [[*row, label] for row, label in zip(X, y, strict=True)]),
+        Flags(label="-1"),
     )
     assert len(data.X_train) + len(data.X_test) == 20
     assert set(data.y_train) == {"-1", "1"}
     series = np.round(X, 3).tolist()
     series[0][3] = 0
     rows = [[name, *row] for name, row in zip(NAMES, series, strict=True)]
-    data = load(_write(tmp_path / "b.csv", rows), "0")
+    data = load(_write(tmp_path / "b.csv", rows), Flags(label="0"))
     assert len(data.X_train) + len(data.X_test) == 20
     assert set(data.y_train) == {"sine", "saw"}
 
@@ -85,11 +95,11 @@ def test_csv_with_times_as_header_and_row_numbers(tmp_path):
         assert len(data.X_train) + len(data.X_test) == 20
         frame = frame.assign(kind=NAMES)
         frame.to_csv(tmp_path / "a.csv", index=False)
-        _assert_same_data(load(str(tmp_path / "a.csv"), "kind"))
-        _assert_same_data(load(str(tmp_path / "a.csv"), "16"))
+        _assert_same_data(load(str(tmp_path / "a.csv"), Flags(label="kind")))
+        _assert_same_data(load(str(tmp_path / "a.csv"), Flags(label="16")))
         frame.to_csv(tmp_path / "a.csv")  # with an unnamed column of row numbers
-        _assert_same_data(load(str(tmp_path / "a.csv"), "kind"))
-        _assert_same_data(load(str(tmp_path / "a.csv"), "-1"))
+        _assert_same_data(load(str(tmp_path / "a.csv"), Flags(label="kind")))
+        _assert_same_data(load(str(tmp_path / "a.csv"), Flags(label="-1")))
     pd.DataFrame(X).add_prefix("t").to_csv(tmp_path / "b.csv")
     assert load(str(tmp_path / "b.csv")).X_train.shape == (14, 16)
     few = X[:, :4].copy()  # four cells that rise are data
@@ -104,7 +114,7 @@ def test_csv_with_counted_columns(tmp_path):
         data = load(_write(tmp_path / "a.csv", [header, *X.tolist()]))
         assert len(data.X_train) + len(data.X_test) == 20
         _assert_same_data(
-            load(_write(tmp_path / "a.csv", [[*header, "x"], *_labelled(False)]), "x")
+            load(_write(tmp_path / "a.csv", [[*header, "x"], *_labelled(False)]), Flags(label="x"))
         )
 
 
@@ -140,8 +150,8 @@ def test_csv_as_data_frames_write_it(tmp_path):
     frame.to_csv(tmp_path / "a.csv", index=False)
     assert load(str(tmp_path / "a.csv")).X_train.shape == (14, 16)
     frame.assign(kind=NAMES).to_csv(tmp_path / "b.csv", index=False, encoding="utf-8-sig")
-    _assert_same_data(load(str(tmp_path / "b.csv"), "kind"))
-    _assert_same_data(load(str(tmp_path / "b.csv"), "-1"))
+    _assert_same_data(load(str(tmp_path / "b.csv"), Flags(label="kind")))
+    _assert_same_data(load(str(tmp_path / "b.csv"), Flags(label="-1")))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +182,7 @@ def test_parts_that_do_not_fit_are_told_before_training(tmp_path, capsys):
         "labels of shape": {"X": X, "y": Y[:-1]},
         "only one of": {"X_train": X, "X_test": X, "y_train": Y},
         "training series have shape": {"X_train": X, "X_test": X[:, :5]},
-        "not all of one length": {"X": X[0]},
+        "one recording of 16 points": {"X": X[0]},
         "needed are 'X'": {"Z": X},
         "Unknown label type": {"X": X, "y": X[:, 0]},
         "strings and y_test no strings": {"X_train": X, "X_test": X, "y_train": NAMES, "y_test": Y},

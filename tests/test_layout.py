@@ -30,6 +30,7 @@ FLOORS = [
         "_random_convolutions",
         "_fcn_classifier",
         "_fine_tuned_classifier",
+        "_recordings",
     },
     {"_generation"},
     {"metrics"},
@@ -248,7 +249,7 @@ def test_no_attribute_is_looked_up_by_a_name_put_together_from_parts():
 # ---- estimators
 
 
-def test_there_are_eight_estimators_and_the_parameter_objects_have_no_fit():
+def test_there_are_nine_estimators_and_the_parameter_objects_have_no_fit():
     assert {estimator.__name__ for estimator in ESTIMATORS} == {
         "AutoregressivePriorGenerator",
         "FCNClassifier",
@@ -257,6 +258,7 @@ def test_there_are_eight_estimators_and_the_parameter_objects_have_no_fit():
         "MaskedPriorGenerator",
         "RandomConvolutionExtractor",
         "SSLFeatureExtractor",
+        "SlidingWindows",
         "VQTokenizer",
     }
     assert set(public_classes(skvqts)) == {*ESTIMATORS, skvqts.Quantizer}

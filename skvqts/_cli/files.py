@@ -1,18 +1,20 @@
 """Series and their labels, from the name of a bundled set or from a file."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 
 from .._fitting.validation import checked_labels
+from .._recordings.recording import as_recording
+from .._recordings.windows import SlidingWindows
 from ..metrics._validation import validate_one_kind
+from .tables import TABLES, read_table, suffix_of
+from .understanding import Flags, Record, Series, understand_array, understand_table
 
-_UNNAMED = ("", "Unnamed: 0")  # what pandas writes above its row numbers
+_SHORTEST = 64  # recording that is cut into windows
 BUNDLED = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf", "BasicMotions")
 
 
@@ -24,20 +26,21 @@ class Split(NamedTuple):
     y_train: np.ndarray | None
     X_test: np.ndarray
     y_test: np.ndarray | None
+    words: str = ""  # what was understood, and why
 
 
-def load(source, label=None):
+def load(source, flags=Flags()):  # noqa: B008 - a tuple
     """Load a bundled set or a file, split into a training part and a test part.
 
     Parameters
     ----------
     source : str
         A name in `BUNDLED` (needs aeon), "made" for sines and sawtooth waves, or a file: ``.ts``
-        (needs aeon), ``.tsv`` as in the UCR archive, ``.csv``, ``.npz`` or ``.npy``. The test
-        part of a file ``NAME_TRAIN.*`` is the file ``NAME_TEST.*`` beside it. Files that come
-        without a test part are split 70 to 30.
-    label : str or None
-        Name or index of the label column of a ``.csv`` file; None if it has no labels.
+        (needs aeon), a table (needs pandas) as `read_table` takes it, ``.npz`` or ``.npy``. The
+        test part of a file ``NAME_TRAIN.*`` is the file ``NAME_TEST.*`` beside it. Files that come
+        without a test part are split 70 to 30, recordings in time.
+    flags : Flags
+        What the user says about the file.
 
     Returns
     -------
@@ -57,17 +60,19 @@ def load(source, label=None):
         X_test, y_test = load_classification(source, split="test")[:2]
         return _validated(Split(source, X_train, y_train, X_test, y_test))
     path = Path(source)
-    if path.suffix not in _READERS:
+    if not path.suffix or suffix_of(path) not in _ENDINGS:
         raise ValueError(
             f"{source!r} is neither a bundled set ({', '.join(BUNDLED)}, made) nor a file ending "
-            f"in {', '.join(_READERS)}."
+            f"in {', '.join(_ENDINGS)}."
         )
     if not path.is_file():
         raise ValueError(f"There is no file {source!r}.")
     try:
-        return _validated(_load_file(path, label))
-    except (ValueError, IndexError, TypeError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} cannot be used: {error}") from error
+        return _validated(_load_file(path, flags))
+    # Readers raise errors of many kinds when a file is damaged.
+    except Exception as error:
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path} cannot be used: {told[0]}") from error
 
 
 def made_series(n=200, n_timepoints=128, seed=0):
@@ -79,16 +84,84 @@ def made_series(n=200, n_timepoints=128, seed=0):
     return X + 0.2 * rng.normal(size=X.shape), y
 
 
-def _load_file(path, label):
-    read = _READERS[path.suffix]
-    name = path.stem.replace("_TRAIN", "")
-    arrays = read(path, label)
-    if len(arrays) == 4:  # an archive with both parts
-        return Split(name, *arrays)
+def found_in(path, flags):
+    """What a file holds: Series, a Record, or a tuple of both parts of an archive."""
+    if suffix_of(path) == ".npz":
+        parts = _read_npz(path)
+        return parts if len(parts) == 4 else understand_array(*parts, flags)
+    return _READERS[suffix_of(path)](path, flags)
+
+
+def _load_file(path, flags):
+    stem = path.stem if path.suffix.lower() != ".gz" else Path(path.stem).stem
+    name = stem.replace("_TRAIN", "")
+    found = found_in(path, flags)
+    if isinstance(found, Record):
+        return split_in_time(name, found)
+    if not isinstance(found, Series):
+        return Split(name, *found)
     test_path = path.with_name(path.name.replace("_TRAIN", "_TEST"))
     if test_path != path and test_path.exists():
-        return Split(name, *arrays, *read(test_path, label))
-    return _split(name, *arrays)
+        test = found_in(test_path, flags)
+        return Split(name, found.X, found.y, test.X, test.y, found.words)
+    return _split(name, found.X, found.y, found.words)
+
+
+def split_in_time(name, record):
+    """Windows of the first 70 % of a recording to train on, and of the rest to test with."""
+    recording = as_recording(record.table, "a recording")
+    n_timepoints = recording.values.shape[1]
+    if n_timepoints < _SHORTEST:
+        raise ValueError(
+            f"it is one recording of {n_timepoints} points ({record.words}), fewer than the "
+            f"{_SHORTEST} that are needed; say --as series if its rows are series."
+        )
+    windows = SlidingWindows().fit(recording.values[None])
+    end = round(0.7 * n_timepoints)
+    parts = [
+        windows.transform(part[None])
+        for part in (recording.values[:, :end], recording.values[:, end:])
+    ]
+    whole = [X[np.isfinite(X).all(axis=(1, 2))] for X in parts]
+    if min(map(len, whole)) < 1:
+        raise ValueError(
+            f"it is one recording of {n_timepoints:,} points ({record.words}), and no window of "
+            f"{windows.length_} points is without gaps."
+        )
+    words = _in_words(recording, record.words, windows, parts, whole)
+    return Split(name, whole[0], None, whole[1], None, words)
+
+
+def _in_words(recording, why, windows, parts, whole):
+    """What was understood of a recording, in one line."""
+    n_channels, n_timepoints = recording.values.shape
+    words = f"one recording of {n_timepoints:,} points"
+    if recording.times is not None:
+        words += f" every {_duration(np.median(np.diff(recording.times)))}"
+    words += f", {n_channels} channel{'s' if n_channels > 1 else ''}"
+    if recording.names is not None:
+        shown = ", ".join(map(str, recording.names[:5]))
+        words += f" ({shown}{', ...' if n_channels > 5 else ''})"
+    missing = np.isnan(recording.values).any(axis=0)
+    n_gaps = int(np.sum(missing & ~np.concatenate([[False], missing[:-1]])))
+    if n_gaps:
+        words += f", {n_gaps} gaps"
+    words += f": {why}; windows of {windows.length_}"
+    if windows.period_ is not None:
+        words += f", as its period is {windows.period_}"
+    n_left_out = sum(map(len, parts)) - sum(map(len, whole))
+    if n_left_out:
+        words += f"; {n_left_out} of {sum(map(len, parts))} windows have gaps and are left out"
+    return words
+
+
+def _duration(step):
+    """A time step in its largest whole unit, as "10 s"."""
+    seconds = step / np.timedelta64(1, "s")
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size and (seconds / size) % 1 == 0:
+            return f"{round(seconds / size)} {unit}"
+    return f"{seconds:g} s"
 
 
 def _validated(data):
@@ -103,6 +176,11 @@ def _validated(data):
         raise ValueError("only one of the training and the test part has labels.")
     if data.y_train is not None:
         validate_one_kind(data.y_train, data.y_test, ("y_train", "y_test"))
+        if not set(data.y_train) & set(data.y_test):
+            raise ValueError(
+                f"no class of the test part, {sorted(set(data.y_test))[:5]}, is in the training "
+                f"part, {sorted(set(data.y_train))[:5]}."
+            )
     if data.X_train.shape[1:] != data.X_test.shape[1:]:
         raise ValueError(
             f"training series have shape {data.X_train.shape[1:]}, test series "
@@ -121,114 +199,40 @@ def _check_one_label_each(X, y):
         raise ValueError(f"there are {len(X)} series but labels of shape {np.shape(y)}.")
 
 
-def _split(name, X, y):
-    """Split 70 to 30, stratified by class if every class has at least two series."""
+def _split(name, X, y, words=""):
+    """Split 70 to 30, stratified by class where there are enough series of each."""
     _check_array_of_series(X)
     if len(X) < 3:
         raise ValueError(f"it has {len(X)} series; at least 3 are needed to split them.")
     rows = np.arange(len(X))
     if y is None:
         train, test = train_test_split(rows, test_size=0.3, random_state=0)
-        return Split(name, X[train], None, X[test], None)
+        return Split(name, X[train], None, X[test], None, words)
     _check_one_label_each(X, y)
     counts = np.unique(y, return_counts=True)[1]
-    stratify = y if counts.min() >= 2 else None
-    train, test = train_test_split(rows, test_size=0.3, random_state=0, stratify=stratify)
-    return Split(name, X[train], y[train], X[test], y[test])
+    is_enough = counts.min() >= 2 and len(counts) <= 0.3 * len(X)
+    train, test = train_test_split(
+        rows, test_size=0.3, random_state=0, stratify=y if is_enough else None
+    )
+    return Split(name, X[train], y[train], X[test], y[test], words)
 
 
-def _read_ts(path, label):
+def _read_ts(path, flags):
     from aeon.datasets import load_from_ts_file
 
-    return load_from_ts_file(str(path))
+    X, y = load_from_ts_file(str(path))
+    if y is None or len(y) == 0:  # @classLabel false
+        return Series(X, None, "a series in each line")
+    return Series(X, np.char.strip(np.asarray(y, dtype=str)), "a series and its class in each line")
 
 
-def _read_tsv(path, label):
-    table = np.loadtxt(path, delimiter="\t", dtype=str, ndmin=2, comments=None)
-    if table.shape[1] < 2:
-        raise ValueError("its cells are not separated by tabs.")
-    return _numbers(table[:, 1:]), table[:, 0]
+def _read_rows(path, flags):
+    table, has_names = read_table(path)
+    label_first = suffix_of(path) in (".tsv", ".txt")
+    return understand_table(table, has_names, flags, label_first=label_first)
 
 
-def _read_csv(path, label):
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row]
-    if len({len(row) for row in rows}) != 1:
-        raise ValueError("its rows do not all have the same number of cells.")
-    table = np.array(rows)
-    column, is_named = _label_column(rows[0], label)
-    not_series = [] if column is None else [column]
-    if is_named or _is_header(np.delete(table[0], not_series)):
-        corner = table[0, 0]
-        table = table[1:]
-        row_numbers = [str(i) for i in range(len(table))]
-        if corner in _UNNAMED and table[:, 0].tolist() == row_numbers:
-            not_series.append(0)
-    y = None if column is None else table[:, column]
-    return _numbers(np.delete(table, not_series, axis=1)), y
-
-
-def _label_column(first_row, label):
-    """Find the index of the label column, and whether the first row holds its name.
-
-    A number counts as a name only in a row of names; elsewhere it may be a value of a series.
-    """
-    if label is None:
-        return None, False
-    if label in first_row:
-        column = first_row.index(label)
-        others = first_row[:column] + first_row[column + 1 :]
-        if not _is_number(label) or _is_header(others):
-            return column, True
-    if not label.lstrip("-").isdigit():
-        raise ValueError(f"there is no column {label!r}; the first are {first_row[:5]}.")
-    if not -len(first_row) <= int(label) < len(first_row):
-        raise ValueError(f"there is no column {label}; there are {len(first_row)}.")
-    return int(label), False
-
-
-def _is_header(cells):
-    """Tell a header from a series.
-
-    A header has no number at all, or counts from 0 or 1, or holds at least five evenly spaced
-    times. Its first cell may be the empty name that pandas writes above row numbers.
-    """
-    cells = list(cells)
-    if len(cells) > 1 and cells[0] in _UNNAMED:
-        cells = cells[1:]
-    if not any(map(_is_number, cells)):
-        return True
-    if not all(map(_is_number, cells)):
-        return False
-    for first in (0, 1):
-        if cells == [str(first + i) for i in range(len(cells))]:
-            return True
-    steps = np.diff(np.array(cells, dtype=float))
-    return len(cells) >= 5 and steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.max()
-
-
-def _is_number(cell):
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _numbers(cells):
-    if (cells == "").any():
-        raise ValueError("it has empty cells: missing values are not accepted.")
-    try:
-        return cells.astype(float)
-    except ValueError as error:
-        cell = str(error).rpartition(": ")[2].removeprefix("np.str_")
-        raise ValueError(
-            f"a cell is not a number: {cell}; --label names the column of a .csv that holds "
-            "the classes."
-        ) from None
-
-
-def _read_npz(path, label):
+def _read_npz(path):
     arrays = np.load(path)
     if not isinstance(arrays, np.lib.npyio.NpzFile):
         raise ValueError("it is not an npz archive.")
@@ -243,17 +247,12 @@ def _read_npz(path, label):
         return arrays["X"], arrays.get("y")
 
 
-def _read_npy(path, label):
+def _read_npy(path, flags):
     array = np.load(path)
     if not isinstance(array, np.ndarray):
         raise ValueError("it is not a single array.")
-    return array, None
+    return understand_array(array, None, flags)
 
 
-_READERS = {
-    ".ts": _read_ts,
-    ".tsv": _read_tsv,
-    ".csv": _read_csv,
-    ".npz": _read_npz,
-    ".npy": _read_npy,
-}
+_READERS = {".ts": _read_ts, ".npy": _read_npy} | dict.fromkeys(TABLES, _read_rows)
+_ENDINGS = (*_READERS, ".npz")

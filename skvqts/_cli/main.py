@@ -26,6 +26,7 @@ from ..metrics import generation_report
 from ..metrics._report import MIN_SERIES
 from .figures import draw_generated, draw_tokenizer
 from .files import BUNDLED, load
+from .understanding import READINGS, Flags
 
 
 def main(arguments=None):
@@ -41,9 +42,13 @@ def main(arguments=None):
     status : int
         0, or 2 after an error that is reported in one line, or 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):  # alphabets that lack a letter get its number
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        data = load(options.data or _default_data(), options.label)
+        flags = Flags(options.reading, options.time, options.channels, options.label)
+        data = load(options.data or _default_data(), flags)
         if not options.tokenizer_only and len(data.X_test) < MIN_SERIES:
             raise ValueError(
                 f"{data.name} has {len(data.X_test)} test series; judging generated series takes "
@@ -51,8 +56,9 @@ def main(arguments=None):
             )
         Path(options.out).mkdir(parents=True, exist_ok=True)
         _run(data, options)
-    except (ValueError, TypeError, OSError, ImportError, DivergedError) as error:
-        print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError, DivergedError) as error:
+        told = str(error).splitlines() or [type(error).__name__]
+        print(f"error: {told[0]}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -70,10 +76,25 @@ def _parser():
         "data",
         nargs="?",
         metavar="NAME_OR_FILE",
-        help=f"a bundled set ({', '.join(BUNDLED)}), 'made', or a file: .ts, .tsv (label first), "
-        ".csv, .npz (X, y or X_train, ...), .npy; default: GunPoint",
+        help=f"a bundled set ({', '.join(BUNDLED)}), 'made', or a file: .ts, .csv, .tsv and .txt "
+        "(also .gz; label first if it has no names), .parquet, .xlsx, .npz (X, y or X_train, ...), "
+        ".npy; default: GunPoint",
     )
-    parser.add_argument("--label", metavar="COLUMN", help="label column of a .csv, name or index")
+    parser.add_argument(
+        "--as",
+        dest="reading",
+        choices=READINGS,
+        help="what the file holds: one recording with a row for each time, a row for each series, "
+        "or a row for each time of each series (default: what is plausible; where two are, it "
+        "stops and says so)",
+    )
+    parser.add_argument(
+        "--label", metavar="COLUMN", help="column of the classes, name or index; 'none' for none"
+    )
+    parser.add_argument("--time", metavar="COLUMN", help="column of the times of a recording")
+    parser.add_argument(
+        "--channels", metavar="A,B", help="columns of a table to use, others are left out"
+    )
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the pictures go")
     parser.add_argument(
         "--codes",
@@ -122,6 +143,8 @@ def _default_data():
 
 
 def _run(data, options):
+    if data.words:
+        print(f"{data.name}: {data.words}")
     print(
         f"{data.name}: {len(data.X_train)} training and {len(data.X_test)} test series, "
         f"shape {np.shape(data.X_train)[1:]}",
@@ -216,5 +239,9 @@ def _save(path, draw, *arguments):
     if not find_spec("matplotlib"):
         print("matplotlib is not installed (pip install 'skvqts[plot]'): no picture.")
         return
-    draw(*arguments).savefig(path, dpi=150)
-    print(f"picture: {path}", flush=True)
+    try:
+        draw(*arguments).savefig(path, dpi=150)
+    except Exception as error:  # a picture is a by-product: what was computed is not thrown away
+        print(f"no picture {path}: {error or type(error).__name__}", flush=True)
+    else:
+        print(f"picture: {path}", flush=True)

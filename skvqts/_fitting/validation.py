@@ -48,6 +48,10 @@ __all__ = [
 # NaN may pass: the message of scikit-learn advises classifiers; `_check_values` refuses it.
 _SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}
 _WANTED = "{} takes an array of numbers of shape (n, t) or (n, c, t)."
+_RECORDING = "One long recording is cut into series by SlidingWindows."
+# Beginnings of the names that pandas, polars and Arrow give to types that are no numbers.
+_NO_NUMBERS = ("date", "time", "duration", "period", "interval", "struct", "list", "category")
+_TEXT = ("str", "large_str", "utf8", "categorical", "enum")
 _CONTAINERS = ("shape", "__array__", "__dataframe__", "__array_interface__")
 
 
@@ -105,6 +109,7 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
     """
     name = type(estimator).__name__
     X = as_array_like(X, name, missing=missing)
+    _refuse_one_series(X, name, min_samples)
     is_panel = len(X.shape) == 3
     rules = {**_SERIES, "ensure_min_samples": min_samples}
     try:
@@ -145,6 +150,21 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
                 f"X has {given} {unit}, but {name} is expecting {expected} {unit} as input."
             )
     return X
+
+
+def _refuse_one_series(X, name, min_samples):
+    """Say what to do with a recording where a set of series is needed."""
+    kind = getattr(getattr(X, "dtype", None), "kind", None)
+    if len(X.shape) == 1 and kind != "O":  # an array of objects may have a series in each cell
+        raise ValueError(
+            f"Expected 2D array, got 1D array instead. {_WANTED.format(name)} {_RECORDING} Reshape "
+            "your data by X.reshape(1, -1) if it is a single series."
+        )
+    if len(X.shape) == 3 and X.shape[0] == 1 < min_samples:
+        raise ValueError(
+            f"Found array with 1 sample(s) (shape={tuple(X.shape)}) while a minimum of "
+            f"{min_samples} is required by {name}. {_RECORDING}"
+        )
 
 
 def validate_beginnings(estimator, X, horizon):
@@ -219,7 +239,32 @@ def as_array_like(X, name, argument="X", missing=False):
         )
     X = X if hasattr(X, "shape") else np.asarray(X)
     _refuse_other_forms(X, name, argument)
+    if hasattr(X, "columns"):
+        _refuse_columns(X, name, argument)
     return X
+
+
+def _refuse_columns(table, name, argument):
+    """Refuse a table with a column that holds no numbers, and name it."""
+    for column, dtype in zip(table.columns, table.dtypes, strict=True):
+        words = str(dtype).lower()
+        is_text = False
+        if words.startswith((*_TEXT, "object")):
+            cells = (cell for cell in table[column] if isinstance(cell, str))
+            is_text = not all(map(_is_number, cells))
+        if is_text or words.startswith(_NO_NUMBERS):
+            raise TypeError(
+                f"Column {column!r} of {argument} holds {dtype}, and no numbers: leave it out. "
+                f"{_WANTED.format(name)} {_RECORDING}"
+            )
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse_other_forms(X, name, argument):

@@ -1,0 +1,225 @@
+"""Tables in files as DataFrames of numbers, dates and text, by pandas."""
+
+import csv
+import gzip
+import io
+import re
+import warnings
+
+import numpy as np
+
+TEXT = (".csv", ".tsv", ".txt")
+TABLES = (*TEXT, ".parquet", ".xlsx")
+_MISSING = ["", "?", "nan", "NaN", "NAN", "NA", "N/A", "na", "null", "NULL", "None", "none", "-"]
+_SEPARATORS = ("\t", ";", "|", ",")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+_MOST_LINES = 50  # that the separator is looked for in
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+def suffix_of(path):
+    """The ending of a file's name in small letters, without that of a compressed one."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else suffixes[-1]
+
+
+def read_table(path):
+    """The table in a file: columns of float64, datetime64 or text, and whether they have names.
+
+    Parameters
+    ----------
+    path : Path
+        Text with tabs, semicolons, commas, bars or blanks between cells, of which the latter may
+        have decimal commas; parquet; or the first sheet of a workbook. Text may be compressed.
+
+    Returns
+    -------
+    table : DataFrame
+        Missing cells are NaN, NaT or None. Columns without names are numbered from 0.
+    has_names : bool
+
+    Raises
+    ------
+    ValueError
+        If it is no table.
+    """
+    import pandas as pd
+
+    suffix = suffix_of(path)
+    if suffix == ".parquet":
+        return _typed(pd.read_parquet(path).reset_index(drop=False)), True
+    if suffix == ".xlsx":
+        cells = pd.read_excel(path, header=None, dtype=object).astype(object)
+        rows = [["" if pd.isna(cell) else str(cell) for cell in row] for row in cells.to_numpy()]
+    else:
+        rows = _rows_of_text(_text(path))
+    if not rows:
+        raise ValueError("it is empty.")
+    widths = {len(row) for row in rows}
+    if len(widths) > 1:
+        row = next(i for i, row in enumerate(rows) if len(row) != len(rows[0]))
+        raise ValueError(
+            f"its rows do not all have the same number of cells: row {row + 1} has "
+            f"{len(rows[row])}, the first {len(rows[0])}."
+        )
+    has_names = _is_header(rows)
+    names = rows[0] if has_names else range(len(rows[0]))
+    body = rows[1:] if has_names else rows
+    if not body:
+        raise ValueError("it has names of columns, and no row of values.")
+    columns = _unique([str(name).strip() or f"unnamed {i}" for i, name in enumerate(names)])
+    table = pd.DataFrame(np.array(body, dtype=object), columns=columns if has_names else None)
+    return _typed(table), has_names
+
+
+def _text(path):
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+    encoding = _MARKS.get(content[:2], "utf-8-sig")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        raise ValueError("its text is not in UTF-8: save it as UTF-8.") from None
+
+
+def _rows_of_text(text):
+    """Cells of every line that is not blank, without blanks around them."""
+    lines = text.splitlines()
+    separator = _separator([line for line in lines if line.strip()][:_MOST_LINES])
+    if separator == " ":
+        return [line.split() for line in lines if line.strip()]
+    csv.field_size_limit(2**24)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(f"it is no table of text: {error}.") from None
+    rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    # Some programs end every line with a separator.
+    if rows and len(rows[0]) > 1 and all(len(row) > 1 and row[-1] == "" for row in rows):
+        rows = [row[:-1] for row in rows]
+    return rows
+
+
+def _separator(lines):
+    """What stands between cells: the first mark that is in every line.
+
+    A column of numbers with decimal commas and no more is a table of two columns too; so it is
+    refused, as the error of `_refuse_unclear_commas` says.
+    """
+    _refuse_unclear_commas(lines)
+    for separator in _SEPARATORS:
+        if lines and all(separator in line for line in lines):
+            return separator
+    if lines and all(len(line.split()) > 1 for line in lines) and _are_numbers(lines[-1].split()):
+        return " "
+    return ","
+
+
+def _refuse_unclear_commas(lines):
+    body = [line.strip() for line in lines[1:]]
+    if len(body) > 1 and all(_DECIMAL_COMMA.fullmatch(line) for line in body):
+        raise ValueError(
+            "its lines may be numbers with decimal commas or two columns of whole numbers: write "
+            "it with semicolons between columns, or with decimal points."
+        )
+
+
+def _is_header(rows):
+    """Whether the first row has names of columns.
+
+    It has where text stands above what is no text, or above none of the texts below it, beside
+    numbers that count or are evenly spaced times; or where there are such numbers alone.
+    """
+    first, below = rows[0], rows[1:]
+    cells = first[1:] if first[0] == "" else first  # no name above row names
+    numbers = [_as_float(cell) for cell in cells if is_number(cell)]
+    texts = [i for i, cell in enumerate(first) if cell and _kind(cell) == "text"]
+    if any(first[i] in {row[i] for row in below} for i in texts):  # a class, not its column's name
+        return False
+    if not numbers:
+        return bool(texts) or not below
+    if any(_kind(row[i]) != "text" for i in texts for row in below[:1]):
+        return True
+    return _are_times(numbers)
+
+
+def _are_times(numbers):
+    """Whether numbers count from 0 or 1, or are at least five evenly spaced times."""
+    steps = np.diff(numbers)
+    if len(numbers) < 3 or (steps <= 0).any():
+        return False
+    counts = numbers[0] in (0, 1) and (steps == 1).all()
+    return bool(counts or (len(numbers) >= 5 and np.ptp(steps) < 1e-6 * steps.max()))
+
+
+def _kind(cell):
+    if is_number(cell) or cell in _MISSING:
+        return "number"
+    return "date" if _DATE.match(cell) else "text"
+
+
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}:\d{2}")
+
+
+def is_number(cell):
+    """Whether a cell of text is a number, with a decimal point or comma."""
+    return _as_float(cell) is not None
+
+
+def _as_float(cell):
+    if _DECIMAL_COMMA.fullmatch(cell):
+        cell = cell.replace(",", ".")
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _are_numbers(cells):
+    return all(is_number(cell) or cell in _MISSING for cell in cells)
+
+
+def _unique(names):
+    """Names with a number where one occurs twice."""
+    seen = {}
+    for i, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            names[i] = f"{name} {seen[name]}"
+    return names
+
+
+def _typed(table):
+    """A table whose columns are float64, datetime64 or text."""
+    for name in table.columns:
+        table[name] = _typed_column(table[name])
+    return table
+
+
+def _typed_column(column):
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return _without_zone(column)
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype(np.float64)
+    cells = ["" if pd.isna(cell) else str(cell).strip() for cell in column]
+    cells = [None if cell in _MISSING else cell for cell in cells]
+    text = pd.Series(cells, dtype=object, name=column.name)
+    present = text.dropna()
+    if _are_numbers(present):
+        numbers = [np.nan if cell is None else _as_float(cell) for cell in cells]
+        return pd.Series(numbers, dtype=np.float64, name=column.name)
+    if present.map(lambda cell: bool(_DATE.match(cell))).all():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats that pandas has to guess
+            dates = pd.to_datetime(text, errors="coerce", utc=True)
+        if dates.notna().sum() == len(present):
+            return _without_zone(dates)
+    return text
+
+
+def _without_zone(dates):
+    """Dates in UTC, if they have a zone, without it."""
+    return dates.dt.tz_convert("UTC").dt.tz_localize(None) if dates.dt.tz is not None else dates

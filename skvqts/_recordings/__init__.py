@@ -1,0 +1,1 @@
+"""Long recordings: how they come, and how they become series."""

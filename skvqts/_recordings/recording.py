@@ -1,0 +1,139 @@
+"""Recordings as people have them: one long series, as an array, a Series or a table with times."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._fitting.validation import as_array_like
+
+_UNEVEN = 0.1  # of the usual step, by which others may miss a multiple: months differ by so much
+_MOST_TIMES = 10  # for each row of a table
+
+
+class Recording(NamedTuple):
+    """One long series and its time axis.
+
+    Attributes
+    ----------
+    values : float64 ndarray of shape (c, t)
+        NaN where nothing was recorded.
+    names : list of str or None
+        Of the channels.
+    times : ndarray of shape (t,) or None
+        Evenly spaced dates; None without a time axis.
+    """
+
+    values: np.ndarray
+    names: list | None = None
+    times: np.ndarray | None = None
+
+
+def as_recording(X, caller):
+    """The recording that an array or a table holds.
+
+    Parameters
+    ----------
+    X : array-like of shape (t,) or (1, c, t), Series or DataFrame
+        A table has a row for each time and a column for each channel. Its index, or a column, of
+        dates is the time axis; a time without a row becomes a row of NaN.
+    caller : str
+        Who needs it, for messages.
+
+    Returns
+    -------
+    recording : Recording
+
+    Raises
+    ------
+    ValueError
+        If it is not one recording, has infinite values, or its times do not rise in even steps.
+    TypeError
+        If it holds what is not a number.
+    """
+    if hasattr(X, "columns"):
+        return _of_table(X, caller)
+    values = np.asarray(as_array_like(X, caller, missing=True))
+    if values.ndim == 3 and len(values) == 1:
+        values = values[0]
+    elif values.ndim == 1:
+        values = values[None]
+    else:
+        raise ValueError(
+            f"{caller} takes one recording: an array of shape (t,) or (1, c, t), or a table with a "
+            f"row for each time. An array of shape {values.shape} is a set of series."
+        )
+    dates = np.asarray(getattr(X, "index", []))  # of a Series
+    return _recording(values, None, dates if dates.dtype.kind == "M" else None, caller)
+
+
+def _of_table(table, caller):
+    """The recording of a DataFrame of pandas or polars."""
+    columns = {str(name): np.asarray(table[name]) for name in table.columns}
+    dates = {name: values for name, values in columns.items() if values.dtype.kind == "M"}
+    index = np.asarray(getattr(table, "index", []))
+    if index.dtype.kind == "M":
+        dates["the index"] = index
+    if len(dates) > 1:
+        raise ValueError(
+            f"{caller} needs one time axis, and this table has {len(dates)}: {list(dates)}. Leave "
+            "all but one out."
+        )
+    channels = {name: values for name, values in columns.items() if name not in dates}
+    if not channels:
+        raise ValueError(f"{caller} needs a channel, and this table has none.")
+    values = np.stack([_numbers(*channel, caller) for channel in channels.items()])
+    return _recording(values, list(channels), next(iter(dates.values()), None), caller)
+
+
+def _numbers(name, values, caller):
+    if values.dtype.kind == "O":  # a column with missing values
+        values = np.array([np.nan if value is None else value for value in values])
+    if values.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{caller} takes columns of numbers and one of dates; column {name!r} holds "
+            f"{values.dtype}: leave it out."
+        )
+    return values.astype(np.float64)
+
+
+def _recording(values, names, times, caller):
+    values = np.array(values, dtype=np.float64)
+    if values.shape[1] < 2:
+        raise ValueError(f"{caller} needs a recording of two time points at least.")
+    if np.isinf(values).any():
+        raise ValueError(f"{caller}: the recording has infinite values.")
+    if times is None:
+        return Recording(values, names)
+    return _on_even_times(values, names, times, caller)
+
+
+def _on_even_times(values, names, times, caller):
+    """A recording with a row for every time: NaN at those that have none."""
+    ticks = times.astype("datetime64[ns]").astype(np.int64)
+    steps = np.diff(ticks)
+    if (steps <= 0).any():
+        row = int(np.argmax(steps <= 0)) + 1
+        raise ValueError(
+            f"{caller}: the times do not rise: that of row {row} is {times[row]}, after "
+            f"{times[row - 1]}. Sort the rows, and keep one of each time."
+        )
+    in_steps = steps / np.median(steps)
+    whole = np.round(in_steps)
+    misses = np.abs(in_steps - whole) > _UNEVEN
+    if misses.any():
+        row = int(np.argmax(misses)) + 1
+        raise ValueError(
+            f"{caller}: the times are not evenly spaced: {times[row]} is {in_steps[row - 1]:.3g} "
+            f"of the usual steps after {times[row - 1]}. Resample the recording first."
+        )
+    places = np.concatenate([[0], whole.cumsum()]).astype(np.int64)
+    n_times = int(places[-1]) + 1
+    if n_times > _MOST_TIMES * len(times):
+        raise ValueError(
+            f"{caller}: of {n_times:,} times only {len(times):,} have a row: this is no recording."
+        )
+    even = np.full((len(values), n_times), np.nan)
+    even[:, places] = values
+    all_ticks = np.interp(np.arange(n_times), places, ticks - ticks[0]).round().astype(np.int64)
+    all_times = (all_ticks + ticks[0]).astype("datetime64[ns]").astype(times.dtype)
+    return Recording(even, names, all_times)
