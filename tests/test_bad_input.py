@@ -67,6 +67,11 @@ REFUSED = {
         VALUE,
         "unequal length",
     ),
+    "nested tensor": (
+        lambda X: torch.nested.nested_tensor([torch.zeros(4), torch.zeros(9)]),
+        VALUE,
+        "unequal length",
+    ),
     "data frame with a text column": (
         lambda X: pd.DataFrame(X).assign(name="a"),
         (ValueError, TypeError),

@@ -153,3 +153,14 @@ def test_unknown_method_is_refused(generator):
         (ValueError,),
         "method must be one of",
     )
+
+
+def test_names_and_classes_with_dollar_signs_are_drawn_as_they_are(tmp_path):
+    X, y = two_shapes(24)
+    classes = np.where(y, "$0_$10", "$10_$20")
+    display = LatentDisplay.from_estimator(fitted("VQTokenizer"), X, classes)
+    display.name = "$x^$y"
+    display.plot().figure_.savefig(tmp_path / "dollars.png")
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert sorted(texts) == sorted(set(classes))
+    assert display.ax_.get_title() == "$x^$y"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skvqts._cli.files import found_in, load
+from skvqts._cli.files import bridge, found_in, load
 from skvqts._cli.main import main
 from skvqts._cli.understanding import Flags, Record
 from skvqts._recordings.recording import as_recording
@@ -302,13 +302,31 @@ def test_what_was_understood_is_said_before_training(tmp_path, capsys):
     told = capsys.readouterr().out.splitlines()
     assert told[0] == (
         "recording: one recording of 2,000 points every 10 s, 3 channels (temp, load, rpm), "
-        "3 gaps: a row for each time, times in column 'time'; windows of 100, as its period is 50; "
-        "5 of 38 windows have gaps and are left out"
+        "3 gaps (3 short ones bridged by straight lines): a row for each time, times in column "
+        "'time'; windows of 100, as its period is 50"
     )
     assert told[1].endswith("shape (3, 100)")
     data = load(str(path))
     assert np.isfinite(data.X_train).all()
-    assert len(data.X_train) + len(data.X_test) == 33
+    assert (len(data.X_train), len(data.X_test)) == (218, 11)
+
+
+def test_short_gaps_are_bridged_and_windows_with_long_ones_left_out(tmp_path):
+    values = np.sin(2 * np.pi * np.arange(1000) / 50)
+    gapped = values.copy()
+    gapped[[0, 1, 30, 31, 400, *range(500, 540), 999]] = np.nan
+    path = written(
+        tmp_path, "a.csv", "\n".join("?" if np.isnan(v) else repr(float(v)) for v in gapped)
+    )
+    data = load(str(path))
+    assert "5 gaps (2 short ones bridged by straight lines)" in data.words
+    assert data.X_train.shape[1:] == (1, 100)
+    starts = np.arange(0, 601, 6)
+    touched = (starts < 2) | ((starts > 400) & (starts < 540))
+    assert len(data.X_train) == np.sum(~touched)
+    bridged = np.interp([30, 31], [29, 32], values[[29, 32]])
+    np.testing.assert_allclose(data.X_train[0, 0, 24:26], bridged)  # the window from 6 on
+    np.testing.assert_array_equal(bridge(np.full(5, np.nan), 3), np.full(5, np.nan))
 
 
 def test_classes_of_two_parts_that_share_none_are_refused(tmp_path):

@@ -27,7 +27,7 @@ def draw_tokenizer(tokenizer, X, title="", n_series=3):
     figure : matplotlib.figure.Figure
     """
     figure = _new_figure(11, 7)
-    figure.suptitle(f"VQTokenizer on {title}" if title else "VQTokenizer")
+    figure.suptitle(f"VQTokenizer on {title}" if title else "VQTokenizer", parse_math=False)
     left, right = figure.subfigures(1, 2, width_ratios=(3, 2))
     picks = np.linspace(0, len(X) - 1, min(n_series, len(X))).astype(int)
     _draw_reconstructions(left, tokenizer, np.asarray(X)[picks])
@@ -98,7 +98,8 @@ def draw_generated(real, generated, means, title="", n_series=5):
     figure : matplotlib.figure.Figure
     """
     figure = _new_figure(12, 1.3 * n_series + 0.8)
-    figure.suptitle(f"Real and generated: {title}" if title else "Real and generated")
+    heading = f"Real and generated: {title}" if title else "Real and generated"
+    figure.suptitle(heading, parse_math=False)
     panels = figure.subplots(n_series, 3, sharex=True, sharey=True, squeeze=False)
     columns = {
         "real": (real, _GREY),

@@ -15,6 +15,8 @@ from .tables import TABLES, read_table, suffix_of
 from .understanding import Flags, Record, Series, understand_array, understand_table
 
 _SHORTEST = 64  # recording that is cut into windows
+_BRIDGED = 20  # gaps of at most a window over this are bridged
+_MANY_WINDOWS = 200  # to train on, if there are so many that overlap by fifteen sixteenths
 BUNDLED = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf", "BasicMotions")
 
 
@@ -108,7 +110,11 @@ def _load_file(path, flags):
 
 
 def split_in_time(name, record):
-    """Windows of the first 70 % of a recording to train on, and of the rest to test with."""
+    """Windows of the first 70 % of a recording to train on, and of the rest to test with.
+
+    Short gaps are bridged by straight lines; windows with longer ones are left out. Windows to
+    train on overlap more where there would be few.
+    """
     recording = as_recording(record.table, "a recording")
     n_timepoints = recording.values.shape[1]
     if n_timepoints < _SHORTEST:
@@ -117,22 +123,39 @@ def split_in_time(name, record):
             f"{_SHORTEST} that are needed; say --as series if its rows are series."
         )
     windows = SlidingWindows().fit(recording.values[None])
+    length = windows.length_
+    bridged = np.stack([bridge(channel, length // _BRIDGED) for channel in recording.values])
     end = round(0.7 * n_timepoints)
-    parts = [
-        windows.transform(part[None])
-        for part in (recording.values[:, :end], recording.values[:, end:])
-    ]
-    whole = [X[np.isfinite(X).all(axis=(1, 2))] for X in parts]
-    if min(map(len, whole)) < 1:
+    stride = np.clip((end - length) // _MANY_WINDOWS, max(1, length // 16), max(1, length // 2))
+    parts = []
+    for values, step in ((bridged[:, :end], int(stride)), (bridged[:, end:], max(1, length // 2))):
+        X = SlidingWindows(length, stride=step).fit_transform(values[None])
+        parts.append(X[np.isfinite(X).all(axis=(1, 2))])
+    if min(map(len, parts)) < 1:
         raise ValueError(
             f"it is one recording of {n_timepoints:,} points ({record.words}), and no window of "
-            f"{windows.length_} points is without gaps."
+            f"{length} points is without long gaps."
         )
-    words = _in_words(recording, record.words, windows, parts, whole)
-    return Split(name, whole[0], None, whole[1], None, words)
+    words = _in_words(recording, record.words, windows, bridged)
+    return Split(name, parts[0], None, parts[1], None, words)
 
 
-def _in_words(recording, why, windows, parts, whole):
+def bridge(channel, longest):
+    """A channel ``(t,)`` whose gaps of at most so many points are bridged by straight lines."""
+    missing = np.isnan(channel)
+    if missing.all() or not missing.any():
+        return channel
+    times = np.arange(len(channel))
+    lines = np.interp(times, times[~missing], channel[~missing])
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], missing, [0]])))
+    filled = channel.copy()
+    for start, end in edges.reshape(-1, 2):
+        if end - start <= longest and start > 0 and end < len(channel):
+            filled[start:end] = lines[start:end]
+    return filled
+
+
+def _in_words(recording, why, windows, bridged):
     """What was understood of a recording, in one line."""
     n_channels, n_timepoints = recording.values.shape
     words = f"one recording of {n_timepoints:,} points"
@@ -142,17 +165,20 @@ def _in_words(recording, why, windows, parts, whole):
     if recording.names is not None:
         shown = ", ".join(map(str, recording.names[:5]))
         words += f" ({shown}{', ...' if n_channels > 5 else ''})"
-    missing = np.isnan(recording.values).any(axis=0)
-    n_gaps = int(np.sum(missing & ~np.concatenate([[False], missing[:-1]])))
+    n_gaps, n_left = (_n_gaps(values) for values in (recording.values, bridged))
     if n_gaps:
         words += f", {n_gaps} gaps"
+        words += (
+            f" ({n_gaps - n_left} short ones bridged by straight lines)" if n_left < n_gaps else ""
+        )
     words += f": {why}; windows of {windows.length_}"
-    if windows.period_ is not None:
-        words += f", as its period is {windows.period_}"
-    n_left_out = sum(map(len, parts)) - sum(map(len, whole))
-    if n_left_out:
-        words += f"; {n_left_out} of {sum(map(len, parts))} windows have gaps and are left out"
-    return words
+    return words if windows.period_ is None else f"{words}, as its period is {windows.period_}"
+
+
+def _n_gaps(values):
+    """How often a value is missing of a recording ``(c, t)`` after a time without any missing."""
+    missing = np.isnan(values).any(axis=0)
+    return int(np.sum(missing & ~np.concatenate([[False], missing[:-1]])))
 
 
 def _duration(step):

@@ -252,7 +252,7 @@ def _series(table, has_names, time, label, remark):
     y = None if label is None else classes_of(table[label])
     why = "a row for each series"
     if has_names and label is None and not remark:
-        why += f", columns {_some(values.columns)[0]!r} to {str(values.columns[-1])!r} as times"
+        why += f", times {_some(values.columns)[0]} to {values.columns[-1]} in the header"
     if label is not None:
         why += f", classes in column {str(label)!r}" if has_names else ", classes in column "
         why += "" if has_names else str(list(table.columns).index(label))

@@ -52,6 +52,10 @@ _RECORDING = "One long recording is cut into series by SlidingWindows."
 # Beginnings of the names that pandas, polars and Arrow give to types that are no numbers.
 _NO_NUMBERS = ("date", "time", "duration", "period", "interval", "struct", "list", "category")
 _TEXT = ("str", "large_str", "utf8", "categorical", "enum")
+_UNEQUAL = (
+    "{} holds series of unequal length, which {} does not accept: pad or resample them to one "
+    "length."
+)
 _CONTAINERS = ("shape", "__array__", "__dataframe__", "__array_interface__")
 
 
@@ -222,6 +226,8 @@ def as_array_like(X, name, argument="X", missing=False):
 
     Masked values become NaN where these stand for missing ones.
     """
+    if isinstance(X, torch.Tensor) and X.is_nested:
+        raise ValueError(_UNEQUAL.format(argument, name))
     if isinstance(X, torch.Tensor):
         return _array_of_tensor(X, name)
     if isinstance(X, (list, tuple)):
@@ -301,10 +307,7 @@ def _array_of_list(X, name, argument):
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise ValueError(
-            f"{argument} holds series of unequal length, which {name} does not accept: "
-            "pad or resample them to one length."
-        ) from None
+        raise ValueError(_UNEQUAL.format(argument, name)) from None
 
 
 def validate_labels(estimator, y, n_samples):

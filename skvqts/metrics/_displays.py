@@ -48,9 +48,13 @@ class _ScatterDisplay:
             own_color = {} if {"c", "color"} & style.keys() else {"color": color}
             ax.scatter(x, y, label=str(group), **style, **own_color)
         name = _AXES[self.method]
-        ax.set(xlabel=f"first {name}", ylabel=f"second {name}", title=self.name)
+        ax.set(xlabel=f"first {name}", ylabel=f"second {name}")
+        # Names are drawn as they are, dollar signs and all.
+        ax.set_title(self.name or "", parse_math=False)
         n_columns = -(-len(groups) // _LEGEND_ROWS)
-        ax.legend(frameon=False, markerscale=2, ncols=n_columns)
+        legend = ax.legend(frameon=False, markerscale=2, ncols=n_columns)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
@@ -347,8 +351,8 @@ class SeriesDisplay:
                 row, ("real", "generated"), parts, _REAL_AND_GENERATED, strict=True
             ):
                 ax.plot(series.T, **{"color": color} | style)
-                ax.set_title(f"{title} {kind}".strip(), fontsize=9, loc="left")
-        self.figure_.suptitle(self.name)
+                ax.set_title(f"{title} {kind}".strip(), fontsize=9, loc="left", parse_math=False)
+        self.figure_.suptitle(self.name, parse_math=False)
         return self
 
 
