@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ._files.encoding import storable
-from ._fitting.checkpoint import open_checkpoint
+from ._fitting.checkpoint import fit_part, open_checkpoint
 from ._fitting.progress import Progress
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
@@ -366,7 +366,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             transformer = SSLFeatureExtractor(**shared)
         transformer = seeded_clone(transformer, generator)
         if self.start == "pretrained":
-            return transformer.fit(X, checkpoint=checkpoint)
+            return fit_part(checkpoint, transformer, X)
         transformer._validate_params()
         transformer.architecture_ = encoder_architecture(transformer, X)
         transformer.scaler_ = SeriesScaler(per_series=transformer.scaling == "series").fit(X)

@@ -336,15 +336,17 @@ def test_no_training_series_stand_in_a_checkpoint(path, killed_after):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_processes_that_are_killed_in_a_fit_and_run_again_learn_the_same_bits(monkeypatch):
+@pytest.mark.parametrize("n", [1, pytest.param(16, marks=pytest.mark.slow)])
+def test_processes_that_are_killed_in_a_fit_and_run_again_learn_the_same_bits(n, monkeypatch):
     monkeypatch.setattr(checkpoints, "_PAUSE", checkpoints._PAUSE)  # which the benchmark changes
     monkeypatch.setattr(checkpoints, "_SHARE", checkpoints._SHARE)
-    assert robustness.kills_in_a_fit(1, np.random.default_rng(5))["wrong"] == 0
+    assert robustness.kills_in_a_fit(n, np.random.default_rng(5))["wrong"] == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_ctrl_c_arrives_at_once_and_leaves_whole_objects():
-    assert robustness.ctrl_c_in_a_fit(3, np.random.default_rng(6))["wrong"] == 0
+@pytest.mark.parametrize("n", [3, pytest.param(16, marks=pytest.mark.slow)])
+def test_ctrl_c_arrives_at_once_and_leaves_whole_objects(n):
+    assert robustness.ctrl_c_in_a_fit(n, np.random.default_rng(6))["wrong"] == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -149,6 +149,13 @@ def open_checkpoint(path, estimator, X, y, generator):
     return Checkpoint(estimator, path, identity, generator, kept["trainings"])
 
 
+def fit_part(checkpoint, estimator, *data):
+    """Fit an estimator as a part of another fit, whose checkpoint keeps its training as well."""
+    if checkpoint.path is None:  # it need not know of checkpoints then
+        return estimator.fit(*data)
+    return estimator.fit(*data, checkpoint=checkpoint)
+
+
 def _read(path):
     """What `Checkpoint.write` wrote."""
     manifest, arrays = read_file(path)

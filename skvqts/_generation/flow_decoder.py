@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._files.encoding import storable
-from .._fitting.checkpoint import open_checkpoint
+from .._fitting.checkpoint import fit_part, open_checkpoint
 from .._fitting.progress import Progress
 from .._fitting.reading import chunk_size, in_chunks
 from .._fitting.runtime import computing
@@ -405,7 +405,7 @@ def fitted_decoder(estimator, X, y, generator, checkpoint):
     decoder = seeded_clone(decoder, generator)
     decoder.set_params(tokenizer=FrozenEstimator(estimator.tokenizer_))
     in_users_form = X.reshape(len(X), *estimator._series_shape)
-    return decoder.fit(in_users_form, y, checkpoint=checkpoint)
+    return fit_part(checkpoint, decoder, in_users_form, y)
 
 
 def decoded_series(estimator, ids, classes, seed):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
+from .._fitting.checkpoint import fit_part
 from .._fitting.reading import read_series
 from .._fitting.state import frozen_inside, seeded_clone
 from .._fitting.training import MOST_POINTS, automatic_epochs, order_by_class, training_plan
@@ -87,7 +88,7 @@ def fitted_tokenizer(estimator, X, generator, checkpoint):
         shared = {name: getattr(estimator, name) for name in _SHARED}
         tokenizer = default_tokenizer(len(X), X.shape[2]).set_params(**shared)
     in_users_form = X.reshape(len(X), *estimator._series_shape)
-    return seeded_clone(tokenizer, generator).fit(in_users_form, checkpoint=checkpoint)
+    return fit_part(checkpoint, seeded_clone(tokenizer, generator), in_users_form)
 
 
 def reconstruction_residuals(tokenizer, X):
