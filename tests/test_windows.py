@@ -70,15 +70,16 @@ def test_a_stride_above_the_length_cannot_be_undone():
         windows.inverse_transform(X)
 
 
-def test_the_length_of_another_recording_is_given_or_that_of_even_strides():
+def test_the_length_of_another_recording_is_given():
     windows = SlidingWindows(10, stride=5).fit(RNG.normal(size=43))
     other = RNG.normal(size=72)
     X = windows.transform(other)
     np.testing.assert_allclose(windows.inverse_transform(X, 72), other)
-    even = RNG.normal(size=70)
-    np.testing.assert_allclose(windows.inverse_transform(windows.transform(even)), even)
-    with pytest.raises(ValueError, match="A recording of 60 time points has 11 windows, got 14"):
-        windows.inverse_transform(X, 60)
+    for n in (None, 60):
+        with pytest.raises(ValueError, match=r"has \d+ windows, got 14: give n_timepoints"):
+            windows.inverse_transform(X, n)
+    with pytest.raises(ValueError, match="'n_timepoints' parameter of inverse_transform"):
+        windows.inverse_transform(X, 72.0)
 
 
 def test_missing_values_stay_where_they_are():
@@ -128,6 +129,31 @@ def test_what_has_no_period_has_none(recording):
     assert dominant_period(recording[None]) is None
 
 
+@pytest.mark.parametrize("period", [200, 500, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_on_a_smooth_wave_does_not_shorten_its_period(period, seed):
+    rng = np.random.default_rng(seed)
+    n = 12 * period
+    wave = np.sin(2 * np.pi * np.arange(n) / period) + 0.3 * rng.normal(size=n)
+    assert abs(dominant_period(wave[None]) - period) <= 0.03 * period
+
+
+def test_channels_that_do_not_vary_and_large_numbers_do_not_hide_a_period():
+    wave = np.sin(2 * np.pi * np.arange(1000) / 50)
+    flat = np.stack([wave, np.zeros(1000), np.full(1000, 3.0), np.full(1000, np.nan)])
+    assert dominant_period(flat) == 50
+    assert dominant_period(1e200 * wave[None]) == 50
+    assert dominant_period(1e-200 * wave[None]) == 50
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_pairs_of_values_make_no_period(seed):
+    noise = np.random.default_rng(seed).normal(size=6000)
+    noise[800:5600] = np.nan
+    assert dominant_period(noise[None]) is None
+    assert dominant_period(np.random.default_rng(seed).normal(size=(1, 64))) is None
+
+
 def test_a_window_has_two_periods_within_limits():
     assert automatic_length(50, 10_000) == 100
     assert automatic_length(3, 10_000) == 32
@@ -154,11 +180,18 @@ def test_arrays_series_and_tables_are_one_recording():
             time=dated["time"].dt.tz_localize("UTC").dt.tz_localize(None)
         ),
         "polars": pl.DataFrame(dated),
+        "an index of dates with a zone": dated.assign(
+            time=dated["time"].dt.tz_localize("Europe/Oslo")
+        ).set_index("time"),
+        "an index of periods": dated.set_index(dated["time"].dt.to_period("min")).drop(
+            columns="time"
+        ),
         "missing objects": frame.astype(object),
     }
     for name, table in tables.items():
         recording = as_recording(table, "me")
         np.testing.assert_array_equal(recording.values, values, err_msg=name)
+        assert (recording.times is None) == (name in ("frame", "missing objects"))
         assert recording.names == ["temp", "load"]
     np.testing.assert_array_equal(as_recording(values[None], "me").values, values)
     np.testing.assert_array_equal(as_recording(frame["load"], "me").values, values[1:])
@@ -215,6 +248,21 @@ HOURS = pd.date_range("2024-01-01", periods=20, freq="h")
 def test_what_is_no_recording_is_refused_with_what_to_do(X, error, match):
     with pytest.raises(error, match=match):
         SlidingWindows(2).fit(X)
+
+
+def test_two_rows_of_almost_the_same_time_are_refused():
+    times = HOURS.insert(5, HOURS[4] + pd.Timedelta("2min"))
+    with pytest.raises(ValueError, match="not evenly spaced"):
+        as_recording(pd.Series(np.arange(21.0), times), "me")
+
+
+def test_dates_of_every_century_are_taken():
+    for year in ("0500-01-01", "1500-01-01", "9000-01-01"):
+        times = np.datetime64(year) + np.arange(20)
+        recording = as_recording(
+            pd.Series(np.arange(20.0), pd.DatetimeIndex(times.astype("M8[s]"))), "me"
+        )
+        assert recording.times[0] == np.datetime64(year)
 
 
 def test_errors_of_windows_name_what_was_seen():
@@ -302,6 +350,7 @@ def test_columns_of_numbers_of_every_kind_are_taken():
         wide.astype("Float64"),
         pl.DataFrame(wide),
         wide.map(lambda value: Decimal(str(value))),
+        wide.astype("category"),
     ]
     for table in tables:
         np.testing.assert_array_equal(tokenizer(max_epochs=1).fit(table).codebook_, expected)

@@ -50,8 +50,8 @@ _SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}
 _WANTED = "{} takes an array of numbers of shape (n, t) or (n, c, t)."
 _RECORDING = "One long recording is cut into series by SlidingWindows."
 # Beginnings of the names that pandas, polars and Arrow give to types that are no numbers.
-_NO_NUMBERS = ("date", "time", "duration", "period", "interval", "struct", "list", "category")
-_TEXT = ("str", "large_str", "utf8", "categorical", "enum")
+_NO_NUMBERS = ("date", "time", "duration", "period", "interval", "struct", "list")
+_TEXT = ("str", "large_str", "utf8", "categor", "enum")
 _UNEQUAL = (
     "{} holds series of unequal length, which {} does not accept: pad or resample them to one "
     "length."
@@ -252,11 +252,15 @@ def as_array_like(X, name, argument="X", missing=False):
 
 def _refuse_columns(table, name, argument):
     """Refuse a table with a column that holds no numbers, and name it."""
-    for column, dtype in zip(table.columns, table.dtypes, strict=True):
+    if not hasattr(table, "dtypes"):  # of pyarrow
+        return
+    for i, (column, dtype) in enumerate(zip(table.columns, table.dtypes, strict=True)):
         words = str(dtype).lower()
         is_text = False
         if words.startswith((*_TEXT, "object")):
-            cells = (cell for cell in table[column] if isinstance(cell, str))
+            # By position: two columns may have one name.
+            values = table.iloc[:, i] if hasattr(table, "iloc") else table[column]
+            cells = (cell for cell in values if isinstance(cell, str))
             is_text = not all(map(_is_number, cells))
         if is_text or words.startswith(_NO_NUMBERS):
             raise TypeError(

@@ -62,27 +62,48 @@ def as_recording(X, caller):
             f"{caller} takes one recording: an array of shape (t,) or (1, c, t), or a table with a "
             f"row for each time. An array of shape {values.shape} is a set of series."
         )
-    dates = np.asarray(getattr(X, "index", []))  # of a Series
-    return _recording(values, None, dates if dates.dtype.kind == "M" else None, caller)
+    if np.iscomplexobj(values):
+        raise TypeError(f"{caller} takes real numbers, got complex ones.")
+    return _recording(values, None, _dates(getattr(X, "index", None)), caller)  # of a Series
 
 
 def _of_table(table, caller):
     """The recording of a DataFrame of pandas or polars."""
-    columns = {str(name): np.asarray(table[name]) for name in table.columns}
-    dates = {name: values for name, values in columns.items() if values.dtype.kind == "M"}
-    index = np.asarray(getattr(table, "index", []))
-    if index.dtype.kind == "M":
-        dates["the index"] = index
+    columns = {str(name): table[name] for name in table.columns}
+    if len(columns) != len(table.columns):
+        raise ValueError(f"{caller} needs columns with different names.")
+    dates = {name: _dates(column) for name, column in columns.items()}
+    dates = {name: found for name, found in dates.items() if found is not None}
+    channels = {name: np.asarray(columns[name]) for name in columns if name not in dates}
+    of_index = _dates(getattr(table, "index", None))
+    if of_index is not None:
+        dates["the index"] = of_index
     if len(dates) > 1:
         raise ValueError(
             f"{caller} needs one time axis, and this table has {len(dates)}: {list(dates)}. Leave "
             "all but one out."
         )
-    channels = {name: values for name, values in columns.items() if name not in dates}
     if not channels:
         raise ValueError(f"{caller} needs a channel, and this table has none.")
     values = np.stack([_numbers(*channel, caller) for channel in channels.items()])
     return _recording(values, list(channels), next(iter(dates.values()), None), caller)
+
+
+def _dates(values):
+    """Dates of a column or an index, in UTC if they have a zone, without it; None if it has none.
+
+    Periods are the dates that they begin at.
+    """
+    if values is None:
+        return None
+    words = str(getattr(values, "dtype", "")).lower()
+    if words.startswith("period"):
+        values = getattr(values, "dt", values).to_timestamp()
+    elif words.startswith("datetime64") and "," in words:  # of pandas, with a zone
+        values = getattr(values, "dt", values).tz_convert("UTC")
+        values = getattr(values, "dt", values).tz_localize(None)
+    dates = np.asarray(values)
+    return dates if dates.dtype.kind == "M" else None
 
 
 def _numbers(name, values, caller):
@@ -109,7 +130,7 @@ def _recording(values, names, times, caller):
 
 def _on_even_times(values, names, times, caller):
     """A recording with a row for every time: NaN at those that have none."""
-    ticks = times.astype("datetime64[ns]").astype(np.int64)
+    ticks = times.astype("datetime64[us]").astype(np.int64)
     steps = np.diff(ticks)
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
@@ -119,7 +140,7 @@ def _on_even_times(values, names, times, caller):
         )
     in_steps = steps / np.median(steps)
     whole = np.round(in_steps)
-    misses = np.abs(in_steps - whole) > _UNEVEN
+    misses = (np.abs(in_steps - whole) > _UNEVEN) | (whole < 1)
     if misses.any():
         row = int(np.argmax(misses)) + 1
         raise ValueError(
@@ -135,5 +156,5 @@ def _on_even_times(values, names, times, caller):
     even = np.full((len(values), n_times), np.nan)
     even[:, places] = values
     all_ticks = np.interp(np.arange(n_times), places, ticks - ticks[0]).round().astype(np.int64)
-    all_times = (all_ticks + ticks[0]).astype("datetime64[ns]").astype(times.dtype)
+    all_times = (all_ticks + ticks[0]).astype("datetime64[us]").astype(times.dtype)
     return Recording(even, names, all_times)

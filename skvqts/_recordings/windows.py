@@ -7,12 +7,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._files.encoding import storable
 from .._fitting.state import TorchStateMixin
-from .._fitting.validation import IntegerInterval, StrOptions, _fit_context
+from .._fitting.validation import (
+    IntegerInterval,
+    StrOptions,
+    _fit_context,
+    validate_parameter_constraints,
+)
 from .recording import as_recording
 
 _LONGEST_LOOK = 2**17  # points that the period is looked for in
 _LEAST_CORRELATION = 0.2  # of a recording with itself a period later
 _AS_HIGH = 0.9  # of the highest peak: multiples of a period have peaks as high as its own
+_NEAR = 1.25  # times the lag of a peak, within which others belong to it
+_OF_CHANCE = 3.0  # standard deviations of a correlation of white noise
+_LEAST_PAIRS = 16  # of known values, that a correlation needs
+_ROUNDING = 1e-9  # of the largest value of a channel
 _SHORTEST, _LONGEST = 32, 512  # windows of automatic length
 _LEAST_WINDOWS = 8  # that fit side by side into a recording
 _WITHOUT_PERIOD = 128
@@ -138,8 +147,8 @@ class SlidingWindows(TransformerMixin, TorchStateMixin, BaseEstimator):
         X : array-like of shape (n_windows, c, length_)
             For a recording of one channel also of shape (n_windows, length_).
         n_timepoints : int or None, default=None
-            Length of the recording. None: that of the recording seen in `fit` if it has so many
-            windows, or else that of windows at even strides.
+            Length of the recording. None: that of the recording seen in `fit`, which has so many
+            windows.
 
         Returns
         -------
@@ -186,17 +195,19 @@ class SlidingWindows(TransformerMixin, TorchStateMixin, BaseEstimator):
         return starts if starts[-1] == last else np.append(starts, last)
 
     def _starts_of(self, n_windows, n_timepoints):
-        """Starts of so many windows in a recording of some length, or of any that fits."""
+        """Starts of so many windows in a recording of some length, or that of `fit`."""
         if n_timepoints is None:
-            starts = self._starts(self.n_timepoints_in_)
-            if len(starts) == n_windows:
-                return starts
-            return np.arange(n_windows) * self.stride_
+            n_timepoints = self.n_timepoints_in_
+        validate_parameter_constraints(
+            {"n_timepoints": [IntegerInterval(1)]},
+            {"n_timepoints": n_timepoints},
+            "inverse_transform",
+        )
         starts = self._starts(n_timepoints)
         if len(starts) != n_windows:
             raise ValueError(
                 f"A recording of {n_timepoints} time points has {len(starts)} windows, got "
-                f"{n_windows}."
+                f"{n_windows}: give n_timepoints for a recording of another length."
             )
         return starts
 
@@ -225,40 +236,49 @@ def dominant_period(values):
     """The dominant period of a recording ``(c, t)`` in time points, or None; see SlidingWindows."""
     values = values[:, :_LONGEST_LOOK]
     n_timepoints = values.shape[1]
-    correlation = np.mean([_autocorrelation(channel) for channel in values], axis=0)
-    inner = correlation[1 : n_timepoints // 3]
-    if len(inner) < 3:
+    correlations = [_autocorrelation(channel) for channel in values]
+    correlations = [correlation for correlation in correlations if correlation is not None]
+    if not correlations or n_timepoints // 3 < 4:
         return None
+    inner = np.mean(correlations, axis=0)[1 : n_timepoints // 3]
     is_peak = (inner[1:-1] > inner[:-2]) & (inner[1:-1] >= inner[2:])
     peaks = np.flatnonzero(is_peak) + 1
-    peaks = peaks[inner[peaks] >= _LEAST_CORRELATION]
-    # What has not fallen below the least correlation before is no return but slow change.
-    peaks = [peak for peak in peaks if inner[:peak].min() < inner[peak] - _LEAST_CORRELATION]
-    if not peaks:
+    # A correlation that chance alone gives is not a period, nor is slow change that never returned.
+    least = max(_LEAST_CORRELATION, _OF_CHANCE / np.sqrt(n_timepoints))
+    lowest_before = np.minimum.accumulate(inner)
+    peaks = peaks[(inner[peaks] >= least) & (lowest_before[peaks] < inner[peaks] - least)]
+    if len(peaks) == 0:
         return None
-    highest = max(inner[peak] for peak in peaks)
-    return int(next(peak for peak in peaks if inner[peak] >= _AS_HIGH * highest)) + 1
+    first = peaks[inner[peaks] >= _AS_HIGH * inner[peaks].max()][0]
+    # Noise makes a broad peak into several: the highest near the first one.
+    near = peaks[(peaks >= first) & (peaks <= _NEAR * first + 1)]
+    return int(near[inner[near].argmax()]) + 1
 
 
 def _autocorrelation(channel):
-    """Autocorrelation ``(t,)`` of a channel without its linear trend; missing values are skipped.
+    """Autocorrelation ``(t,)`` of a channel without its linear trend, or None if it hardly varies.
 
-    Each lag by the pairs that it has.
+    Missing values are skipped: each lag counts by the pairs that it has, and is 0 if they are few.
     """
     known = np.isfinite(channel)
+    size = np.abs(channel[known]).max(initial=0.0)
+    if known.sum() < 3 or size == 0:
+        return None
     times = np.arange(len(channel), dtype=np.float64)
-    if known.sum() < 3 or np.ptp(channel[known]) == 0:
-        return np.zeros(len(channel))
-    trend = np.polynomial.Polynomial.fit(times[known], channel[known], 1)
-    rest = np.where(known, np.nan_to_num(channel) - trend(times), 0.0)
-    size = next_fast_len(2 * len(channel), real=True)
+    scaled = np.where(known, np.nan_to_num(channel) / size, 0.0)
+    trend = np.polynomial.Polynomial.fit(times[known], scaled[known], 1)
+    rest = np.where(known, scaled - trend(times), 0.0)
+    if np.abs(rest).max() < _ROUNDING:
+        return None
+    fast = next_fast_len(2 * len(channel), real=True)
 
     def sums_of_products(x):
-        return irfft(np.abs(rfft(x, size)) ** 2, size)[: len(channel)]
+        return irfft(np.abs(rfft(x, fast)) ** 2, fast)[: len(channel)]
 
-    pairs = np.maximum(sums_of_products(known.astype(np.float64)), 0.5)
-    covariance = sums_of_products(rest) / pairs
-    return covariance / max(covariance[0], np.finfo(np.float64).tiny)
+    pairs = sums_of_products(known.astype(np.float64))
+    enough = pairs >= max(pairs[1:].max() / 4, _LEAST_PAIRS)
+    covariance = sums_of_products(rest) / np.maximum(pairs, 0.5)
+    return np.where(enough, covariance / covariance[0], 0.0)
 
 
 def overlap_add(windows, starts):
