@@ -104,7 +104,7 @@ def test_csv_with_times_as_header_and_row_numbers(tmp_path):
     assert load(str(tmp_path / "b.csv")).X_train.shape == (14, 16)
     few = X[:, :4].copy()  # four cells that rise are data
     few[0] = [0.5, 1.0, 1.5, 2.0]
-    data = load(_write(tmp_path / "c.csv", few.tolist()))
+    data = load(_write(tmp_path / "c.csv", few.tolist()), Flags(reading="series"))
     assert len(data.X_train) + len(data.X_test) == 20
 
 
@@ -158,10 +158,10 @@ def test_csv_as_data_frames_write_it(tmp_path):
     ("name", "content", "message"),
     [
         ("a.csv", "1,2\n3\n", "same number of cells"),
-        ("a.csv", "1,2\n3,x\n", "is not a number: ('x'); --label"),
-        ("a.csv", "1,2\n,4\n5,6\n", "empty cells"),
+        ("a.csv", "1,2\n3,x\n", "is not a number: ('x')"),
+        ("a.csv", "1,2\n,4\n5,6\n", "--as recording or --as series"),
         ("a.xyz", "", "neither a bundled set"),
-        ("a.tsv", "a\t1\t2\n", "at least 3"),
+        ("a.tsv", "a\t1\t2\n", "--label 0"),
         ("a.tsv", "a 1 2\nb 1 2\nc 2 3\n", "cannot be used"),
         ("a.npz", "junk", "cannot be used"),
         ("a.npy", "", "cannot be used"),

@@ -9,6 +9,7 @@ import pytest
 
 from skvqts._cli.files import bridge, found_in, load
 from skvqts._cli.main import main
+from skvqts._cli.tables import is_number
 from skvqts._cli.understanding import Flags, Record
 from skvqts._recordings.recording import as_recording
 
@@ -20,6 +21,7 @@ NAMES = np.where(Y == 0, "sine", "saw")
 N = 200
 RECORD = np.stack([np.sin(np.arange(N) / 3), np.cos(np.arange(N) / 5), np.arange(N) % 7]).round(3)
 SENSORS = pd.DataFrame(RECORD.T, columns=["temp", "load", "rpm"])
+HOURLY = "%m/%d/%Y %H:%M"
 STAMPS = pd.date_range("2024-03-01", periods=N, freq="10s")
 STAMPED = SENSORS.assign(time=STAMPS)[["time", "temp", "load", "rpm"]]
 SHUFFLED = np.random.default_rng(0).permutation(N)
@@ -47,6 +49,64 @@ def series_of(frame, sep="\t"):
 
 # name, content, flags, and the values that it holds: a recording (c, t), or series and classes
 READ_RIGHTLY = {
+    "days first with dots.csv": (
+        csv(SENSORS.assign(day=pd.date_range("2024-01-01", periods=N).strftime("%d.%m.%Y"))),
+        {},
+        RECORD,
+    ),
+    "days first with slashes.csv": (
+        csv(SENSORS.assign(day=pd.date_range("2024-01-01", periods=N).strftime("%d/%m/%Y"))),
+        {},
+        RECORD,
+    ),
+    "months first with slashes.csv": (
+        csv(SENSORS.assign(day=pd.date_range("2024-01-01", periods=N).strftime("%m/%d/%Y"))),
+        {},
+        RECORD,
+    ),
+    "hours of few days.csv": (
+        csv(SENSORS.assign(at=pd.date_range("2024-03-01", periods=N, freq="h").strftime(HOURLY))),
+        {},
+        RECORD,
+    ),
+    "years first with slashes.csv": (
+        csv(SENSORS.assign(day=pd.date_range("2024-01-01", periods=N).strftime("%Y/%m/%d %H:%M"))),
+        {},
+        RECORD,
+    ),
+    "channels beside times.csv": (
+        csv(SENSORS.assign(time=np.arange(N) * 0.5).drop(index=[3, 4, 90])),
+        {"channels": "temp,load,rpm"},
+        "gaps",
+    ),
+    "no times by a flag.csv": (
+        csv(SENSORS.assign(ramp=np.arange(N))),
+        {"time": "none"},
+        np.vstack([RECORD, np.arange(N)]),
+    ),
+    "a class by its number in the file.csv": (
+        LABELLED.to_csv(),
+        {"label": "17"},
+        (SERIES, NAMES),
+    ),
+    "series of a long table by a flag.csv": (
+        csv(LONG.assign(more=1.0)),
+        {"channels": "value"},
+        (SERIES[:, None], None),
+    ),
+    "blank lines in one column.csv": (
+        "\n".join("" if i in (3, 4, 90) else str(v) for i, v in enumerate(RECORD[0])),
+        {},
+        np.where(np.isin(np.arange(N), [3, 4, 90]), np.nan, RECORD[0])[None],
+    ),
+    "rows without values.csv": (
+        csv(SENSORS.mask(np.isin(np.arange(N), [3, 4, 90])[:, None].repeat(3, 1))),
+        {},
+        "gaps",
+    ),
+    "no names, but a place for them.csv": (",,\n" + csv(SENSORS, header=False), {}, RECORD),
+    "form feeds.csv": ("temp\n" + "\x0c\n".join(map(str, RECORD[0])), {}, RECORD[:1]),
+    "old ends of lines.csv": (csv(STAMPED, lineterminator="\r"), {}, RECORD),
     "sensors with names.csv": (csv(SENSORS), {}, RECORD),
     "sensors with stamps.csv": (csv(STAMPED), {}, RECORD),
     "stamps as days first.csv": (
@@ -133,6 +193,11 @@ READ_RIGHTLY = {
         {},
         (SERIES, Y.astype(str)),
     ),
+    "whole numbers as values by a flag.csv": (
+        csv(WIDE.assign(kind=Y), header=False),
+        {"label": "none"},
+        (np.column_stack([SERIES, Y]), None),
+    ),
     "no classes.tsv": (series_of(WIDE), {"label": "none"}, (SERIES, None)),
     "long.csv": (csv(LONG), {}, (SERIES[:, None], None)),
     "long and shuffled.csv": (
@@ -157,6 +222,92 @@ READ_RIGHTLY = {
 }
 
 REFUSED = {
+    "classes without a name.csv": (csv(WIDE.assign(kind=Y), header=False), {}, "--label 16"),
+    "classes in the first column.csv": (
+        csv(WIDE.set_axis(range(1, 17), axis=1).assign(a=Y)[["a", *range(1, 17)]], header=False),
+        {},
+        "--label 0",
+    ),
+    "thousands.csv": (
+        "time,flow\n" + "".join(f'{i},"{1 + i // 9},{500 + i}"\n' for i in range(90)),
+        {},
+        "between thousands",
+    ),
+    "some thousands.csv": (
+        "a;b\n" + "".join(f"{950 + i if i < 50 else f'1.{i:03d}'};{i % 7}\n" for i in range(90)),
+        {},
+        "between thousands",
+    ),
+    "long with other times.csv": (
+        csv(LONG.assign(time=LONG["time"] * np.where(LONG["id"] == "s3", 2, 1))),
+        {},
+        "same steps of time",
+    ),
+    "long without a name.csv": (csv(LONG.replace({"id": {"s3": None}})), {}, "empty cells"),
+    "long with a class.csv": (
+        csv(LONG.assign(kind=np.repeat(Y, 16))),
+        {},
+        "--label kind|--channels",
+    ),
+    "times without a name.csv": (
+        SENSORS.set_axis(np.arange(N) * 0.5).drop(index=[1.5]).to_csv(),
+        {},
+        "--time 0",
+    ),
+    "times with another name.csv": (
+        csv(SENSORS.assign(epoch=1_700_000_000 + 60 * np.arange(N))),
+        {},
+        "--time epoch",
+    ),
+    "steps of series without a name.csv": (
+        csv(LONG.rename(columns={"time": "step"}).assign(id=np.repeat(np.arange(20), 16))),
+        {},
+        "--time step",
+    ),
+    "a class before many series.csv": (
+        csv(pd.DataFrame(np.tile(SERIES, (5, 1)), columns=WIDE.columns).assign(label=1)),
+        {},
+        "--label names",
+    ),
+    "sensors with numbers.csv": (
+        csv(pd.DataFrame(np.tile(RECORD, (10, 1)).T).add_prefix("EEG")),
+        {},
+        "--as recording or --as series",
+    ),
+    "times and values.txt": (
+        series_of(pd.DataFrame({"t": np.arange(N), "v": RECORD[0]}), sep=" "),
+        {},
+        "--as recording",
+    ),
+    "classes beyond all numbers.csv": (
+        csv(WIDE.assign(kind=10.0**20)),
+        {"label": "kind"},
+        "not classes",
+    ),
+    "a time far away.csv": (
+        csv(SENSORS.assign(time=[0, *(10**8 + np.arange(N - 1))])),
+        {},
+        "even steps",
+    ),
+    "two rows at almost one time.csv": (
+        csv(SENSORS.assign(time=[*np.arange(N - 1.0), N - 1.99])),
+        {},
+        "even steps",
+    ),
+    "dates in words.csv": (
+        csv(SENSORS.assign(time=["the first", *["later"] * (N - 1)])),
+        {},
+        "cannot be read as times",
+    ),
+    "days or months first.csv": (
+        csv(
+            SENSORS.head(70).assign(
+                day=[f"{d}/{m}/2024" for m in range(1, 8) for d in range(1, 11)]
+            )
+        ),
+        {},
+        "day or the month first",
+    ),
     "times twice.csv": (
         csv(pd.concat([STAMPED, STAMPED.iloc[[5]]])[["time", "temp"]]),
         {},
@@ -190,7 +341,11 @@ REFUSED = {
     ),
     "series with gaps.csv": (csv(WIDE.mask(WIDE > 0.9)), {}, "empty cells"),
     "long and unequal.csv": (csv(LONG.drop(index=3)), {}, "not all of one length"),
-    "long with a time twice.csv": (csv(pd.concat([LONG, LONG.tail(1)])), {}, "same time"),
+    "long with a time twice.csv": (
+        csv(pd.concat([LONG, LONG.tail(1)])),
+        {},
+        "no other column names",
+    ),
     "ragged.csv": ("1,2,3\n1,2\n", {}, "same number of cells: row 2"),
     "empty.csv": ("", {}, "is empty"),
     "only names.csv": ("a,b,c\n", {}, "no row of values"),
@@ -371,3 +526,30 @@ def test_a_picture_that_cannot_be_drawn_costs_nothing_else(tmp_path, capsys, mon
         == 0
     )
     assert "no picture" in capsys.readouterr().out
+
+
+def test_flags_that_do_not_apply_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", SERIES)
+    np.savez(tmp_path / "a.npz", X=RECORD[0], y=Y)
+    for flags in (Flags(label="0"), Flags(time="0"), Flags(channels="1"), Flags(reading="long")):
+        with pytest.raises(ValueError, match="an array has no columns"):
+            found_in(tmp_path / "a.npy", flags)
+    with pytest.raises(ValueError, match="a recording has no classes"):
+        found_in(tmp_path / "a.npz", Flags())
+
+
+def test_two_files_that_are_recordings_are_refused(tmp_path):
+    for part in ("TRAIN", "TEST"):
+        written(tmp_path, f"r_{part}.csv", csv(STAMPED))
+    with pytest.raises(ValueError, match=r"r_TEST\.csv is another file"):
+        load(str(tmp_path / "r_TRAIN.csv"))
+
+
+@pytest.mark.parametrize("cell", ["1_500", "\uff10.5", "5%", "1 500", "0x1F", "True"])
+def test_what_only_looks_like_a_number_is_none(cell):
+    assert not is_number(cell)
+
+
+@pytest.mark.parametrize("cell", ["1", "-1.5", "+1,5", "1e-3", ".5", "5.", "NaN"])
+def test_numbers_of_every_form_are_numbers(cell):
+    assert is_number(cell)

@@ -98,15 +98,22 @@ def _load_file(path, flags):
     stem = path.stem if path.suffix.lower() != ".gz" else Path(path.stem).stem
     name = stem.replace("_TRAIN", "")
     found = found_in(path, flags)
+    test_path = path.with_name(path.name.replace("_TRAIN", "_TEST"))
+    test = found_in(test_path, flags) if test_path != path and test_path.exists() else None
     if isinstance(found, Record):
+        if test is not None:
+            raise ValueError(
+                f"it is one recording, and {test_path.name} is another file: give one recording, "
+                "which is split in time, or say --as series."
+            )
         return split_in_time(name, found)
     if not isinstance(found, Series):
         return Split(name, *found)
-    test_path = path.with_name(path.name.replace("_TRAIN", "_TEST"))
-    if test_path != path and test_path.exists():
-        test = found_in(test_path, flags)
-        return Split(name, found.X, found.y, test.X, test.y, found.words)
-    return _split(name, found.X, found.y, found.words)
+    if test is None:
+        return _split(name, found.X, found.y, found.words)
+    if not isinstance(test, Series):
+        raise ValueError(f"{test_path.name} is not a set of series, as it is: say --as series.")
+    return Split(name, found.X, found.y, test.X, test.y, found.words)
 
 
 def split_in_time(name, record):
@@ -246,6 +253,10 @@ def _split(name, X, y, words=""):
 def _read_ts(path, flags):
     from aeon.datasets import load_from_ts_file
 
+    if flags.reading not in (None, "series") or flags[1:] != (None, None, None):
+        raise ValueError(
+            "a .ts file has no columns: leave --as, --label, --time and --channels out."
+        )
     X, y = load_from_ts_file(str(path))
     if y is None or len(y) == 0:  # @classLabel false
         return Series(X, None, "a series in each line")

@@ -14,6 +14,9 @@ _MISSING = ["", "?", "nan", "NaN", "NAN", "NA", "N/A", "na", "null", "NULL", "No
 _SEPARATORS = ("\t", ";", "|", ",")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _MOST_LINES = 50  # that the separator is looked for in
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII | re.I)
+_THREE_DIGITS = re.compile(r"[+-]?[1-9]\d{0,2}([.,]\d{3})+", re.ASCII)
+_DAY_AND_MONTH = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -47,7 +50,11 @@ def read_table(path):
 
     suffix = suffix_of(path)
     if suffix == ".parquet":
-        return _typed(pd.read_parquet(path).reset_index(drop=False)), True
+        table = pd.read_parquet(path)
+        if table.index.nlevels > 1 and None in table.index.names:
+            raise ValueError("its index has levels without names.")
+        has_index = table.index.names[0] is not None or table.index.dtype.kind == "M"
+        return _typed(table.reset_index(drop=not has_index)), True
     if suffix == ".xlsx":
         cells = pd.read_excel(path, header=None, dtype=object).astype(object)
         rows = [["" if pd.isna(cell) else str(cell) for cell in row] for row in cells.to_numpy()]
@@ -84,8 +91,12 @@ def _text(path):
 
 
 def _rows_of_text(text):
-    """Cells of every line that is not blank, without blanks around them."""
-    lines = text.splitlines()
+    """Cells of every line without blanks around them.
+
+    Blank lines between others are left out, but in a single column, where they are missing values.
+    """
+    lines = re.split(r"\r\n|\r|\n", text.strip("\r\n"))
+    text = "\n".join(lines)
     separator = _separator([line for line in lines if line.strip()][:_MOST_LINES])
     if separator == " ":
         return [line.split() for line in lines if line.strip()]
@@ -94,7 +105,10 @@ def _rows_of_text(text):
         rows = list(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True))
     except csv.Error as error:
         raise ValueError(f"it is no table of text: {error}.") from None
-    rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    is_single = max(map(len, rows), default=0) == 1
+    rows = [[cell.strip() for cell in row or [""]] for row in rows if row or is_single]
+    while rows and not any(rows[0]):  # what stands above the table
+        rows = rows[1:]
     # Some programs end every line with a separator.
     if rows and len(rows[0]) > 1 and all(len(row) > 1 and row[-1] == "" for row in rows):
         rows = [row[:-1] for row in rows]
@@ -159,7 +173,7 @@ def _kind(cell):
     return "date" if _DATE.match(cell) else "text"
 
 
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}:\d{2}")
+_DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}:\d{2}")
 
 
 def is_number(cell):
@@ -168,12 +182,9 @@ def is_number(cell):
 
 
 def _as_float(cell):
-    if _DECIMAL_COMMA.fullmatch(cell):
-        cell = cell.replace(",", ".")
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+    if not _NUMBER.fullmatch(cell):
+        return float("nan") if cell.lower() == "nan" else None
+    return float(cell.replace(",", "."))
 
 
 def _are_numbers(cells):
@@ -186,6 +197,8 @@ def _unique(names):
     for i, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1
         if seen[name] > 1:
+            while f"{name} {seen[name]}" in names:
+                seen[name] += 1
             names[i] = f"{name} {seen[name]}"
     return names
 
@@ -198,6 +211,7 @@ def _typed(table):
 
 
 def _typed_column(column):
+    """Numbers, dates or text, whichever all cells that are not missing are."""
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -209,15 +223,67 @@ def _typed_column(column):
     text = pd.Series(cells, dtype=object, name=column.name)
     present = text.dropna()
     if _are_numbers(present):
+        _refuse_thousands(present, column.name)
         numbers = [np.nan if cell is None else _as_float(cell) for cell in cells]
         return pd.Series(numbers, dtype=np.float64, name=column.name)
     if present.map(lambda cell: bool(_DATE.match(cell))).all():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats that pandas has to guess
-            dates = pd.to_datetime(text, errors="coerce", utc=True)
-        if dates.notna().sum() == len(present):
+        dates = _as_dates(text, present, column.name)
+        if dates is not None:
             return _without_zone(dates)
     return text
+
+
+def _as_dates(text, present, name):
+    """A column of dates, or None if they cannot be read.
+
+    Where the day may come before the month, dots have it so; slashes and dashes have what gives
+    even steps.
+    """
+    import pandas as pd
+
+    def parsed(**how):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats that pandas has to guess
+            dates = pd.to_datetime(text, errors="coerce", utc=True, **how)
+        return dates if dates.notna().sum() == len(present) else None
+
+    if not present.map(lambda cell: bool(_DAY_AND_MONTH.match(cell))).all():
+        has_year_first = present.str.match(r"\d{4}-").all()
+        return parsed(format="ISO8601") if has_year_first else parsed()
+    day_first, month_first = parsed(dayfirst=True, format="mixed"), parsed(format="mixed")
+    if day_first is None or month_first is None:
+        return month_first if day_first is None else day_first
+    if day_first.equals(month_first) or present.str.match(r"\d{1,2}\.").all():
+        return day_first
+    even = [dates for dates in (day_first, month_first) if _are_even(dates)]
+    if len(even) != 1:
+        raise ValueError(
+            f"dates of column {name!r}, such as {present.iloc[0]!r}, may have the day or the month "
+            "first: write them as YYYY-MM-DD, or leave them out by --channels."
+        )
+    return even[0]
+
+
+def _are_even(dates):
+    steps = np.diff(np.unique(dates.dropna().astype("int64")))
+    return len(steps) > 0 and bool(np.ptp(steps) <= 0.1 * np.median(steps))
+
+
+def _refuse_thousands(cells, name):
+    """Refuse numbers whose mark may stand between thousands: no two kinds of marks in a column."""
+    marked = [cell for cell in cells if _THREE_DIGITS.fullmatch(cell)]
+    if not marked:
+        return
+    others = [cell for cell in cells if cell not in set(marked)]
+    plain = [cell for cell in others if re.fullmatch(r"[+-]?\d+", cell)]
+    fractions = [cell for cell in others if re.search(r"[.,]\d", cell)]
+    has_comma = any("," in cell for cell in marked)
+    is_unclear = (plain and not fractions) or (has_comma and not fractions)
+    if is_unclear or {"," in cell for cell in [*marked, *fractions]} == {True, False}:
+        raise ValueError(
+            f"the mark in {marked[0]!r} of column {name!r} may be a decimal one or stand between "
+            "thousands: write the numbers without marks between thousands, with decimal points."
+        )
 
 
 def _without_zone(dates):
