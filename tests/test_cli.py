@@ -277,7 +277,10 @@ def _run(folder, *options):
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
 
 
-@pytest.mark.parametrize(("options", "n_threads"), [([], None), (["--threads=2"], 2)])
+@pytest.mark.parametrize(
+    ("options", "n_threads"),
+    [pytest.param([], None, marks=pytest.mark.slow), (["--threads=2"], 2)],
+)
 def test_every_estimator_is_made_with_the_threads_that_were_asked_for(
     options, n_threads, tmp_path, monkeypatch
 ):
