@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import gmean
 
 from benchmarks.cells import RESULTS, mean_and_spread
+from benchmarks.imputation import MODELS as GAP_MODELS
 from benchmarks.published import FCN, NC_VQVAE
 
 PATH = Path(__file__).parent / "RESULTS.md"
@@ -28,17 +29,6 @@ INCEPTION = "inception score, classifier"
 CAS = "classification accuracy, trained classifier"
 CAS_FCN = "classification accuracy, FCN"
 MEMORIZATION = "memorization score, series"
-IMPUTATION = (
-    "ours",
-    "interpolation",
-    "nearest",
-    "KNNImputer",
-    "IterativeImputer",
-    "SAITS",
-    "last value",
-    "seasonal naive",
-    "ridge",
-)
 
 
 def rows_of(name):
@@ -402,7 +392,7 @@ is ahead on GunPoint and NATOPS. It is behind "nearest" on SwedishLeaf alone, in
 tails, where a ridge regression continues series better as well.
 """
     rows = rows_of("imputation")
-    models = [name for name in IMPUTATION if select(rows, model=name)]
+    models = [name for name in GAP_MODELS if select(rows, model=name)]
     for score in ("MAE", "CRPS", "coverage"):
         of_score = [row for row in rows if score in row]
         shown = [name for name in models if select(of_score, model=name)]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._recordings.recording import MOST_TIMES, even_places
 from .tables import is_number
 
 READINGS = ("recording", "series", "long")
@@ -22,7 +23,6 @@ _TIMES = ("time", "times", "timestamp", "date", "datetime", "ds", "t")
 _NO_NAME = ("unnamed 0", "Unnamed: 0", "index")  # of the index of a table
 _LIKE_A_TIME = r"^\s*\d{1,4}[-/.:]\d{1,2}([-/.:T ]|$)"
 _NUMBERED = re.compile(r"(.*?)[ _.-]?(\d+(\.\d+)?)")
-_MOST_TIMES = 10  # for each row of a table
 _EVEN = 0.1  # of the usual step, by which numbers of a time axis may differ from it
 
 
@@ -403,18 +403,15 @@ def _recording(table, time, remark):
 
 def _on_numbers(table, time):
     """A table whose time axis is a column of numbers: NaN where a step has no row."""
-    steps = np.diff(table[time])
-    if len(steps) == 0:
+    if len(table) < 2:
         raise ValueError("it has one row of values: a recording has many.")
-    in_steps = steps / np.median(steps)
-    whole = np.round(in_steps)
-    is_sparse = whole.sum() > _MOST_TIMES * len(table)
-    if is_sparse or (np.abs(in_steps - whole) > _EVEN).any() or (whole < 1).any():
+    places, _, misses = even_places(table[time].to_numpy())
+    if misses.any() or places[-1] > MOST_TIMES * len(table):
         raise ValueError(
             f"its column {time!r} does not rise in even steps: resample it, or name the time axis "
             "by --time, or the channels by --channels."
         )
-    places = np.concatenate([[0], whole.cumsum()]).astype(int)
+    places = places.astype(np.int64)
     channels = table.drop(columns=[time]).set_axis(places)
     return channels.reindex(range(places[-1] + 1)).reset_index(drop=True)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 
+import joblib
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -69,6 +70,14 @@ def content_digest(model):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def state_digest(estimator):
+    """`content_digest`, or the hash of the pickle of what no model file can hold."""
+    try:
+        return content_digest(estimator)
+    except TypeError:  # not of this library, or with a part that is not
+        return joblib.hash(estimator)
 
 
 def load(path):

@@ -16,7 +16,7 @@ import torch
 
 from .._files.container import read_file, remove_file, write_file
 from .._files.encoding import Decoder, Encoder
-from .._files.models import content_digest
+from .._files.models import state_digest
 from .._version import __version__
 from ..exceptions import ModelFileError, warn_user
 from .runtime import allowed_threads
@@ -206,7 +206,7 @@ def _identity(estimator, X, y):
     identity["the precision in use"] = resolve_precision(estimator.precision, device)
     identity["the number of threads in use"] = str(allowed_threads(estimator.n_threads))
     if getattr(estimator, "warm_start", False) and hasattr(estimator, "module_"):
-        identity["the network to continue"] = f"network {content_digest(estimator)}"
+        identity["the network to continue"] = f"network {state_digest(estimator)}"
     return identity
 
 
@@ -218,8 +218,5 @@ def _in_words(value):
     if not hasattr(value, "get_params"):
         return f"{name} {joblib.hash(value)}"
     if any(key.endswith("_") and not key.startswith("_") for key in vars(value)):  # it is fitted
-        try:
-            return f"{name} {content_digest(value)}"
-        except TypeError:  # with a part that is not of this library
-            return f"{name} {joblib.hash(value)}"
+        return f"{name} {state_digest(value)}"
     return name

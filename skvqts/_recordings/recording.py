@@ -7,7 +7,7 @@ import numpy as np
 from .._fitting.validation import as_array_like
 
 _UNEVEN = 0.1  # of the usual step, by which others may miss a multiple: months differ by so much
-_MOST_TIMES = 10  # for each row of a table
+MOST_TIMES = 10  # for each row of a table
 
 
 class Recording(NamedTuple):
@@ -62,8 +62,8 @@ def as_recording(X, caller):
             f"{caller} takes one recording: an array of shape (t,) or (1, c, t), or a table with a "
             f"row for each time. An array of shape {values.shape} is a set of series."
         )
-    if np.iscomplexobj(values):
-        raise TypeError(f"{caller} takes real numbers, got complex ones.")
+    if values.dtype.kind not in "biufO":
+        raise TypeError(f"{caller} takes real numbers, got an array of {values.dtype}.")
     return _recording(values, None, _dates(getattr(X, "index", None)), caller)  # of a Series
 
 
@@ -138,18 +138,16 @@ def _on_even_times(values, names, times, caller):
             f"{caller}: the times do not rise: that of row {row} is {times[row]}, after "
             f"{times[row - 1]}. Sort the rows, and keep one of each time."
         )
-    in_steps = steps / np.median(steps)
-    whole = np.round(in_steps)
-    misses = (np.abs(in_steps - whole) > _UNEVEN) | (whole < 1)
+    places, in_steps, misses = even_places(ticks)
     if misses.any():
         row = int(np.argmax(misses)) + 1
         raise ValueError(
             f"{caller}: the times are not evenly spaced: {times[row]} is {in_steps[row - 1]:.3g} "
             f"of the usual steps after {times[row - 1]}. Resample the recording first."
         )
-    places = np.concatenate([[0], whole.cumsum()]).astype(np.int64)
+    places = places.astype(np.int64)
     n_times = int(places[-1]) + 1
-    if n_times > _MOST_TIMES * len(times):
+    if n_times > MOST_TIMES * len(times):
         raise ValueError(
             f"{caller}: of {n_times:,} times only {len(times):,} have a row: this is no recording."
         )
@@ -158,3 +156,22 @@ def _on_even_times(values, names, times, caller):
     all_ticks = np.interp(np.arange(n_times), places, ticks - ticks[0]).round().astype(np.int64)
     all_times = (all_ticks + ticks[0]).astype("datetime64[us]").astype(times.dtype)
     return Recording(even, names, all_times)
+
+
+def even_places(times):
+    """Where times ``(t,)`` stand on an evenly spaced axis.
+
+    Returns
+    -------
+    places : float64 ndarray of shape (t,)
+        Whole numbers from 0 on.
+    in_steps : float64 ndarray of shape (t - 1,)
+        The steps between the times, in usual ones.
+    misses : bool ndarray of shape (t - 1,)
+        Steps that are no multiple of the usual one.
+    """
+    steps = np.diff(times)
+    in_steps = steps / np.median(steps)
+    whole = np.round(in_steps)
+    misses = (np.abs(in_steps - whole) > _UNEVEN) | (whole < 1)
+    return np.concatenate([[0.0], whole.cumsum()]), in_steps, misses

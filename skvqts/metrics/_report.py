@@ -3,13 +3,12 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import NamedTuple
 
-import joblib
 import numpy as np
 from scipy.stats import chi2_contingency
 from sklearn.utils import check_random_state
 
 from .._fcn_classifier import FCNClassifier
-from .._files.models import content_digest
+from .._files.models import state_digest
 from .._fitting.memory import fitted_once, transformed_once
 from .._fitting.progress import tell
 from .._fitting.validation import random_seed
@@ -424,11 +423,7 @@ def _fitted(estimator, *data):
 
 
 def _identity(estimator):
-    try:
-        digest = content_digest(estimator)
-    except TypeError:  # not of this library, or with a part that is not: the hash of its pickle
-        digest = joblib.hash(estimator)
-    return f"{estimator!r}, {digest[:8]}"
+    return f"{estimator!r}, {state_digest(estimator)[:8]}"
 
 
 def _distances_to_training(series, X_train):
