@@ -9,6 +9,7 @@ from ._generation.flow_decoder import FlowDecoder
 from ._generation.masked import MaskedPriorGenerator
 from ._quantizer import Quantizer
 from ._random_convolutions import RandomConvolutionExtractor
+from ._recordings.windowed import WindowedEstimator
 from ._recordings.windows import SlidingWindows
 from ._ssl_features import SSLFeatureExtractor
 from ._tokenizer import VQTokenizer
@@ -37,6 +38,7 @@ __all__ = [
     "SlidingWindows",
     "VQTokenizer",
     "VersionWarning",
+    "WindowedEstimator",
     "__version__",
     "augmentation",
     "load",

@@ -8,6 +8,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 
 from .._fitting.validation import checked_labels
+from .._recordings.gaps import bridged as bridge
 from .._recordings.recording import as_recording
 from .._recordings.windows import SlidingWindows
 from ..metrics._validation import validate_one_kind
@@ -131,7 +132,7 @@ def split_in_time(name, record):
         )
     windows = SlidingWindows().fit(recording.values[None])
     length = windows.length_
-    bridged = np.stack([bridge(channel, length // _BRIDGED) for channel in recording.values])
+    bridged = bridge(recording.values, length // _BRIDGED)
     end = round(0.7 * n_timepoints)
     stride = np.clip((end - length) // _MANY_WINDOWS, max(1, length // 16), max(1, length // 2))
     parts = []
@@ -145,21 +146,6 @@ def split_in_time(name, record):
         )
     words = _in_words(recording, record.words, windows, bridged)
     return Split(name, parts[0], None, parts[1], None, words)
-
-
-def bridge(channel, longest):
-    """A channel ``(t,)`` whose gaps of at most so many points are bridged by straight lines."""
-    missing = np.isnan(channel)
-    if missing.all() or not missing.any():
-        return channel
-    times = np.arange(len(channel))
-    lines = np.interp(times, times[~missing], channel[~missing])
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], missing, [0]])))
-    filled = channel.copy()
-    for start, end in edges.reshape(-1, 2):
-        if end - start <= longest and start > 0 and end < len(channel):
-            filled[start:end] = lines[start:end]
-    return filled
 
 
 def _in_words(recording, why, windows, bridged):

@@ -167,7 +167,7 @@ def network_to_continue(estimator, shaped_by):
 def seeded_clone(estimator, generator):
     """An unfitted clone; without a `random_state` of its own it gets one from `generator`."""
     estimator = clone(estimator)
-    if estimator.random_state is None:
+    if getattr(estimator, "random_state", 0) is None:
         seed = torch.randint(2**31 - 1, (1,), generator=generator, device="cpu")
         estimator.set_params(random_state=int(seed))
     return estimator

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, validate_data
@@ -30,6 +31,7 @@ __all__ = [
     "StrOptions",
     "_BaseComposition",
     "_fit_context",
+    "_get_output_config",
     "as_array_like",
     "checked_labels",
     "generator_from",

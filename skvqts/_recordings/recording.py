@@ -67,6 +67,88 @@ def as_recording(X, caller):
     return _recording(values, None, _dates(getattr(X, "index", None)), caller)  # of a Series
 
 
+def check_channels(recording, n_channels, names, caller):
+    """Refuse a recording of other channels than those that were seen in `fit`.
+
+    Parameters
+    ----------
+    recording : Recording
+    n_channels : int
+    names : list of str or None
+        Of these channels, if they had any.
+    caller : str
+        Who was fitted, for messages.
+
+    Raises
+    ------
+    ValueError
+    """
+    if len(recording.values) != n_channels:
+        raise ValueError(
+            f"X has {len(recording.values)} channels, but {caller} is expecting {n_channels} "
+            "channels as input."
+        )
+    if None not in (names, recording.names) and names != recording.names:
+        raise ValueError(
+            f"The columns should match those that were passed to fit: {recording.names} are not "
+            f"{names}."
+        )
+
+
+def like_recording(X, recording, values, names=None):
+    """Values of each time of a recording, in the form that it was given in.
+
+    Parameters
+    ----------
+    X : array-like, Series or DataFrame
+        What ``as_recording`` was given.
+    recording : Recording
+        What it made of it.
+    values : ndarray of shape (d, t)
+    names : list of str or None
+        Of the values, for a table; None: those of the channels.
+
+    Returns
+    -------
+    values
+        A Series (of the first values) or DataFrame of the library that `X` is of, with the times of
+        the recording as index, or as the column that they were; otherwise an ndarray ``(t,)`` where
+        `X` had one dimension, and ``(1, c, t)`` where it had three.
+    """
+    if hasattr(X, "columns"):
+        names = recording.names if names is None else names
+        return _table_like(X, recording, dict(zip(names, values, strict=True)))
+    if hasattr(X, "index") and not isinstance(X, (list, tuple)):  # a Series of pandas
+        return type(X)(values[0], index=_index_like(X.index, recording.times), name=X.name)
+    return values[None] if np.ndim(X) == 3 else values[0]
+
+
+def _table_like(table, recording, columns):
+    """A DataFrame of pandas or polars with a row for each time of a recording."""
+    n_times = recording.values.shape[1]
+    of_times = {}
+    for name in table.columns:
+        if _dates(table[name]) is not None:
+            of_times[str(name)] = table[name] if len(table) == n_times else recording.times
+    if not hasattr(table, "index"):
+        return type(table)(of_times | columns)
+    if of_times:
+        index = table.index if len(table) == n_times else None
+    else:
+        index = _index_like(table.index, recording.times)
+    return type(table)(of_times | columns, index=index)
+
+
+def _index_like(index, times):
+    """An index of pandas, with the times that had no row."""
+    if times is None or len(index) == len(times):
+        return index
+    if hasattr(index, "to_timestamp"):  # of periods
+        return type(index)(times, freq=index.freq)
+    zone = getattr(index, "tz", None)
+    return type(index)(times) if zone is None else type(index)(times, tz="UTC").tz_convert(zone)
+
+
 def _of_table(table, caller):
     """The recording of a DataFrame of pandas or polars."""
     columns = {str(name): table[name] for name in table.columns}

@@ -13,7 +13,7 @@ from .._fitting.validation import (
     _fit_context,
     validate_parameter_constraints,
 )
-from .recording import as_recording
+from .recording import as_recording, check_channels
 
 _LONGEST_LOOK = 2**17  # points that the period is looked for in
 _LEAST_CORRELATION = 0.2  # of a recording with itself a period later
@@ -131,7 +131,7 @@ class SlidingWindows(TransformerMixin, TorchStateMixin, BaseEstimator):
         """
         check_is_fitted(self)
         recording = as_recording(X, "SlidingWindows")
-        self._check_channels(recording)
+        check_channels(recording, self.n_channels_in_, self.channel_names_, "SlidingWindows")
         starts = self._starts(recording.values.shape[1])
         views = np.lib.stride_tricks.sliding_window_view(recording.values, self.length_, axis=1)
         return views[:, starts].swapaxes(0, 1)
@@ -211,20 +211,6 @@ class SlidingWindows(TransformerMixin, TorchStateMixin, BaseEstimator):
             )
         return starts
 
-    def _check_channels(self, recording):
-        if len(recording.values) != self.n_channels_in_:
-            raise ValueError(
-                f"X has {len(recording.values)} channels, but SlidingWindows is expecting "
-                f"{self.n_channels_in_} channels as input."
-            )
-        if None not in (self.channel_names_, recording.names) and (
-            self.channel_names_ != recording.names
-        ):
-            raise ValueError(
-                f"The columns should match those that were passed to fit: {recording.names} are "
-                f"not {self.channel_names_}."
-            )
-
 
 def automatic_length(period, n_timepoints):
     """Time points of a window: two periods within limits, so that eight fit side by side."""
@@ -284,8 +270,7 @@ def _autocorrelation(channel):
 def overlap_add(windows, starts):
     """Series ``(c, t)`` of windows ``(n, c, w)`` that start at ``(n,)``: their weighted mean."""
     length = windows.shape[2]
-    # A triangle that is above 0 everywhere, so that the ends have weight 1 in the sum.
-    weights = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)).astype(np.float64)
+    weights = triangle(length)
     total = np.zeros((windows.shape[1], starts[-1] + length))
     weight = np.zeros(total.shape[1])
     for window, start in zip(windows, starts, strict=True):
@@ -296,3 +281,11 @@ def overlap_add(windows, starts):
             "SlidingWindows with a stride above its length leaves gaps between windows."
         )
     return total / weight
+
+
+def triangle(length):
+    """Weights ``(length,)`` of the points of a window, which fall from its middle to its ends.
+
+    All are above 0, so that the ends of a recording are covered.
+    """
+    return np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)).astype(np.float64)

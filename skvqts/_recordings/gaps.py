@@ -1,0 +1,104 @@
+"""Gaps of recordings: short ones bridged by lines, all of them filled by a generator."""
+
+import numpy as np
+
+from .._fitting.validation import random_seed
+
+
+def bridged(values, longest):
+    """A recording ``(c, t)`` whose gaps of at most so many points are bridged by straight lines."""
+    return np.stack([_bridged_channel(channel, longest) for channel in values])
+
+
+def _bridged_channel(channel, longest):
+    missing = np.isnan(channel)
+    if missing.all() or not missing.any():
+        return channel
+    times = np.arange(len(channel))
+    lines = np.interp(times, times[~missing], channel[~missing])
+    filled = channel.copy()
+    for start, end in runs(missing):
+        if end - start <= longest and start > 0 and end < len(channel):
+            filled[start:end] = lines[start:end]
+    return filled
+
+
+def runs(is_in):
+    """Start and end, int64 ``(n, 2)``, of the stretches in which a bool array ``(t,)`` is True."""
+    edges = np.diff(np.concatenate([[False], is_in, [False]]).astype(np.int8))
+    return np.column_stack([np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)])
+
+
+def filled_recording(generator, values, length, n_draws, random_state):
+    """Draws ``(n_draws, c, t)`` of a recording ``(c, t)`` whose missing values are filled.
+
+    A gap of up to half a window is filled in a window around its middle. A longer one is filled
+    from the left, half a window at a time, given what was filled before, until the rest of it is
+    short enough to be filled given both sides.
+
+    Parameters
+    ----------
+    generator : fitted generator
+        With `impute`, of windows.
+    values : float64 ndarray of shape (c, t)
+        NaN where they are missing.
+    length : int
+        Of a window; at most t.
+    n_draws : int
+    random_state : RandomState instance
+    """
+    draws = values[None]
+    while np.isnan(draws[0]).any():
+        starts, wanted = windows_of_gaps(np.isnan(draws[0]).any(axis=0), length)
+        times = starts[:, None] + np.arange(length)
+        windows = draws[:, :, times].swapaxes(1, 2)  # (m, n, c, w)
+        filled = _imputed(generator, windows, n_draws, random_state)
+        if len(draws) < n_draws:  # up to here all draws were the recording itself
+            draws = np.repeat(draws, n_draws, axis=0)
+        for window, time, is_wanted in zip(filled.swapaxes(0, 1), times, wanted, strict=True):
+            draws[:, :, time[is_wanted]] = window[:, :, is_wanted]
+    return draws if len(draws) == n_draws else np.repeat(draws, n_draws, axis=0)
+
+
+def windows_of_gaps(missing, length):
+    """Windows in which gaps are filled next, and the points that each fills.
+
+    Parameters
+    ----------
+    missing : bool ndarray of shape (t,)
+    length : int
+
+    Returns
+    -------
+    starts : int64 ndarray of shape (n,)
+    wanted : bool ndarray of shape (n, length)
+        No point is filled by two windows.
+    """
+    gaps = runs(missing)
+    taken = np.zeros(len(missing), dtype=bool)
+    starts, wanted = [], []
+    for gap_start, gap_end in gaps:
+        if taken[gap_start]:
+            continue
+        is_short = gap_end - gap_start <= length // 2
+        middle = (gap_start + gap_end) // 2 if is_short else gap_start
+        start = int(np.clip(middle - length // 2, 0, len(missing) - length))
+        # Other gaps that lie in the window as a whole are filled with this one.
+        is_inside = (gaps[:, 0] >= start) & (gaps[:, 1] <= start + length)
+        fills = np.zeros(len(missing), dtype=bool)
+        for first, last in [*gaps[is_inside], (gap_start, min(gap_end, start + length))]:
+            fills[first:last] = True
+        fills &= ~taken
+        taken |= fills
+        starts.append(start)
+        wanted.append(fills[start : start + length])
+    return np.array(starts), np.array(wanted)
+
+
+def _imputed(generator, windows, n_draws, random_state):
+    """Draws ``(n_draws, n, c, w)`` of windows ``(m, n, c, w)``, m being 1 or `n_draws`."""
+    seed = random_seed(random_state)
+    if len(windows) == 1:
+        return generator.impute(windows[0], n_draws=n_draws, random_state=seed)
+    filled = generator.impute(windows.reshape(-1, *windows.shape[2:]), random_state=seed)
+    return filled.reshape(windows.shape)
