@@ -249,7 +249,7 @@ def test_no_attribute_is_looked_up_by_a_name_put_together_from_parts():
 # ---- estimators
 
 
-def test_there_are_nine_estimators_and_the_parameter_objects_have_no_fit():
+def test_there_are_ten_estimators_and_the_parameter_objects_have_no_fit():
     assert {estimator.__name__ for estimator in ESTIMATORS} == {
         "AutoregressivePriorGenerator",
         "FCNClassifier",
@@ -260,6 +260,7 @@ def test_there_are_nine_estimators_and_the_parameter_objects_have_no_fit():
         "SSLFeatureExtractor",
         "SlidingWindows",
         "VQTokenizer",
+        "WindowedEstimator",
     }
     assert set(public_classes(skvqts)) == {*ESTIMATORS, skvqts.Quantizer}
     assert not [cls for cls in PARAMETER_OBJECTS if hasattr(cls, "fit")]

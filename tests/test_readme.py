@@ -8,6 +8,8 @@ import pytest
 import skvqts
 from skvqts import FCNClassifier
 
+from .estimators import masked_prior
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -52,6 +54,19 @@ def test_example_of_judging_runs(capsys, monkeypatch):
     for word in ("Fréchet distance", "memorization score", "classification accuracy"):
         assert word in out
     assert out.strip().splitlines()[-1].startswith("[-")
+
+
+def test_example_of_recordings_runs():
+    text = (ROOT / "docs" / "recordings.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    quick = example.replace("WindowedEstimator(", "WindowedEstimator(small(), length=32, ")
+    names = {"small": masked_prior}
+    exec(compile(quick, "recordings.md", "exec"), names)
+    assert names["filled"].index.equals(names["recording"].index)
+    assert names["filled"]["load"].notna().all()
+    assert len(names["tokens"].ids) == len(names["tokens"].times)
+    assert names["future"].shape == (1, 100)
+    assert names["another"].shape == (5000,)
 
 
 def test_example_of_generation_runs(capsys):

@@ -1,0 +1,423 @@
+"""Estimators of windows on the axis of a long recording."""
+
+import functools
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+
+from skvqts import SlidingWindows, WindowedEstimator, load
+from skvqts._recordings.gaps import bridged, filled_recording, runs, windows_of_gaps
+from skvqts._recordings.generation import chained, put_together, sampled_recording
+from skvqts._recordings.windowed import features_of_points, training_windows
+
+from .estimators import extractor, masked_prior, random_convolutions, tokenizer
+
+HOURS = pd.date_range("2024-03-01", periods=300, freq="h")
+
+
+def wave(n=300, n_channels=2):
+    """A recording ``(c, t)`` of period 20."""
+    rng = np.random.default_rng(0)
+    phases = 2 * np.pi * np.arange(n) / 20 + np.arange(n_channels)[:, None]
+    return np.sin(phases) + 0.1 * rng.normal(size=phases.shape)
+
+
+@functools.cache
+def fitted(make=masked_prior, n_channels=2):
+    """A small estimator on windows of 32 points; not to be changed."""
+    return WindowedEstimator(make(), length=32, random_state=0).fit(wave(300, n_channels)[None])
+
+
+class LineGenerator(BaseEstimator):
+    """Windows with a slope of 1 from random levels; gaps are filled with how many are known."""
+
+    def fit(self, X, y=None):
+        self.n_timepoints_in_ = X.shape[2]
+        return self
+
+    def sample(self, n_samples, *, random_state=None):
+        levels = check_random_state(random_state).uniform(0, 100, size=(n_samples, 1, 1))
+        return levels + np.arange(self.n_timepoints_in_)
+
+    def impute(self, X, *, n_draws=None, random_state=None):
+        known = (~np.isnan(X)).sum(axis=2, keepdims=True)
+        filled = np.where(np.isnan(X), known, X)
+        return filled if n_draws is None else np.repeat(filled[None], n_draws, axis=0)
+
+
+# ---- tokens
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        tokenizer,
+        functools.partial(tokenizer, n_bands=2),
+        functools.partial(tokenizer, frontend="stft"),
+    ],
+)
+def test_tokens_are_those_of_windows_end_to_end_in_the_order_of_time(make):
+    model, values = fitted(make), wave(300)
+    tokens = model.encode(values[None])
+    assert tokens.ids.dtype == tokens.times.dtype == np.int64
+    # 9 windows end to end; the last one, from 268 on, has new tokens from 288 on only.
+    expected = []
+    starts = [*range(0, 288, 32), 268]
+    for start in starts:
+        ids = model.estimator_.encode(values[None, :, start : start + 32])[0]
+        first = 0
+        for (rows, columns), stride in zip(
+            model.estimator_.token_shape_, model.estimator_.module_.strides, strict=True
+        ):
+            for row in range(rows):
+                for column in range(columns):
+                    time = start + column * stride
+                    if start != 268 or time >= 288:
+                        expected.append((time, first + row * columns + column, ids))
+            first += rows * columns
+    expected.sort(key=lambda entry: entry[:2])
+    np.testing.assert_array_equal(tokens.times, [time for time, _, _ in expected])
+    np.testing.assert_array_equal(tokens.ids, [ids[place] for _, place, ids in expected])
+
+
+def test_tokens_of_a_table_have_dates():
+    frame = pd.DataFrame(wave().T, index=HOURS, columns=["a", "b"])
+    model = WindowedEstimator(tokenizer(), length=32, random_state=0).fit(frame)
+    tokens = model.encode(frame)
+    assert tokens.times.dtype.kind == "M"
+    np.testing.assert_array_equal(
+        tokens.times, HOURS.to_numpy()[model.encode(wave()[None]).times].astype(tokens.times.dtype)
+    )
+
+
+# ---- features
+
+
+def test_features_of_windows_are_those_of_the_estimator():
+    model, values = fitted(extractor), wave()
+    windows = SlidingWindows(32).fit(values[None])
+    expected = model.estimator_.transform(windows.transform(values[None]))
+    np.testing.assert_array_equal(model.transform(values[None]), expected)
+    assert len(model.get_feature_names_out()) == expected.shape[1]
+    np.testing.assert_array_equal(model.window_starts(values[None]), windows.starts(values[None]))
+
+
+def test_features_of_a_generator_are_those_of_its_tokenizer():
+    model, values = fitted(), wave()
+    expected = model.estimator_.tokenizer_.transform(SlidingWindows(32).fit_transform(values[None]))
+    np.testing.assert_array_equal(model.transform(values[None]), expected)
+
+
+def test_features_of_points_are_weighted_means_of_those_of_windows():
+    features, starts = np.array([[1.0], [2.0], [4.0]]), np.array([0, 2, 3])
+    # Weights 1, 2, 2, 1 from 0, 2 and 3 on.
+    expected = [
+        1,
+        1,
+        (2 * 1 + 1 * 2) / 3,
+        (1 * 1 + 2 * 2 + 1 * 4) / 4,
+        (2 * 2 + 2 * 4) / 4,
+        (1 * 2 + 2 * 4) / 3,
+        4,
+    ]
+    np.testing.assert_allclose(features_of_points(features, starts, 4)[:, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("per", ["window", "point"])
+def test_pandas_output_has_times_as_index(per):
+    frame = pd.DataFrame(wave().T, index=HOURS, columns=["a", "b"])
+    model = WindowedEstimator(random_convolutions(), length=32, per=per).fit(frame)
+    expected = model.transform(frame)
+    out = model.set_output(transform="pandas").transform(frame)
+    np.testing.assert_array_equal(out.to_numpy(), expected)
+    assert list(out.columns) == list(model.get_feature_names_out())
+    np.testing.assert_array_equal(
+        out.index, HOURS if per == "point" else HOURS[model.window_starts(wave()[None])]
+    )
+
+
+# ---- forms
+
+
+def test_what_comes_back_has_the_form_of_what_was_given():
+    model, values = fitted(tokenizer, 1), wave(300, 1)[0]
+    expected = model.reconstruct(values)
+    assert expected.shape == (300,)
+    np.testing.assert_array_equal(model.reconstruct(values[None, None]), expected[None, None])
+    series = model.reconstruct(pd.Series(values, HOURS, name="load"))
+    pd.testing.assert_series_equal(series, pd.Series(expected, HOURS, name="load"))
+    frame = pd.DataFrame({"load": values})
+    pd.testing.assert_frame_equal(model.reconstruct(frame), pd.DataFrame({"load": expected}))
+    stamped = pl.DataFrame({"when": HOURS.to_numpy(), "load": values})
+    out = model.reconstruct(stamped)
+    assert isinstance(out, pl.DataFrame)
+    assert out["when"].equals(stamped["when"])
+    np.testing.assert_array_equal(out["load"], expected)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_times_without_a_row_are_filled_too(zone):
+    hours = HOURS.tz_localize("UTC").tz_convert(zone) if zone else HOURS
+    frame = pd.DataFrame(wave().T, index=hours, columns=["a", "b"])
+    model = WindowedEstimator(LineGenerator(), length=32).fit(frame)
+    filled = model.impute(frame.drop(hours[100:103]))
+    assert filled.notna().all(axis=None)
+    pd.testing.assert_index_equal(filled.index, hours, exact=False, check_names=False)
+    left = hours.delete(range(100, 103))
+    pd.testing.assert_frame_equal(filled.loc[left], frame.loc[left], check_freq=False)
+    # As a column, they are in UTC.
+    stamped = frame.reset_index(names="when").drop(range(100, 103))
+    filled = model.impute(stamped)
+    assert list(filled) == ["when", "a", "b"]
+    np.testing.assert_array_equal(filled["when"], hours.tz_convert(None) if zone else hours)
+
+
+# ---- gaps
+
+
+def test_gaps_are_filled_and_what_was_observed_stays():
+    model, values = fitted(), wave()
+    values[0, 20:25] = np.nan
+    values[:, 100:170] = np.nan  # longer than two windows
+    values[1, 295:] = np.nan
+    filled = model.impute(values[None], random_state=3)
+    assert filled.shape == (1, 2, 300)
+    known = ~np.isnan(values)
+    np.testing.assert_array_equal(filled[0][known], values[known])
+    assert np.isfinite(filled).all()
+    np.testing.assert_array_equal(model.impute(values[None], random_state=3), filled)
+    draws = model.impute(values[None], n_draws=3, random_state=3)
+    assert draws.shape == (3, 2, 300)
+    assert np.isfinite(draws).all()
+    hidden = draws[:, ~known]
+    assert (hidden[0] != hidden[1]).mean() > 0.9
+
+
+def test_a_gap_is_filled_as_the_generator_fills_the_window_around_it():
+    model, values = fitted(), wave()
+    values[:, 150:156] = np.nan
+    random_state = np.random.RandomState(5)
+    expected = filled_recording(model.estimator_, values, 32, 2, random_state)
+    seed = np.random.RandomState(5).randint(2**31 - 1)
+    window = values[None, :, 153 - 16 : 153 + 16]
+    by_generator = model.estimator_.impute(window, n_draws=2, random_state=seed)
+    np.testing.assert_array_equal(expected[:, :, 150:156], by_generator[:, 0, :, 13:19])
+
+
+def test_a_recording_without_gaps_comes_back_as_it_is():
+    values = wave()
+    np.testing.assert_array_equal(fitted().impute(values[None]), values[None])
+    assert fitted().impute(values[None], n_draws=2).shape == (2, 2, 300)
+
+
+@given(st.lists(st.booleans(), min_size=8, max_size=60), st.integers(2, 8))
+def test_windows_of_gaps_fill_every_point_once(missing, length):
+    missing = np.array(missing)
+    for _ in range(len(missing)):
+        if not missing.any():
+            break
+        starts, wanted = windows_of_gaps(missing, length)
+        filled = np.zeros(len(missing), dtype=int)
+        for start, fills in zip(starts, wanted, strict=True):
+            assert 0 <= start <= len(missing) - length
+            assert fills.any()
+            filled[start : start + length] += fills
+        assert filled.max() == 1
+        assert not (filled.astype(bool) & ~missing).any()
+        missing = missing & (filled == 0)
+    assert not missing.any()
+
+
+def test_windows_lie_around_short_gaps_and_begin_half_before_long_ones():
+    missing = np.zeros(100, dtype=bool)
+    missing[[30, 31, 33]] = True
+    missing[60:85] = True
+    starts, wanted = windows_of_gaps(missing, 20)
+    assert starts.tolist() == [21, 50]
+    assert np.flatnonzero(wanted[0]).tolist() == [9, 10, 12]
+    assert np.flatnonzero(wanted[1]).tolist() == list(range(10, 20))
+
+
+def test_short_gaps_are_bridged_and_those_at_the_ends_are_not():
+    values = np.array([[np.nan, 1, np.nan, 3, np.nan, np.nan, np.nan, 7, np.nan]])
+    expected = [[np.nan, 1, 2, 3, np.nan, np.nan, np.nan, 7, np.nan]]
+    np.testing.assert_array_equal(bridged(values, 2), expected)
+    np.testing.assert_array_equal(bridged(values * np.nan, 9), values * np.nan)
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_runs_are_the_stretches_of_true(flags):
+    found = runs(np.array(flags, dtype=bool))
+    again = np.zeros(len(flags), dtype=bool)
+    for start, end in found:
+        again[start:end] = True
+    assert again.tolist() == flags
+    assert (found[1:, 0] > found[:-1, 1]).all()
+
+
+# ---- new recordings
+
+
+def test_a_recording_of_lines_goes_on_where_it_was_going():
+    generator = LineGenerator().fit(np.zeros((2, 1, 32)))
+    recording = sampled_recording(generator, 200, 32, np.ones((1, 1)), np.random.RandomState(0))
+    assert recording.shape == (1, 200)
+    # Windows take over at 24, 40, ...: four points around these are filled, 22 others being known
+    # where two more seams are in the window, 23 or 24 at the ends.
+    steps = np.diff(recording[0])
+    at_seams = np.zeros(199, dtype=bool)
+    for seam in range(24, 200, 16):
+        at_seams[max(0, seam - 3) : seam + 2] = True
+    np.testing.assert_allclose(steps[~at_seams], 1, rtol=1e-9)
+    assert (np.abs(steps[at_seams]) > 1.5).any()
+
+
+def test_the_next_window_is_one_of_the_few_that_fit_and_none_comes_twice():
+    levels = np.arange(50.0)[:, None, None]
+    pool = levels + np.arange(8.0)  # each goes on where that of a level 4 below was going
+    windows = chained(pool, 10, 4, np.ones((1, 1)), pool[0], np.random.RandomState(0))
+    firsts = [window[0, 0] for window in windows]
+    assert len(set(firsts)) == 10
+    assert max(np.abs(np.diff([0, *firsts]) - 4)) <= 4
+
+
+def test_windows_take_over_in_the_middle_of_their_overlap():
+    windows = [np.full((1, 8), float(i)) for i in range(3)]
+    recording, seams = put_together(windows, 4)
+    assert seams.tolist() == [6, 10]
+    assert recording.tolist() == [[0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]]
+
+
+@pytest.mark.parametrize("n_timepoints", [1, 32, 33, 100])
+def test_samples_have_any_length(n_timepoints):
+    recording = fitted().sample(n_timepoints, random_state=1)
+    assert recording.shape == (2, n_timepoints)
+    assert np.isfinite(recording).all()
+    np.testing.assert_array_equal(fitted().sample(n_timepoints, random_state=1), recording)
+    assert (fitted().sample(n_timepoints, random_state=2) != recording).any()
+
+
+def test_a_forecast_is_the_generators_and_then_goes_on():
+    model, values = fitted(), wave()
+    future = model.forecast(values[None], 40, n_draws=3, random_state=1)
+    assert future.shape == (3, 2, 40)
+    seed = np.random.RandomState(np.random.RandomState(1).randint(2**31 - 1)).randint(2**31 - 1)
+    first = model.estimator_.forecast(values[None, :, -32:], 16, n_draws=3, random_state=seed)
+    np.testing.assert_array_equal(future[:, :, :16], first[0])
+    median = model.forecast(values[None], 5, random_state=1)
+    assert median.shape == (2, 5)
+    assert fitted(masked_prior, 1).forecast(wave(300, 1)[0], 3).shape == (3,)
+
+
+# ---- fit
+
+
+def test_training_windows_are_spread_over_the_recording():
+    values = np.arange(100_000.0)[None]
+    panel = training_windows(values, 64, 100, False, np.random.default_rng(0))
+    assert panel.shape == (100, 1, 64)
+    starts = panel[:, 0, 0]
+    assert (starts // (99_937 / 100)).astype(int).tolist() == list(range(100))
+    np.testing.assert_array_equal(panel[7, 0], starts[7] + np.arange(64))
+    # A short one has a window for each sixteenth of one.
+    assert len(training_windows(values[:, :1000], 64, 500, False, np.random.default_rng(0))) == 234
+
+
+def test_windows_with_gaps_are_trained_on_only_where_they_are_taken():
+    values = np.arange(1000.0)[None]
+    values[0, 500:] = np.nan
+    values[0, [7, 8, 20]] = np.nan
+    rng = np.random.default_rng(0)
+    complete = training_windows(values, 40, 1000, False, rng)
+    assert np.isfinite(complete).all()
+    np.testing.assert_allclose(np.diff(complete, axis=2), 1)  # short gaps are bridged
+    with_gaps = training_windows(values, 40, 1000, True, rng)
+    assert np.isnan(with_gaps).any()
+    assert not np.isnan(with_gaps).all(axis=(1, 2)).any()
+    assert len(with_gaps) > len(complete)
+    with pytest.raises(ValueError, match="hardly a window of 40 time points"):
+        training_windows(np.full((1, 100), np.nan), 40, 10, False, rng)
+
+
+def test_equal_seeds_give_equal_models():
+    again = WindowedEstimator(masked_prior(), length=32, random_state=0).fit(wave()[None])
+    tokens = again.encode(wave()[None]), fitted().encode(wave()[None])
+    np.testing.assert_array_equal(tokens[0].ids, tokens[1].ids)
+    assert again.n_windows_ == fitted().n_windows_ == 134
+
+
+def test_a_frozen_estimator_is_used_with_its_own_length():
+    inner = fitted(tokenizer).estimator_
+    model = WindowedEstimator(FrozenEstimator(inner)).fit(wave(500)[None])
+    assert model.estimator_ is inner
+    assert model.windows_.length_ == 32
+    expected = fitted(tokenizer).encode(wave(500)[None]).ids
+    np.testing.assert_array_equal(model.encode(wave(500)[None]).ids, expected)
+    with pytest.raises(
+        ValueError, match="length=20, but the VQTokenizer in `estimator` was fitted"
+    ):
+        WindowedEstimator(FrozenEstimator(inner), length=20).fit(wave()[None])
+    with pytest.raises(NotFittedError):
+        WindowedEstimator(FrozenEstimator(tokenizer())).fit(wave()[None])
+
+
+def test_it_is_cloned_pickled_and_saved(tmp_path):
+    model, values = fitted(), wave()
+    expected = model.encode(values[None]).ids
+    model.save(tmp_path / "model")
+    for copy in (pickle.loads(pickle.dumps(model)), load(tmp_path / "model")):
+        np.testing.assert_array_equal(copy.encode(values[None]).ids, expected)
+        np.testing.assert_array_equal(
+            copy.sample(50, random_state=0), model.sample(50, random_state=0)
+        )
+    copy = clone(model).set_params(estimator__n_layers=2)
+    assert not hasattr(copy, "estimator_")
+    assert copy.estimator.n_layers == 2
+
+
+def test_it_has_the_methods_of_what_it_wraps():
+    unfitted = WindowedEstimator()
+    for name in ("encode", "reconstruct", "impute", "forecast", "sample", "transform"):
+        assert hasattr(unfitted, name)
+    of_extractor = fitted(extractor)
+    for name in ("encode", "reconstruct", "impute", "forecast", "sample"):
+        assert not hasattr(of_extractor, name)
+    assert hasattr(WindowedEstimator(FrozenEstimator(fitted().estimator_)), "sample")
+    assert not hasattr(fitted(tokenizer), "impute")
+
+
+def test_errors_say_what_to_do():
+    model = fitted(tokenizer)
+    with pytest.raises(NotFittedError):
+        WindowedEstimator().encode(wave()[None])
+    with pytest.raises(ValueError, match=r"20 time points, fewer than the window of 32"):
+        model.encode(wave(20)[None])
+    with pytest.raises(ValueError, match="X has 1 channels, but WindowedEstimator is expecting 2"):
+        model.encode(wave(300, 1)[None])
+    with_gap = wave()
+    with_gap[0, 5] = np.nan
+    with pytest.raises(ValueError, match="lacks 1 values, and VQTokenizer takes no missing ones"):
+        model.transform(with_gap[None])
+    with pytest.raises(ValueError, match="'horizon' parameter of forecast"):
+        fitted().forecast(wave()[None], 0)
+    with pytest.raises(ValueError, match="'estimator' parameter of WindowedEstimator"):
+        WindowedEstimator("VQTokenizer").fit(wave()[None])
+    with pytest.raises(ValueError, match="takes one recording"):
+        WindowedEstimator(tokenizer()).fit(np.zeros((5, 100)))
+
+
+def test_a_failed_fit_leaves_the_former_one():
+    model = WindowedEstimator(tokenizer(), length=32, random_state=0).fit(wave()[None])
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="windows of 32 time points"):
+        model.fit(wave(20)[None])
+    assert vars(model) == before
