@@ -5,9 +5,11 @@ chosen more often, moved so that they agree with it altogether, and put into the
 what results are decoded by the sampled decoder, which sees the observed values as well.
 """
 
+import joblib
 import numpy as np
 import torch
 
+from .._fitting.memory import MEMORY
 from .._fitting.reading import read_rows
 from .._fitting.runtime import computing
 from ..functional.conditioning import agreement, ensemble_update, tempered_shares
@@ -17,6 +19,7 @@ from .sampling import TokenReader, checked_tokenizer, decode_scaled, row_stream
 
 _N_PROPOSALS = 1000
 _LEAST_OF_CLASS = 20  # proposals
+_PROPOSALS_SEED = 0
 _RIVALS = 4  # the temperature is a share of the difference of the fourth nearest proposal
 _TEMPERATURE = 0.5
 _LEAST_DIFFERENCE = 1e-12
@@ -119,7 +122,7 @@ def impute_series(estimator, decodings, X, known, labels, seed, n_draws):
         Where `X` was observed.
     labels : int64 ndarray of shape (n,) or None
     seed : int
-        Draw m has the random numbers of seed + m.
+        Draw m has the random numbers of seed + m, which choose and decode; proposals have their own.
     n_draws : int
     """
     tokenizer = checked_tokenizer(estimator)
@@ -127,7 +130,7 @@ def impute_series(estimator, decodings, X, known, labels, seed, n_draws):
     scaled = tokenizer.scaler_.transform(bridged)
     if known.all():
         return np.repeat(X[None], n_draws, axis=0)
-    proposals = Proposals(estimator, decodings, seed)
+    proposals = proposals_of(estimator, decodings)
     draws = np.empty((n_draws, *X.shape))
     chosen = fill_in(proposals, estimator, scaled, known, labels, seed, draws)
     classes = proposals.classes[chosen] if labels is None else np.tile(labels, (n_draws, 1))
@@ -136,6 +139,16 @@ def impute_series(estimator, decodings, X, known, labels, seed, n_draws):
         in_units = tokenizer.scaler_.inverse_like(scaled.astype(np.float64), bridged, known)
         draws[m] = np.where(known, X, in_units)
     return draws
+
+
+def proposals_of(estimator, decodings):
+    """The proposals of a generator: the same in every call, drawn once and kept in memory."""
+    key = joblib.hash(("proposals", estimator))
+    return MEMORY.get(
+        key,
+        lambda: Proposals(estimator, decodings, _PROPOSALS_SEED),
+        lambda proposals: proposals.series.nbytes,
+    )
 
 
 def fill_in(proposals, estimator, scaled, known, labels, seed, draws):

@@ -555,13 +555,13 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         """Fill missing values with draws of what may stand there, given all that was observed.
 
         Blocks, single points, whole channels and beginnings or ends of series are all filled in one
-        way. The generator proposes 1,000 series. Those that agree with what was observed of a
-        series, in all channels, are chosen more often: by their likelihood, tempered. What is
-        chosen is moved so that it agrees with the observed values altogether, by the update of an
-        ensemble Kalman filter [5]_, and fills the gaps; the tokens of the filled series are decoded
-        by the sampled decoder, which sees the observed values as well. Without one
-        (``decoder=None``) they are decoded to their mean, whose error beside a gap is interpolated
-        across it.
+        way. The generator proposes 1,000 series, the same in every call. Those that agree with what
+        was observed of a series, in all channels, are chosen more often: by their likelihood,
+        tempered. What is chosen is moved so that it agrees with the observed values altogether, by
+        the update of an ensemble Kalman filter [5]_, and fills the gaps; the tokens of the filled
+        series are decoded by the sampled decoder, which sees the observed values as well. Without
+        one (``decoder=None``) they are decoded to their mean, whose error beside a gap is
+        interpolated across it.
 
         Parameters
         ----------
