@@ -8,6 +8,7 @@ import numpy as np
 _BLUE = "#1f77b4"
 _ORANGE = "#d95f02"
 _GREY = "#999999"
+_MOST_CHANNELS = 4  # of a recording, that are drawn
 
 
 def draw_tokenizer(tokenizer, X, title="", n_series=3):
@@ -114,3 +115,157 @@ def draw_generated(real, generated, means, title="", n_series=5):
         axes[0].set_title(name, fontsize=10)
         axes[-1].set_xlabel("time point")
     return figure
+
+
+def draw_gaps(data, draws, gaps):
+    """Draw gaps of a recording, the median of what fills them, and a band of nine draws of ten.
+
+    Parameters
+    ----------
+    data : Recorded
+    draws : ndarray of shape (m, c, t)
+    gaps : int ndarray of shape (n, 2)
+        Start and end of those that are drawn. Of each it is the channel that lacks most.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    values = data.recording.values
+    figure = _new_figure(11, 1.9 * len(gaps) + 0.4)
+    axes = figure.subplots(len(gaps), 1, squeeze=False)[:, 0]
+    for axis, (start, end) in zip(axes, gaps, strict=True):
+        channel = int(np.isnan(values[:, start:end]).sum(axis=1).argmax())
+        beside = max(20, 2 * (end - start))
+        shown = np.arange(max(0, start - beside), min(values.shape[1], end + beside))
+        missing = np.isnan(values[channel, shown])
+        low, middle, high = np.quantile(draws[:, channel, shown], [0.05, 0.5, 0.95], axis=0)
+        times = _times(data, shown)
+        axis.plot(times, values[channel, shown], color=_GREY, linewidth=1.5, label="observed")
+        filled = np.where(missing, middle, np.nan)
+        axis.plot(times, filled, color=_ORANGE, linewidth=1.5, label="filled")
+        axis.fill_between(times, low, high, where=missing, color=_ORANGE, alpha=0.25, linewidth=0)
+        _finish(axis, _channel_name(data, channel))
+    axes[0].legend(frameon=False, fontsize=8, loc="upper right")
+    return figure
+
+
+def draw_reconstructed(data, filled, rebuilt, tokens, start):
+    """Draw the end of a recording with what its tokens say, and the tokens as a strip of colours.
+
+    Parameters
+    ----------
+    data : Recorded
+    filled, rebuilt : ndarray of shape (c, t)
+    tokens : RecordingTokens
+        With time points as times.
+    start : int
+        Where the drawn part begins.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    n_channels = min(len(filled), _MOST_CHANNELS)
+    figure = _new_figure(11, 1.7 * n_channels + 0.9)
+    ratios = [4] * n_channels + [1]
+    axes = figure.subplots(n_channels + 1, 1, squeeze=False, height_ratios=ratios)[:, 0]
+    shown = np.arange(start, filled.shape[1])
+    for channel in range(n_channels):
+        axes[channel].plot(
+            _times(data, shown), filled[channel, shown], color=_GREY, linewidth=2, label="recording"
+        )
+        axes[channel].plot(
+            _times(data, shown),
+            rebuilt[channel, shown],
+            color=_ORANGE,
+            linewidth=1.2,
+            label="from its tokens",
+        )
+        _finish(axes[channel], _channel_name(data, channel))
+    axes[0].legend(frameon=False, fontsize=8, loc="upper right")
+    is_shown = tokens.times >= start
+    axes[-1].scatter(
+        _times(data, tokens.times[is_shown]),
+        np.zeros(is_shown.sum()),
+        c=tokens.ids[is_shown],
+        cmap="turbo",
+        marker="s",
+        s=30,
+    )
+    axes[-1].set_yticks([])
+    axes[-1].set_xlim(axes[0].get_xlim())
+    _finish(axes[-1], "tokens, one colour for each code")
+    return figure
+
+
+def draw_anomalies(data, filled, scores, stretches):
+    """Draw a recording and its anomaly scores, the strangest stretches shaded.
+
+    Parameters
+    ----------
+    data : Recorded
+    filled : ndarray of shape (c, t)
+    scores : ndarray of shape (t,)
+    stretches : list of Stretch
+        With time points as start and end.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    n_channels = min(len(filled), _MOST_CHANNELS)
+    figure = _new_figure(11, 1.5 * (n_channels + 1))
+    axes = figure.subplots(n_channels + 1, 1, squeeze=False)[:, 0]
+    every = np.arange(filled.shape[1])
+    for channel in range(n_channels):
+        axes[channel].plot(_times(data, every), filled[channel], color=_GREY, linewidth=0.8)
+        _finish(axes[channel], _channel_name(data, channel))
+    axes[-1].plot(_times(data, every), scores, color=_BLUE, linewidth=0.8)
+    _finish(axes[-1], "anomaly score")
+    for axis in axes:
+        for stretch in stretches:
+            first, last = _times(data, np.array([stretch.start, stretch.end - 1]))
+            axis.axvspan(first, last, color=_ORANGE, alpha=0.35, linewidth=0)
+    return figure
+
+
+def draw_recordings(data, real, made):
+    """Draw a real recording above one that a model has made, channel by channel.
+
+    Parameters
+    ----------
+    data : Recorded
+    real, made : ndarray of shape (c, t)
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    n_channels = min(len(real), _MOST_CHANNELS)
+    figure = _new_figure(11, 2.6 * n_channels)
+    axes = figure.subplots(2 * n_channels, 1, sharex=True, squeeze=False)[:, 0]
+    for channel in range(n_channels):
+        pair = axes[2 * channel : 2 * channel + 2]
+        for axis, series, color, kind in zip(
+            pair, (real, made), (_GREY, _ORANGE), ("real", "synthetic"), strict=True
+        ):
+            axis.plot(series[channel], color=color, linewidth=1)
+            _finish(axis, f"{_channel_name(data, channel)}, {kind}")
+        pair[1].sharey(pair[0])
+    axes[-1].set_xlabel("time point")
+    return figure
+
+
+def _times(data, places):
+    return places if data.recording.times is None else data.recording.times[places]
+
+
+def _channel_name(data, channel):
+    return f"channel {channel}" if data.recording.names is None else data.recording.names[channel]
+
+
+def _finish(axis, title):
+    axis.set_title(title, fontsize=9, loc="left", parse_math=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)

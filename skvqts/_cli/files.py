@@ -8,16 +8,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 
 from .._fitting.validation import checked_labels
-from .._recordings.gaps import bridged as bridge
-from .._recordings.recording import as_recording
+from .._recordings.gaps import runs
+from .._recordings.recording import Recording, as_recording
 from .._recordings.windows import SlidingWindows
 from ..metrics._validation import validate_one_kind
 from .tables import TABLES, read_table, suffix_of
 from .understanding import Flags, Record, Series, understand_array, understand_table
 
 _SHORTEST = 64  # recording that is cut into windows
-_BRIDGED = 20  # gaps of at most a window over this are bridged
-_MANY_WINDOWS = 200  # to train on, if there are so many that overlap by fifteen sixteenths
 BUNDLED = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf", "BasicMotions")
 
 
@@ -32,22 +30,41 @@ class Split(NamedTuple):
     words: str = ""  # what was understood, and why
 
 
+class Recorded(NamedTuple):
+    """One long recording.
+
+    Attributes
+    ----------
+    name : str
+    table : DataFrame or ndarray
+        As the file holds it, without columns that are left out.
+    recording : Recording
+    words : str
+        What was understood, and why.
+    """
+
+    name: str
+    table: object
+    recording: Recording
+    words: str
+
+
 def load(source, flags=Flags()):  # noqa: B008 - a tuple
-    """Load a bundled set or a file, split into a training part and a test part.
+    """Load a bundled set or a file: series split into a training part and a test part, or one long.
 
     Parameters
     ----------
     source : str
         A name in `BUNDLED` (needs aeon), "made" for sines and sawtooth waves, or a file: ``.ts``
         (needs aeon), a table (needs pandas) as `read_table` takes it, ``.npz`` or ``.npy``. The
-        test part of a file ``NAME_TRAIN.*`` is the file ``NAME_TEST.*`` beside it. Files that come
-        without a test part are split 70 to 30, recordings in time.
+        test part of a file ``NAME_TRAIN.*`` is the file ``NAME_TEST.*`` beside it. Series that come
+        without a test part are split 70 to 30.
     flags : Flags
         What the user says about the file.
 
     Returns
     -------
-    data : Split
+    data : Split or Recorded
 
     Raises
     ------
@@ -62,6 +79,41 @@ def load(source, flags=Flags()):  # noqa: B008 - a tuple
         X_train, y_train = load_classification(source, split="train")[:2]
         X_test, y_test = load_classification(source, split="test")[:2]
         return _validated(Split(source, X_train, y_train, X_test, y_test))
+    return _from_file(_path(source), lambda path: _load_file(path, flags))
+
+
+def load_whole(source, flags=Flags()):  # noqa: B008 - a tuple
+    """Load all series of a bundled set or a file and their labels, not split, or a recording.
+
+    Of sets with two parts it is the training part.
+
+    Parameters
+    ----------
+    source, flags
+        As for `load`.
+
+    Returns
+    -------
+    data : Split or Recorded
+        A Split whose test part is None.
+    """
+    if source == "made" or source in BUNDLED:
+        data = load(source, flags)
+        return data._replace(X_test=None, y_test=None)
+
+    def whole(path):
+        found, name = found_in(path, flags), _name(path)
+        if isinstance(found, Record):
+            return recorded(name, found)
+        if not isinstance(found, Series):
+            return Split(name, *found[:2], None, None)
+        _check_array_of_series(found.X)
+        return Split(name, found.X, found.y, None, None, found.words)
+
+    return _from_file(_path(source), whole)
+
+
+def _path(source):
     path = Path(source)
     if not path.suffix or suffix_of(path) not in _ENDINGS:
         raise ValueError(
@@ -70,8 +122,12 @@ def load(source, flags=Flags()):  # noqa: B008 - a tuple
         )
     if not path.is_file():
         raise ValueError(f"There is no file {source!r}.")
+    return path
+
+
+def _from_file(path, read):
     try:
-        return _validated(_load_file(path, flags))
+        return read(path)
     # Readers raise errors of many kinds when a file is damaged.
     except Exception as error:
         told = str(error).strip().splitlines() or [type(error).__name__]
@@ -96,8 +152,7 @@ def found_in(path, flags):
 
 
 def _load_file(path, flags):
-    stem = path.stem if path.suffix.lower() != ".gz" else Path(path.stem).stem
-    name = stem.replace("_TRAIN", "")
+    name = _name(path)
     found = found_in(path, flags)
     test_path = path.with_name(path.name.replace("_TRAIN", "_TEST"))
     test = found_in(test_path, flags) if test_path != path and test_path.exists() else None
@@ -107,50 +162,30 @@ def _load_file(path, flags):
                 f"it is one recording, and {test_path.name} is another file: give one recording, "
                 "which is split in time, or say --as series."
             )
-        return split_in_time(name, found)
+        return recorded(name, found)
     if not isinstance(found, Series):
-        return Split(name, *found)
+        return _validated(Split(name, *found))
     if test is None:
-        return _split(name, found.X, found.y, found.words)
+        return _validated(_split(name, found.X, found.y, found.words))
     if not isinstance(test, Series):
         raise ValueError(f"{test_path.name} is not a set of series, as it is: say --as series.")
-    return Split(name, found.X, found.y, test.X, test.y, found.words)
+    return _validated(Split(name, found.X, found.y, test.X, test.y, found.words))
 
 
-def split_in_time(name, record):
-    """Windows of the first 70 % of a recording to train on, and of the rest to test with.
+def _name(path):
+    stem = path.stem if path.suffix.lower() != ".gz" else Path(path.stem).stem
+    return stem.replace("_TRAIN", "")
 
-    Short gaps are bridged by straight lines; windows with longer ones are left out. Windows to
-    train on overlap more where there would be few.
-    """
+
+def recorded(name, record):
+    """The recording that a file holds, with what was understood of it in one line."""
     recording = as_recording(record.table, "a recording")
-    n_timepoints = recording.values.shape[1]
+    n_channels, n_timepoints = recording.values.shape
     if n_timepoints < _SHORTEST:
         raise ValueError(
             f"it is one recording of {n_timepoints} points ({record.words}), fewer than the "
             f"{_SHORTEST} that are needed; say --as series if its rows are series."
         )
-    windows = SlidingWindows().fit(recording.values[None])
-    length = windows.length_
-    bridged = bridge(recording.values, length // _BRIDGED)
-    end = round(0.7 * n_timepoints)
-    stride = np.clip((end - length) // _MANY_WINDOWS, max(1, length // 16), max(1, length // 2))
-    parts = []
-    for values, step in ((bridged[:, :end], int(stride)), (bridged[:, end:], max(1, length // 2))):
-        X = SlidingWindows(length, stride=step).fit_transform(values[None])
-        parts.append(X[np.isfinite(X).all(axis=(1, 2))])
-    if min(map(len, parts)) < 1:
-        raise ValueError(
-            f"it is one recording of {n_timepoints:,} points ({record.words}), and no window of "
-            f"{length} points is without long gaps."
-        )
-    words = _in_words(recording, record.words, windows, bridged)
-    return Split(name, parts[0], None, parts[1], None, words)
-
-
-def _in_words(recording, why, windows, bridged):
-    """What was understood of a recording, in one line."""
-    n_channels, n_timepoints = recording.values.shape
     words = f"one recording of {n_timepoints:,} points"
     if recording.times is not None:
         words += f" every {_duration(np.median(np.diff(recording.times)))}"
@@ -158,20 +193,13 @@ def _in_words(recording, why, windows, bridged):
     if recording.names is not None:
         shown = ", ".join(map(str, recording.names[:5]))
         words += f" ({shown}{', ...' if n_channels > 5 else ''})"
-    n_gaps, n_left = (_n_gaps(values) for values in (recording.values, bridged))
-    if n_gaps:
-        words += f", {n_gaps} gaps"
-        words += (
-            f" ({n_gaps - n_left} short ones bridged by straight lines)" if n_left < n_gaps else ""
-        )
-    words += f": {why}; windows of {windows.length_}"
-    return words if windows.period_ is None else f"{words}, as its period is {windows.period_}"
-
-
-def _n_gaps(values):
-    """How often a value is missing of a recording ``(c, t)`` after a time without any missing."""
-    missing = np.isnan(values).any(axis=0)
-    return int(np.sum(missing & ~np.concatenate([[False], missing[:-1]])))
+    n_gaps = len(runs(np.isnan(recording.values).any(axis=0)))
+    words += f", {n_gaps} gap{'s' if n_gaps > 1 else ''}" if n_gaps else ""
+    windows = SlidingWindows().fit(recording.values[None])
+    words += f": {record.words}; windows of {windows.length_}"
+    if windows.period_ is not None:
+        words += f", as its period is {windows.period_}"
+    return Recorded(name, record.table, recording, words)
 
 
 def _duration(step):

@@ -1,32 +1,39 @@
-"""The command line.
-
-It fits a tokenizer, compares classifiers on its features, fits a generator, judges the series it
-generates, and draws both.
-"""
+"""The command line: what its words mean, and which job they start."""
 
 import argparse
 import sys
-import time
-from copy import copy
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-from sklearn.frozen import FrozenEstimator
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.svm import SVC
-
-from .._generation.flow_decoder import FlowDecoder
-from .._generation.masked import MaskedPriorGenerator
-from .._generation.stages import default_tokenizer
 from .._version import __version__
-from ..exceptions import DivergedError
-from ..metrics import generation_report
+from ..exceptions import DivergedError, ModelFileError
 from ..metrics._report import MIN_SERIES
-from .figures import draw_generated, draw_tokenizer
-from .files import BUNDLED, load
+from . import commands
+from .files import BUNDLED, Recorded, load
+from .output import ENDINGS
+from .recording_report import report_on_recording
+from .series_report import report_on_series
 from .understanding import READINGS, Flags
+
+_JOBS = {
+    "fit": (commands.fit_model, "fit a generator, or a tokenizer, and keep it in a file"),
+    "encode": (commands.encode, "write the tokens of series, or of a recording with their times"),
+    "sample": (commands.sample, "write new series, or a new recording"),
+    "score": (commands.score, "write how likely series, or windows of a recording, are"),
+    "impute": (commands.impute, "write series, or a recording, with missing values filled"),
+    "anomalies": (commands.anomalies, "write how strange every time point is"),
+}
+_ERRORS = (
+    ValueError,
+    TypeError,
+    OSError,
+    ImportError,
+    MemoryError,
+    AttributeError,
+    DivergedError,
+    ModelFileError,
+)
 
 
 def main(arguments=None):
@@ -35,7 +42,8 @@ def main(arguments=None):
     Parameters
     ----------
     arguments : list of str or None
-        The words of the command line; those of the process if None.
+        The words of the command line; those of the process if None. Without a command the first
+        one is "report", and without any word at all "demo".
 
     Returns
     -------
@@ -45,18 +53,13 @@ def main(arguments=None):
     for stream in (sys.stdout, sys.stderr):  # alphabets that lack a letter get its number
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["demo"]
+    if words[0] not in {"demo", "report", *_JOBS, "-h", "--help", "--version"}:
+        words = ["report", *words]
+    options = _parser().parse_args(words)
     try:
-        flags = Flags(options.reading, options.time, options.channels, options.label)
-        data = load(options.data or _default_data(), flags)
-        if not options.tokenizer_only and len(data.X_test) < MIN_SERIES:
-            raise ValueError(
-                f"{data.name} has {len(data.X_test)} test series; judging generated series takes "
-                f"at least {MIN_SERIES}. Use --tokenizer-only to leave that out."
-            )
-        Path(options.out).mkdir(parents=True, exist_ok=True)
-        _run(data, options)
-    except (ValueError, TypeError, OSError, ImportError, MemoryError, DivergedError) as error:
+        options.job(options)
+    except _ERRORS as error:
         told = str(error).splitlines() or [type(error).__name__]
         print(f"error: {told[0]}", file=sys.stderr)
         return 2
@@ -66,73 +69,17 @@ def main(arguments=None):
     return 0
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m skvqts",
-        description="Fit a VQTokenizer on time series, then a MaskedPriorGenerator; judge the "
-        "features and the generated series, and draw both.",
-    )
-    parser.add_argument(
-        "data",
-        nargs="?",
-        metavar="NAME_OR_FILE",
-        help=f"a bundled set ({', '.join(BUNDLED)}), 'made', or a file: .ts, .csv, .tsv and .txt "
-        "(also .gz; label first if it has no names), .parquet, .xlsx, .npz (X, y or X_train, ...), "
-        ".npy; default: GunPoint",
-    )
-    parser.add_argument(
-        "--as",
-        dest="reading",
-        choices=READINGS,
-        help="what the file holds: one recording with a row for each time, a row for each series, "
-        "or a row for each time of each series (default: what is plausible; where two are, it "
-        "stops and says so)",
-    )
-    parser.add_argument(
-        "--label", metavar="COLUMN", help="column of the classes, name or index; 'none' for none"
-    )
-    parser.add_argument("--time", metavar="COLUMN", help="column of the times of a recording")
-    parser.add_argument(
-        "--channels", metavar="A,B", help="columns of a table to use, others are left out"
-    )
-    parser.add_argument("--out", default=".", metavar="FOLDER", help="where the pictures go")
-    parser.add_argument(
-        "--codes",
-        type=partial(_whole_number, 1),
-        help="codebook size (default: 32, or 128 from 200 training series on)",
-    )
-    parser.add_argument(
-        "--samples",
-        type=partial(_whole_number, MIN_SERIES),
-        default=500,
-        metavar="N",
-        help=f"number of series to generate, at least {MIN_SERIES} (default: 500)",
-    )
-    parser.add_argument(
-        "--tokenizer-only", action="store_true", help="fit no prior and generate nothing"
-    )
-    parser.add_argument(
-        "--epochs",
-        type=partial(_whole_number, 1),
-        help="epochs of tokenizer, decoder and prior (default: by the number of series)",
-    )
-    parser.add_argument(
-        "--seed", type=partial(_whole_number, 0), default=0, help="random_state (default: 0)"
-    )
-    parser.add_argument(
-        "--threads",
-        type=partial(_whole_number, 1),
-        metavar="N",
-        help="n_threads of every fit, at most what OMP_NUM_THREADS and the CPUs allow (default: 1)",
-    )
-    parser.add_argument("--version", action="version", version=f"skvqts {__version__}")
-    return parser
-
-
-def _whole_number(minimum, text):
-    if not text.isdecimal() or int(text) < minimum:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}: {text!r}")
-    return int(text)
+def report(options):
+    """Fit a tokenizer and a generator, judge both, and draw what they do."""
+    flags = Flags(options.reading, options.time, options.channels, options.label)
+    data = load(options.data or _default_data(), flags)
+    if data.words:
+        print(f"{data.name}: {data.words}", flush=True)
+    Path(options.out).mkdir(parents=True, exist_ok=True)
+    if isinstance(data, Recorded):
+        report_on_recording(data, options)
+    else:
+        report_on_series(data, options)
 
 
 def _default_data():
@@ -142,106 +89,136 @@ def _default_data():
     return "made"
 
 
-def _run(data, options):
-    if data.words:
-        print(f"{data.name}: {data.words}")
-    print(
-        f"{data.name}: {len(data.X_train)} training and {len(data.X_test)} test series, "
-        f"shape {np.shape(data.X_train)[1:]}",
-        flush=True,
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m skvqts",
+        description="Tokens, features, new series, filled gaps and anomalies of a set of series or "
+        "of one long recording.",
+        epilog="A file without a command is reported on; without a file, too, it is the demo.",
     )
-    # verbose=1 prints lines; Ctrl-C while scikit-learn sets up its progress bar is a KeyError
-    shared = {"random_state": options.seed, "n_threads": options.threads, "verbose": 1}
-    if options.epochs is not None:
-        shared["max_epochs"] = options.epochs
-    tokenizer = default_tokenizer(len(data.X_train), np.shape(data.X_train)[-1]).set_params(
-        **shared
-    )
-    if options.codes is not None:
-        tokenizer.set_params(codebook_size=options.codes)
-    _fit(tokenizer, data.X_train)
-    _print_quality(tokenizer, data)
-    if data.y_train is not None and len(np.unique(data.y_train)) > 1:
-        _print_accuracy(tokenizer, data)
-    path = Path(options.out) / f"skvqts_{data.name}_tokenizer.png"
-    _save(path, draw_tokenizer, tokenizer, data.X_test, data.name)
-    if not options.tokenizer_only:
-        decoder = "auto" if options.epochs is None else FlowDecoder(**shared)
-        generator = MaskedPriorGenerator(FrozenEstimator(tokenizer), decoder=decoder, **shared)
-        _fit(generator, data.X_train, data.y_train)
-        _generate(generator, data, options)
+    parser.add_argument("--version", action="version", version=f"skvqts {__version__}")
+    jobs = parser.add_subparsers(metavar="COMMAND", required=True)
+    reading, training, reporting = _reading_flags(), _training_flags(), _reporting_flags()
+    words = "fit a tokenizer and a generator, judge and draw what they do: pictures, or a page"
+    job = jobs.add_parser("report", parents=[reading, training, reporting], help=words)
+    job.set_defaults(job=report)
+    words = "report on a bundled set, GunPoint"
+    job = jobs.add_parser("demo", parents=[training, reporting], help=words)
+    job.set_defaults(job=report, data=None, reading=None, time=None, channels=None, label=None)
+    for name, (run, words) in _JOBS.items():
+        job = jobs.add_parser(name, parents=[reading, training], help=words, description=words)
+        job.set_defaults(job=run)
+        _add_files(job, name)
+    return parser
 
 
-def _fit(estimator, *data):
-    start = time.perf_counter()
-    estimator.fit(*data)
-    seconds = time.perf_counter() - start
-    name = type(estimator).__name__
-    print(f"{name} fitted in {seconds:.1f} s, {estimator.n_iter_} epochs", flush=True)
-
-
-def _print_quality(tokenizer, data):
-    n_tokens = sum(rows * columns for rows, columns in tokenizer.token_shape_)
-    train_error = -tokenizer.score(data.X_train)
-    test_error = -tokenizer.score(data.X_test)
-    print(
-        f"{n_tokens} tokens per series, {len(tokenizer.codebook_)} codes, "
-        f"perplexity {tokenizer.perplexity_:.1f}"
-    )
-    print(
-        "reconstruction error (1 is no better than the mean): "
-        f"training {train_error:.4f}, test {test_error:.4f}"
-    )
-
-
-def _print_accuracy(tokenizer, data):
-    parts = [data.X_train, data.X_test]
-    features = [tokenizer.transform(X) for X in parts]
-    raw = [np.reshape(X, (len(X), -1)) for X in parts]
-    n_neighbors = min(5, len(data.X_train))
-    rows = {
-        "SVC on tokenizer features": (SVC(kernel="linear"), features),
-        "5-NN on tokenizer features": (KNeighborsClassifier(n_neighbors), features),
-        "1-NN on the raw series": (KNeighborsClassifier(1), raw),
-    }
-    print("test accuracy:")
-    for name, (classifier, (train, test)) in rows.items():
-        accuracy = classifier.fit(train, data.y_train).score(test, data.y_test)
-        print(f"  {name:<28}{accuracy:.3f}")
-
-
-def _generate(generator, data, options):
-    start = time.perf_counter()
-    generated = generator.sample(options.samples, random_state=options.seed)
-    print(f"{len(generated)} series generated in {time.perf_counter() - start:.1f} s", flush=True)
-    path = Path(options.out) / f"skvqts_{data.name}_generated.png"
-    means = copy(generator)
-    means.decoder_ = None  # the same tokens, decoded to their mean
-    smooth = means.sample(options.samples, random_state=options.seed)
-    _save(path, draw_generated, data.X_test, generated, smooth, data.name)
-    start = time.perf_counter()
-    report = generation_report(
-        generator,
-        data.X_train,
-        data.y_train,
-        data.X_test,
-        data.y_test,
-        n_samples=min(options.samples, len(data.X_test)),
-        n_threads=options.threads,
-        verbose=1,
-        random_state=options.seed,
-    )
-    print(f"judged in {time.perf_counter() - start:.1f} s", report, sep="\n\n")
-
-
-def _save(path, draw, *arguments):
-    """Save the figure that ``draw(*arguments)`` returns, if matplotlib is installed."""
-    if not find_spec("matplotlib"):
-        print("matplotlib is not installed (pip install 'skvqts[plot]'): no picture.")
+def _add_files(job, name):
+    """The flags of what a command takes and writes."""
+    if name == "fit":
+        job.add_argument("--out", metavar="MODEL", help="file of the model (default: NAME.skvqts)")
         return
-    try:
-        draw(*arguments).savefig(path, dpi=150)
-    except Exception as error:  # a picture is a by-product: what was computed is not thrown away
-        print(f"no picture {path}: {error or type(error).__name__}", flush=True)
-    else:
-        print(f"picture: {path}", flush=True)
+    job.add_argument(
+        "--model", metavar="MODEL", help="file of a fitted model (default: one is fitted first)"
+    )
+    job.add_argument(
+        "--out",
+        type=_table_file,
+        metavar="FILE",
+        help="where the table goes: .csv, .parquet or .npy (default: NAME_<command>.csv)",
+    )
+    number = partial(_whole_number, 1)
+    if name == "sample":
+        job.add_argument(
+            "-n", "--number", type=number, help="of series, or of time points (default: as many)"
+        )
+    if name == "impute":
+        job.add_argument(
+            "--draws",
+            type=number,
+            default=1,
+            help="the median of so many fillings, with columns of their 5 and 95 %% quantiles",
+        )
+    if name == "anomalies":
+        job.add_argument(
+            "--top", type=number, default=5, help="how many stretches are named (default: 5)"
+        )
+
+
+def _reading_flags():
+    flags = argparse.ArgumentParser(add_help=False)
+    flags.add_argument(
+        "data",
+        nargs="?",
+        metavar="NAME_OR_FILE",
+        help=f"a bundled set ({', '.join(BUNDLED)}), 'made', or a file: .ts, .csv, .tsv and .txt "
+        "(also .gz; label first if it has no names), .parquet, .xlsx, .npz (X, y or X_train, ...), "
+        ".npy; default: GunPoint",
+    )
+    flags.add_argument(
+        "--as",
+        dest="reading",
+        choices=READINGS,
+        help="what the file holds: one recording with a row for each time, a row for each series, "
+        "or a row for each time of each series (default: what is plausible; where two are, it "
+        "stops and says so)",
+    )
+    flags.add_argument(
+        "--label", metavar="COLUMN", help="column of the classes, name or index; 'none' for none"
+    )
+    flags.add_argument("--time", metavar="COLUMN", help="column of the times of a recording")
+    flags.add_argument(
+        "--channels", metavar="A,B", help="columns of a table to use, others are left out"
+    )
+    return flags
+
+
+def _training_flags():
+    flags = argparse.ArgumentParser(add_help=False)
+    flags.add_argument(
+        "--codes",
+        type=partial(_whole_number, 1),
+        help="codebook size (default: 32, or 128 from 200 training series on)",
+    )
+    flags.add_argument(
+        "--tokenizer-only", action="store_true", help="fit no prior and generate nothing"
+    )
+    flags.add_argument(
+        "--epochs",
+        type=partial(_whole_number, 1),
+        help="epochs of tokenizer, decoder and prior (default: by the number of series)",
+    )
+    flags.add_argument(
+        "--seed", type=partial(_whole_number, 0), default=0, help="random_state (default: 0)"
+    )
+    flags.add_argument(
+        "--threads",
+        type=partial(_whole_number, 1),
+        metavar="N",
+        help="n_threads of every fit, at most what OMP_NUM_THREADS and the CPUs allow (default: 1)",
+    )
+    return flags
+
+
+def _reporting_flags():
+    flags = argparse.ArgumentParser(add_help=False)
+    flags.add_argument("--out", default=".", metavar="FOLDER", help="where the pictures go")
+    flags.add_argument(
+        "--samples",
+        type=partial(_whole_number, MIN_SERIES),
+        default=500,
+        metavar="N",
+        help=f"number of series to generate, at least {MIN_SERIES} (default: 500)",
+    )
+    return flags
+
+
+def _table_file(text):
+    if not text.lower().endswith(ENDINGS):
+        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(ENDINGS)}: {text!r}")
+    return text
+
+
+def _whole_number(minimum, text):
+    if not text.isdecimal() or int(text) < minimum:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}: {text!r}")
+    return int(text)

@@ -402,7 +402,7 @@ def _recording(table, time, remark):
 
 
 def _on_numbers(table, time):
-    """A table whose time axis is a column of numbers: NaN where a step has no row."""
+    """A table whose index is its time axis of numbers: NaN where a step has no row."""
     if len(table) < 2:
         raise ValueError("it has one row of values: a recording has many.")
     places, _, misses = even_places(table[time].to_numpy())
@@ -412,8 +412,9 @@ def _on_numbers(table, time):
             "by --time, or the channels by --channels."
         )
     places = places.astype(np.int64)
-    channels = table.drop(columns=[time]).set_axis(places)
-    return channels.reindex(range(places[-1] + 1)).reset_index(drop=True)
+    channels = table.drop(columns=[time]).set_axis(places).reindex(range(places[-1] + 1))
+    times = np.interp(channels.index, places, table[time])
+    return channels.set_axis(times).rename_axis(time)
 
 
 def _long(table, name, time, label, remark):

@@ -122,7 +122,7 @@ def impute_series(estimator, decodings, X, known, labels, seed, n_draws):
         Where `X` was observed.
     labels : int64 ndarray of shape (n,) or None
     seed : int
-        Draw m has the random numbers of seed + m, which choose and decode; proposals have their own.
+        Draw m has the random numbers of seed + m, but for the proposals, which have their own.
     n_draws : int
     """
     tokenizer = checked_tokenizer(estimator)

@@ -314,6 +314,23 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         values = overlap_add(decoded, windows.starts(recording.values[None]))
         return like_recording(X, recording, values)
 
+    @available_if(_wrapped_has("score_samples"))
+    def score_samples(self, X):
+        """Log-likelihood of each window of a recording, as the generator gives it of series.
+
+        Parameters
+        ----------
+        X : array-like of shape (t,) or (1, c, t), Series or DataFrame
+
+        Returns
+        -------
+        log_likelihood : float64 ndarray of shape (n_windows,)
+            `window_starts` tells the time of each window.
+        """
+        check_is_fitted(self)
+        recording = self._recording(X, self.estimator_)
+        return self.estimator_.score_samples(self.windows_.transform(recording.values[None]))
+
     @available_if(_wrapped_has("impute"))
     def impute(self, X, *, n_draws=None, random_state=None):
         """Fill the gaps of a recording with draws of what may stand there.

@@ -1,0 +1,50 @@
+"""The estimators that the command line fits, as its options say."""
+
+import time
+
+from .._generation.flow_decoder import FlowDecoder
+from .._generation.masked import MaskedPriorGenerator
+from .._generation.stages import default_tokenizer
+from .._recordings.windowed import WindowedEstimator
+from .._tokenizer import VQTokenizer
+
+_TOKENS = 16  # of a window, as of the default tokenizer of a generator
+
+
+def new_tokenizer(options, shape):
+    """The tokenizer of a set of series of a shape ``(n, t)`` or ``(n, c, t)``."""
+    tokenizer = default_tokenizer(shape[0], shape[-1]).set_params(**_shared(options))
+    return tokenizer if options.codes is None else tokenizer.set_params(codebook_size=options.codes)
+
+
+def new_generator(options, tokenizer=None):
+    """A generator of series, with the tokenizer that it is given."""
+    shared = _shared(options)
+    decoder = "auto" if options.epochs is None else FlowDecoder(**shared)
+    return MaskedPriorGenerator(tokenizer, decoder=decoder, **shared)
+
+
+def new_windowed(options, max_windows):
+    """A generator, or a tokenizer alone, on the windows of a recording."""
+    tokenizer = None
+    if options.tokenizer_only or options.codes is not None or options.epochs is not None:
+        tokenizer = VQTokenizer(options.codes or 128, downsampled_width=_TOKENS, **_shared(options))
+    wrapped = tokenizer if options.tokenizer_only else new_generator(options, tokenizer)
+    return WindowedEstimator(wrapped, max_windows=max_windows, random_state=options.seed)
+
+
+def fit(estimator, *data):
+    """Fit an estimator, and print how long it took."""
+    start = time.perf_counter()
+    estimator.fit(*data)
+    seconds = time.perf_counter() - start
+    fitted = getattr(estimator, "estimator_", estimator)  # of windows
+    name = type(fitted).__name__
+    print(f"{name} fitted in {seconds:.1f} s, {fitted.n_iter_} epochs", flush=True)
+    return estimator
+
+
+def _shared(options):
+    # verbose=1 prints lines; Ctrl-C while scikit-learn sets up its progress bar is a KeyError
+    shared = {"random_state": options.seed, "n_threads": options.threads, "verbose": 1}
+    return shared if options.epochs is None else shared | {"max_epochs": options.epochs}
