@@ -5,7 +5,7 @@ from ._fcn_classifier import FCNClassifier
 from ._files.models import load
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._generation.autoregressive import AutoregressivePriorGenerator
-from ._generation.flow_decoder import FlowDecoder
+from ._generation.flow.decoder import FlowDecoder
 from ._generation.masked import MaskedPriorGenerator
 from ._quantizer import Quantizer
 from ._random_convolutions import RandomConvolutionExtractor

@@ -17,7 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from .._generation.flow_decoder import FlowDecoder
+from .._generation.flow.decoder import FlowDecoder
 from .._generation.masked import MaskedPriorGenerator
 from .._generation.stages import default_tokenizer
 from .._version import __version__
