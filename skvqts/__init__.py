@@ -7,6 +7,7 @@ from ._fine_tuned_classifier import FineTunedClassifier
 from ._generation.autoregressive import AutoregressivePriorGenerator
 from ._generation.flow.decoder import FlowDecoder
 from ._generation.masked import MaskedPriorGenerator
+from ._generation.oversampling import GenerativeOverSampler
 from ._quantizer import Quantizer
 from ._random_convolutions import RandomConvolutionExtractor
 from ._recordings.windows import SlidingWindows
@@ -29,6 +30,7 @@ __all__ = [
     "FidelityWarning",
     "FineTunedClassifier",
     "FlowDecoder",
+    "GenerativeOverSampler",
     "MaskedPriorGenerator",
     "ModelFileError",
     "Quantizer",
