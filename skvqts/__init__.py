@@ -5,8 +5,9 @@ from ._fcn_classifier import FCNClassifier
 from ._files.models import load
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._generation.autoregressive import AutoregressivePriorGenerator
-from ._generation.flow_decoder import FlowDecoder
+from ._generation.flow.decoder import FlowDecoder
 from ._generation.masked import MaskedPriorGenerator
+from ._generation.oversampling import GenerativeOverSampler
 from ._quantizer import Quantizer
 from ._random_convolutions import RandomConvolutionExtractor
 from ._recordings.windowed import WindowedEstimator
@@ -30,6 +31,7 @@ __all__ = [
     "FidelityWarning",
     "FineTunedClassifier",
     "FlowDecoder",
+    "GenerativeOverSampler",
     "MaskedPriorGenerator",
     "ModelFileError",
     "Quantizer",

@@ -7,6 +7,7 @@ from skvqts import (
     FCNClassifier,
     FineTunedClassifier,
     FlowDecoder,
+    GenerativeOverSampler,
     MaskedPriorGenerator,
     RandomConvolutionExtractor,
     SSLFeatureExtractor,
@@ -85,6 +86,12 @@ def autoregressive_prior(nested=None, **parameters):
     """A small AutoregressivePriorGenerator with the tokenizer of `masked_prior`."""
     parts = {"tokenizer": tokenizer(**_EIGHT_TOKENS | (nested or {})), "decoder": flow_decoder()}
     return AutoregressivePriorGenerator(**parts | _SMALL_PRIOR | parameters)
+
+
+def over_sampler(**parameters):
+    """A small GenerativeOverSampler, whose generator has no decoder and no layers."""
+    small = {"generator": masked_prior(decoder=None, n_layers=0), "random_state": 0}
+    return GenerativeOverSampler(**small | parameters)
 
 
 TRANSFORMERS = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skvqts._generation.exactness import Exactness, common_moments, held, repeats_of, step_of
+from skvqts._generation.flow.exactness import Exactness, common_moments, held, repeats_of, step_of
 
 RNG = np.random.default_rng(0)
 

@@ -10,8 +10,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skvqts import FlowDecoder, MaskedPriorGenerator, VQTokenizer
-from skvqts._generation import flow_decoder as module
-from skvqts._generation.flow_training import NearCodes, draw_shown
+from skvqts._generation.flow import decoder as module
+from skvqts._generation.flow.training import NearCodes, draw_shown
 
 from .conftest import two_shapes
 from .estimators import autoregressive_prior, flow_decoder, masked_prior, tokenizer

@@ -203,7 +203,7 @@ def is_private(name):
 def test_only_core_dependencies_are_imported_with_the_package():
     code = (
         "import sys, skvqts; "
-        "print([m for m in ('aeon', 'matplotlib', 'hypothesis') if m in sys.modules])"
+        "print([m for m in ('aeon', 'matplotlib', 'hypothesis', 'imblearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -249,12 +249,13 @@ def test_no_attribute_is_looked_up_by_a_name_put_together_from_parts():
 # ---- estimators
 
 
-def test_there_are_ten_estimators_and_the_parameter_objects_have_no_fit():
+def test_there_are_eleven_estimators_and_the_parameter_objects_have_no_fit():
     assert {estimator.__name__ for estimator in ESTIMATORS} == {
         "AutoregressivePriorGenerator",
         "FCNClassifier",
         "FineTunedClassifier",
         "FlowDecoder",
+        "GenerativeOverSampler",
         "MaskedPriorGenerator",
         "RandomConvolutionExtractor",
         "SSLFeatureExtractor",

@@ -14,6 +14,7 @@ from .estimators import (
     fcn,
     fine_tuned,
     masked_prior,
+    over_sampler,
     random_convolutions,
     tokenizer,
 )
@@ -60,7 +61,10 @@ GENERATORS = [
     masked_prior(n_layers=0, **PRIOR),
     autoregressive_prior(n_layers=1, **PRIOR),
 ]
-ESTIMATORS = TRANSFORMERS + CLASSIFIERS + GENERATORS
+OVER_SAMPLERS = [
+    over_sampler(generator=masked_prior(n_layers=0, **PRIOR | {"decoder": None}), random_state=None)
+]
+ESTIMATORS = TRANSFORMERS + CLASSIFIERS + GENERATORS + OVER_SAMPLERS
 
 MORE_CHECKS = [
     "check_dataframe_column_names_consistency",
@@ -94,6 +98,6 @@ def test_further_check_of_fcn_classifier_as_a_transformer(check):
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS[:3])
-@pytest.mark.parametrize("estimator", CLASSIFIERS + GENERATORS, ids=str)
-def test_further_check_of_classifiers_and_generators(estimator, check):
+@pytest.mark.parametrize("estimator", CLASSIFIERS + GENERATORS + OVER_SAMPLERS, ids=str)
+def test_further_check_of_classifiers_generators_and_over_samplers(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)

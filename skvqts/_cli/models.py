@@ -2,7 +2,7 @@
 
 import time
 
-from .._generation.flow_decoder import FlowDecoder
+from .._generation.flow.decoder import FlowDecoder
 from .._generation.masked import MaskedPriorGenerator
 from .._generation.stages import default_tokenizer
 from .._recordings.windowed import WindowedEstimator

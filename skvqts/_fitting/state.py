@@ -115,29 +115,39 @@ def _device_here(device, name):
         return "cpu"
 
 
+def unchanged_on_failure(method):
+    """Decorate a method: whatever it raises, the estimator is left with the attributes it had."""
+
+    @wraps(method)
+    def call_or_restore(estimator, *args, **kwargs):
+        # A shallow copy will do: a fit replaces attributes and changes none of them in place.
+        before = dict(vars(estimator))
+        try:
+            return method(estimator, *args, **kwargs)
+        except BaseException:
+            vars(estimator).clear()
+            vars(estimator).update(before)
+            raise
+
+    return call_or_restore
+
+
 def all_or_nothing(fit):
     """Decorate a `fit`: whatever it raises, the estimator is left with the attributes it had.
 
     Where Ctrl-C ended the training early, the estimator is fitted with what was learned until then,
     and KeyboardInterrupt is raised, so that a search stops. Callbacks are torn down in any case.
     """
-    fit = with_callbacks(fit)
+    fit = unchanged_on_failure(with_callbacks(fit))
 
     @wraps(fit)
-    def fit_or_restore(estimator, *args, **kwargs):
-        # A shallow copy will do: a fit replaces attributes and changes none of them in place.
-        before = dict(vars(estimator))
-        try:
-            fit(estimator, *args, **kwargs)
-        except BaseException:
-            vars(estimator).clear()
-            vars(estimator).update(before)
-            raise
+    def fit_or_interrupt(estimator, *args, **kwargs):
+        fit(estimator, *args, **kwargs)
         if getattr(estimator, "interrupted_", False):
             raise KeyboardInterrupt
         return estimator
 
-    return fit_or_restore
+    return fit_or_interrupt
 
 
 def network_to_continue(estimator, shaped_by):

@@ -23,7 +23,7 @@ from .._fitting.validation import (
 from .._nn.layers import build
 from .._nn.prior import Prior
 from ..functional.decoding import Decoding
-from .flow_decoder import FlowDecoder, decoded_series, fitted_decoder
+from .flow.decoder import FlowDecoder, decoded_series, fitted_decoder
 from .sampling import (
     TokenReader,
     checked_tokenizer,

@@ -13,7 +13,7 @@ from .._fitting.memory import MEMORY
 from .._fitting.reading import read_rows
 from .._fitting.runtime import computing
 from ..functional.conditioning import agreement, ensemble_update, tempered_shares
-from .flow_decoder import decoded_series, drawn_scaled, drawn_series
+from .flow.decoder import decoded_series, drawn_scaled, drawn_series
 from .gaps import interpolated
 from .sampling import TokenReader, checked_tokenizer, decode_scaled, row_stream
 

@@ -30,7 +30,7 @@ from .._nn.prior import Prior
 from ..functional.decoding import ORDERS, Decoding, low_discrepancy_order
 from ..functional.masking import SCHEDULES, stratified_masks
 from .anomalies import anomaly_scores
-from .flow_decoder import FlowDecoder, decoded_series, fitted_decoder
+from .flow.decoder import FlowDecoder, decoded_series, fitted_decoder
 from .imputation import impute_series
 from .sampling import (
     TokenReader,

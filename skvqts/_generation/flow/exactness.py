@@ -6,7 +6,7 @@ recognises generated series by such traces at once.
 
 import numpy as np
 
-from .._files.encoding import storable
+from ..._files.encoding import storable
 
 _ALIKE = 1e-4  # level and scale of all series agree within this share of their scale
 _LEAST_REPEATS = 0.01  # share of values that repeat the one before, from which on repeats matter

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .._tokenizer import code_ranges
-from ..functional.flow import (
+from ..._tokenizer import code_ranges
+from ...functional.flow import (
     energy_score,
     flow_matching_loss,
     logistic_normal,

@@ -9,14 +9,14 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._files.encoding import storable
-from .._fitting.checkpoint import fit_part, open_checkpoint
-from .._fitting.progress import Progress
-from .._fitting.reading import chunk_size, in_chunks
-from .._fitting.runtime import computing
-from .._fitting.state import TorchStateMixin, all_or_nothing, seeded_clone
-from .._fitting.training import hold_out, set_trained, train, training_plan
-from .._fitting.validation import (
+from ..._files.encoding import storable
+from ..._fitting.checkpoint import fit_part, open_checkpoint
+from ..._fitting.progress import Progress
+from ..._fitting.reading import chunk_size, in_chunks
+from ..._fitting.runtime import computing
+from ..._fitting.state import TorchStateMixin, all_or_nothing, seeded_clone
+from ..._fitting.training import hold_out, set_trained, train, training_plan
+from ..._fitting.validation import (
     TRAINING_CONSTRAINTS,
     IntegerInterval,
     RealInterval,
@@ -28,14 +28,16 @@ from .._fitting.validation import (
     validate_series,
     validate_tokens,
 )
-from .._nn.layers import build
-from .._random_convolutions import RandomConvolutionExtractor
-from .._tokenizer import VQTokenizer, code_ranges
-from ..exceptions import warn_user
-from ..functional.flow import energy_distance, walk
+from ..._nn.layers import build
+from ..._random_convolutions import RandomConvolutionExtractor
+from ..._tokenizer import VQTokenizer, code_ranges
+from ...exceptions import warn_user
+from ...functional.flow import energy_distance, walk
+from ..sampling import checked_tokenizer, decode_scaled, row_stream, seed_of
+from ..stages import fitted_tokenizer, learn_classes, n_epoch_rows
 from .exactness import Exactness, repeats_of
-from .flow_network import VelocityNetwork
-from .flow_training import (
+from .network import VelocityNetwork
+from .training import (
     FlowStep,
     NearCodes,
     TokenMeans,
@@ -43,8 +45,6 @@ from .flow_training import (
     residual_scale,
     with_draws,
 )
-from .sampling import checked_tokenizer, decode_scaled, row_stream, seed_of
-from .stages import fitted_tokenizer, learn_classes, n_epoch_rows
 
 LEAST_SERIES = 10  # of which a fifth can be held out
 _MANY_SERIES = 200  # from which on dropout does no good

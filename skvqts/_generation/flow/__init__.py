@@ -1,0 +1,1 @@
+"""The flow decoder, which draws series given their tokens."""
