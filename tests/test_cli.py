@@ -10,6 +10,7 @@ import pytest
 
 import skvqts
 from skvqts._cli import main as _cli
+from skvqts._cli import series_report
 from skvqts._cli.files import load
 from skvqts._cli.understanding import Flags
 
@@ -286,7 +287,7 @@ def test_every_estimator_is_made_with_the_threads_that_were_asked_for(
 ):
     judged = {}
     record = lambda generator, *_, **given: judged.update(given, generator=generator)  # noqa: E731
-    monkeypatch.setattr(_cli, "generation_report", record)
+    monkeypatch.setattr(series_report, "generation_report", record)
     given = [_write(tmp_path / "waves.tsv", _labelled()), "--out", str(tmp_path), "--epochs=1"]
     assert _cli.main([*given, *options]) == 0
     made = (judged["generator"], judged["generator"].tokenizer_)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skvqts._cli.files import bridge, found_in, load
+from skvqts._cli.files import found_in, load
 from skvqts._cli.main import main
 from skvqts._cli.tables import is_number
 from skvqts._cli.understanding import Flags, Record
@@ -452,36 +452,18 @@ def test_what_was_understood_is_said_before_training(tmp_path, capsys):
     times = pd.date_range("2024-03-01", periods=2000, freq="10s")
     frame = pd.DataFrame(values).assign(time=times).drop(index=[5, 6, 400, 900])
     path = written(tmp_path, "recording.csv", csv(frame))
-    arguments = [str(path), "--tokenizer-only", "--epochs=1", "--out", str(tmp_path)]
+    model = tmp_path / "model"
+    arguments = ["fit", str(path), "--tokenizer-only", "--epochs=1", "--out", str(model)]
     assert main(arguments) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == (
         "recording: one recording of 2,000 points every 10 s, 3 channels (temp, load, rpm), "
-        "3 gaps (3 short ones bridged by straight lines): a row for each time, times in column "
-        "'time'; windows of 100, as its period is 50"
-    )
-    assert told[1].endswith("shape (3, 100)")
-    data = load(str(path))
-    assert np.isfinite(data.X_train).all()
-    assert (len(data.X_train), len(data.X_test)) == (218, 11)
-
-
-def test_short_gaps_are_bridged_and_windows_with_long_ones_left_out(tmp_path):
-    values = np.sin(2 * np.pi * np.arange(1000) / 50)
-    gapped = values.copy()
-    gapped[[0, 1, 30, 31, 400, *range(500, 540), 999]] = np.nan
-    path = written(
-        tmp_path, "a.csv", "\n".join("?" if np.isnan(v) else repr(float(v)) for v in gapped)
+        "3 gaps: a row for each time, times in column 'time'; windows of 100, as its period is 50"
     )
     data = load(str(path))
-    assert "5 gaps (2 short ones bridged by straight lines)" in data.words
-    assert data.X_train.shape[1:] == (1, 100)
-    starts = np.arange(0, 601, 6)
-    touched = (starts < 2) | ((starts > 400) & (starts < 540))
-    assert len(data.X_train) == np.sum(~touched)
-    bridged = np.interp([30, 31], [29, 32], values[[29, 32]])
-    np.testing.assert_allclose(data.X_train[0, 0, 24:26], bridged)  # the window from 6 on
-    np.testing.assert_array_equal(bridge(np.full(5, np.nan), 3), np.full(5, np.nan))
+    assert data.recording.values.shape == (3, 2000)
+    assert np.isnan(data.recording.values[:, [5, 6, 400, 900]]).all()
+    assert np.isfinite(np.delete(data.recording.values, [5, 6, 400, 900], axis=1)).all()
 
 
 def test_classes_of_two_parts_that_share_none_are_refused(tmp_path):
@@ -519,7 +501,7 @@ def test_damaged_files_are_one_line(tmp_path, capsys):
 
 
 def test_a_picture_that_cannot_be_drawn_costs_nothing_else(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("skvqts._cli.main.draw_tokenizer", lambda *_: 1 / 0)
+    monkeypatch.setattr("skvqts._cli.series_report.draw_tokenizer", lambda *_: 1 / 0)
     np.save(tmp_path / "a.npy", SERIES)
     assert (
         main([str(tmp_path / "a.npy"), "--tokenizer-only", "--epochs=1", "--out", str(tmp_path)])

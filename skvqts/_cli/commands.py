@@ -37,7 +37,7 @@ def sample(options):
     if options.data is None and options.model is None:
         raise ValueError("sample needs a file, or a fitted model by --model.")
     data = None if options.data is None else _data(options)
-    model = _model(options, data)
+    model = _model(options, data, "sample")
     if isinstance(model, WindowedEstimator):
         recording = np.atleast_2d(model.sample(options.number, random_state=options.seed))
         names = model.channel_names_ or [f"channel{i}" for i in range(len(recording))]
@@ -51,7 +51,7 @@ def sample(options):
 
 def score(options):
     """Write the log-likelihood of each series, or of each window of a recording."""
-    data, model = _data_and_model(options)
+    data, model = _data_and_model(options, "score_samples")
     if isinstance(data, Recorded):
         scores = model.score_samples(data.table)
         columns = {"time": model.window_starts(data.table), "log_likelihood": scores}
@@ -64,7 +64,7 @@ def score(options):
 
 def impute(options):
     """Write a recording, or series, with missing values filled."""
-    data, model = _data_and_model(options)
+    data, model = _data_and_model(options, "impute")
     n_draws = None if options.draws == 1 else options.draws
     if not isinstance(data, Recorded):
         filled = model.impute(data.X_train, n_draws=n_draws, random_state=options.seed)
@@ -83,7 +83,7 @@ def impute(options):
 
 def anomalies(options):
     """Write how strange every time point is, and name the strangest stretches."""
-    data, model = _data_and_model(options)
+    data, model = _data_and_model(options, "anomaly_score")
     if isinstance(data, Recorded):
         for stretch in model.anomalies(data.table, n_stretches=options.top):
             print(f"{stretch.start} to {stretch.end}: {stretch.score:.2f}", flush=True)
@@ -108,16 +108,21 @@ def _data(options):
     return data
 
 
-def _data_and_model(options):
+def _data_and_model(options, method=None):
     data = _data(options)
-    return data, _model(options, data)
+    return data, _model(options, data, method)
 
 
-def _model(options, data):
-    """The model of a file, or one that is fitted to the data first."""
+def _model(options, data, method=None):
+    """The model of a file, or one that is fitted to the data first; with the method it needs."""
+    needs_generator = f"{options.job.__name__} needs a generator of series"
     if options.model is None:
+        if method is not None and options.tokenizer_only:
+            raise ValueError(f"{needs_generator}: leave --tokenizer-only out.")
         return _new_model(options, data)
     model = load_model(options.model)
+    if method is not None and not hasattr(model, method):
+        raise ValueError(f"{needs_generator}, and {options.model} holds none.")
     kinds = {True: "one recording", False: "a set of series"}
     of_model = kinds[isinstance(model, WindowedEstimator)]
     of_data = kinds[isinstance(data, Recorded)]

@@ -30,7 +30,6 @@ _ERRORS = (
     OSError,
     ImportError,
     MemoryError,
-    AttributeError,
     DivergedError,
     ModelFileError,
 )

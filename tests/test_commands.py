@@ -1,0 +1,190 @@
+"""The commands of the command line, on sets of series and on recordings."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skvqts import load
+from skvqts._cli.main import main
+from skvqts._cli.output import series_table
+
+from .conftest import two_shapes
+
+QUICK = ["--epochs=1", "--codes=8"]
+TIMES = pd.date_range("2024-03-01", periods=400, freq="10s", name="time")
+
+
+def waves(n=400):
+    steps = np.arange(n)
+    values = {"temp": np.sin(steps / 4), "load": np.cos(steps / 4) + 0.1 * (steps % 7)}
+    return pd.DataFrame(values, index=TIMES[:n])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A recording with gaps, a set of series, and a model of each."""
+    folder = tmp_path_factory.mktemp("files")
+    frame = waves()
+    frame.iloc[100:110, 0] = np.nan
+    frame.to_csv(folder / "gapped.csv")
+    waves().to_csv(folder / "whole.csv")
+    X, y = two_shapes(24, 32)
+    np.savez(folder / "series.npz", X=X, y=np.where(y, "saw", "sine"))
+    gapped = X.copy()
+    gapped[3, 5:8] = np.nan
+    np.save(folder / "gapped.npy", gapped)
+    for name in ("gapped.csv", "series.npz"):
+        arguments = ["fit", str(folder / name), *QUICK, "--out", str(folder / f"{name}.skvqts")]
+        assert main(arguments) == 0
+    return folder
+
+
+def run(folder, command, name, *options, model=None):
+    """The table that a command writes."""
+    out = folder / "out.csv"
+    if model is not None:
+        options = (*options, "--model", str(folder / f"{model}.skvqts"))
+    assert main([command, str(folder / name), *options, "--out", str(out)]) == 0
+    return pd.read_csv(out)
+
+
+def test_a_recording_is_encoded_with_times(files):
+    model = load(files / "gapped.csv.skvqts")
+    tokens = model.encode(waves())
+    table = run(files, "encode", "whole.csv", model="gapped.csv")
+    assert table["token"].tolist() == tokens.ids.tolist()
+    assert pd.to_datetime(table["time"]).tolist() == list(pd.DatetimeIndex(tokens.times))
+
+
+def test_series_are_encoded_row_by_row(files):
+    model = load(files / "series.npz.skvqts")
+    table = run(files, "encode", "series.npz", model="series.npz")
+    X = np.load(files / "series.npz")["X"]
+    np.testing.assert_array_equal(table.to_numpy(), model.tokenizer_.encode(X))
+
+
+def test_gaps_of_a_recording_are_filled(files):
+    table = run(files, "impute", "gapped.csv", model="gapped.csv")
+    given = pd.read_csv(files / "gapped.csv")
+    assert list(table) == list(given)
+    assert table["time"].tolist() == given["time"].tolist()
+    known = given["temp"].notna()
+    np.testing.assert_allclose(table["temp"][known], given["temp"][known])
+    assert table.notna().all(axis=None)
+
+
+def test_draws_of_gaps_are_told_by_their_quantiles(files):
+    table = run(files, "impute", "gapped.csv", "--draws=5", model="gapped.csv")
+    assert list(table)[:4] == ["time", "temp", "temp 5 %", "temp 95 %"]
+    in_gap = table.iloc[100:110]
+    assert (in_gap["temp 5 %"] <= in_gap["temp"]).all()
+    assert (in_gap["temp"] < in_gap["temp 95 %"]).all()
+    assert (table["load 5 %"] == table["load 95 %"]).all()
+
+
+def test_gaps_of_series_are_filled(files):
+    table = run(files, "impute", "gapped.npy", "--as=series", model="series.npz")
+    given = np.load(files / "gapped.npy")
+    known = ~np.isnan(given)
+    np.testing.assert_allclose(table.to_numpy()[known], given[known])
+    assert table.notna().all(axis=None)
+
+
+def test_series_and_recordings_are_sampled(files):
+    table = run(files, "sample", "series.npz", "--number=7", model="series.npz")
+    assert table.shape == (7, 33)
+    assert set(table["class"]) <= {"saw", "sine"}
+    table = run(files, "sample", "whole.csv", "--number=70", model="gapped.csv")
+    assert list(table) == ["temp", "load"]
+    assert len(table) == 70
+
+
+def test_a_model_alone_is_enough_to_sample(files, monkeypatch):
+    monkeypatch.chdir(files)
+    assert main(["sample", "--model", "series.npz.skvqts", "--number", "3"]) == 0
+    assert len(pd.read_csv("series.npz_sample.csv")) == 3
+
+
+def test_scores_are_those_of_the_model(files):
+    model = load(files / "series.npz.skvqts")
+    table = run(files, "score", "series.npz", model="series.npz")
+    X = np.load(files / "series.npz")["X"]
+    np.testing.assert_allclose(table["log_likelihood"], model.score_samples(X))
+    table = run(files, "score", "whole.csv", model="gapped.csv")
+    model = load(files / "gapped.csv.skvqts")
+    np.testing.assert_allclose(table["log_likelihood"], model.score_samples(waves()))
+    assert pd.to_datetime(table["time"]).tolist() == list(TIMES[model.windows_.starts(waves())])
+
+
+def test_without_a_model_one_is_fitted(files):
+    table = run(files, "encode", "series.npz", *QUICK, "--tokenizer-only")
+    assert table.shape[0] == 24
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npy"])
+def test_tables_are_written_in_other_forms(files, ending):
+    out = files / f"out.{ending}"
+    model = str(files / "gapped.csv.skvqts")
+    arguments = ["encode", str(files / "whole.csv"), "--model", model, "--out", str(out)]
+    assert main(arguments) == 0
+    written = np.load(out)[:, 0] if ending == "npy" else pd.read_parquet(out)["token"].to_numpy()
+    np.testing.assert_array_equal(written, load(model).encode(waves()).ids)
+
+
+def test_series_of_several_channels_are_written_in_long_form():
+    X = np.arange(12.0).reshape(2, 2, 3)
+    table = pd.DataFrame(series_table(X, np.array(["a", "b"])))
+    assert list(table) == ["id", "time", "class", "channel0", "channel1"]
+    assert table["id"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert table["class"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert table["channel1"].tolist() == [3, 4, 5, 9, 10, 11]
+    assert list(series_table(X[:, :1], None)) == ["t0", "t1", "t2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["encode"], "a file is needed"),
+        (["sample"], "sample needs a file, or a fitted model"),
+        (["encode", "series.npz", "--model", "gapped.csv.skvqts"], "is one of one recording, and"),
+        (["encode", "whole.csv", "--model", "series.npz.skvqts"], "is one of a set of series, and"),
+        (["encode", "whole.csv", "--model", "whole.csv"], "is not a skvqts file"),
+        (["encode", "gapped.csv", "--model", "gapped.csv.skvqts"], "lacks 10 values"),
+        (["impute", "gapped.csv", "--tokenizer-only"], "leave --tokenizer-only out"),
+    ],
+)  # fmt: skip
+def test_errors_are_one_line(files, words, told, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    assert main(words) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert told in errors[0]
+
+
+def test_a_table_of_an_unknown_ending_is_refused_before_training(files, capsys):
+    with pytest.raises(SystemExit):
+        main(["encode", str(files / "series.npz"), "--out", "x.docx"])
+    assert "must end in one of .csv, .parquet, .npy" in capsys.readouterr().err
+
+
+def test_the_first_word_is_a_command_or_a_file(tmp_path, capsys, monkeypatch):
+    jobs = []
+    monkeypatch.setattr("skvqts._cli.main.report", lambda options: jobs.append(options))
+    main([])
+    main(["demo"])
+    main(["waves.csv", "--seed", "3"])
+    main(["report", "waves.csv"])
+    main(["--codes", "8"])
+    assert [job.data for job in jobs] == [None, None, "waves.csv", "waves.csv", None]
+    assert jobs[2].seed == 3
+    assert jobs[4].codes == 8
+
+
+def test_help_names_every_command():
+    command = [sys.executable, "-m", "skvqts", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for name in ("report", "demo", "fit", "encode", "sample", "score", "impute", "anomalies"):
+        assert f"\n    {name} " in told
