@@ -30,9 +30,9 @@ FLOORS = [
         "_random_convolutions",
         "_fcn_classifier",
         "_fine_tuned_classifier",
-        "_recordings",
     },
     {"_generation"},
+    {"_recordings"},
     {"metrics"},
     {"__init__"},  # the public names
     {"_cli"},
