@@ -34,7 +34,7 @@ from ._fitting.validation import (
 )
 from ._nn.classifiers import ClassificationStep, make_encoder_classifier
 from ._nn.layers import build
-from ._ssl_features import SSLFeatureExtractor, encoder_architecture
+from ._ssl_features import SSLFeatureExtractor, allowed_gaps, encoder_architecture
 from ._tokenizer import VQTokenizer
 
 _ENCODED_AT_ONCE = 64  # series
@@ -56,7 +56,8 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         Where the encoder comes from. As everywhere in scikit-learn, it is cloned and fitted on the
         training series; to use one that is fitted already, on many more series without labels,
         wrap it: ``FrozenEstimator(extractor)``. None: an `SSLFeatureExtractor` with the
-        `device`, `n_threads`, `precision` and `verbose` of the classifier.
+        `device`, `n_threads`, `precision` and `verbose` of the classifier. With one of
+        ``missing="mask"`` the classifier takes missing values as well.
 
     start : {"pretrained", "random"}, default="pretrained"
         Start from the weights of `pretrained`, or from new ones of the same network; then
@@ -221,7 +222,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
-            Training series, finite; at least two.
+            Training series; at least two. Missing values are for `pretrained` to allow.
         y : array-like of shape (n,)
             Their classes, of any kind that can be sorted.
         checkpoint : str, path-like or None, default=None
@@ -251,7 +252,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             all the same.
         """
         X_given = X  # callbacks are handed what the user passed
-        X = validate_series(self, X, reset=True, min_samples=2)
+        X = validate_series(self, X, reset=True, min_samples=2, missing=self._missing())
         self.classes_, classes = validate_labels(self, y, len(X))
         generator = generator_from(self.random_state)
         checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
@@ -350,8 +351,15 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
     def _logits(self, X):
         check_is_fitted(self)
-        (logits,) = read_series(self, lambda x: [self.module_(x)], validate_series(self, X))
+        X = validate_series(self, X, missing=allowed_gaps(self))
+        (logits,) = read_series(self, lambda x: [self.module_(x)], X)
         return logits.astype(np.float64)
+
+    def _missing(self):
+        """What is done about missing values in `fit`: what `pretrained` does about them."""
+        if isinstance(self.pretrained, FrozenEstimator):
+            return allowed_gaps(self.pretrained.estimator)
+        return getattr(self.pretrained, "missing", "refuse")
 
     def _transformer(self, X, generator, checkpoint):
         """The transformer to start from, with `architecture_` and `scaler_`; fitted, or a new one.
@@ -378,6 +386,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.input_tags.allow_nan = self._missing() == "mask"
         return tags
 
 

@@ -49,6 +49,7 @@ ENCODER_CONSTRAINTS = {
     "n_blocks": [IntegerInterval(0), StrOptions({"auto"})],
     "downsampled_width": [IntegerInterval(1), StrOptions({"auto"})],
     "scaling": [StrOptions({"train", "series"})],
+    "missing": [StrOptions({"refuse", "mask"})],
     "warm_start": ["boolean"],
 }
 
@@ -112,6 +113,13 @@ class SSLFeatureExtractor(
     scaling : {"train", "series"}, default="train"
         Standardise each channel by the mean and standard deviation of the training set, or of each
         series; then level and scale of a series are lost.
+
+    missing : {"refuse", "mask"}, default="refuse"
+        What is done about missing values, which are NaN or masked values of a masked array. With
+        "mask" series may have some, in `fit` as later, but each needs a known value: the encoder
+        sees straight lines across gaps and, as further channels, how deep in a gap each value
+        lies; no loss compares anything with what is missing. In training about half of
+        the series lose more values at random, so that gaps need not be in the training set.
 
     batch_size : int, default=64
         Series per training step, at least 2.
@@ -244,6 +252,7 @@ class SSLFeatureExtractor(
         n_blocks="auto",
         downsampled_width="auto",
         scaling="train",
+        missing="refuse",
         batch_size=64,
         max_epochs="auto",
         learning_rate=2e-3,
@@ -268,6 +277,7 @@ class SSLFeatureExtractor(
         self.n_blocks = n_blocks
         self.downsampled_width = downsampled_width
         self.scaling = scaling
+        self.missing = missing
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
@@ -291,7 +301,7 @@ class SSLFeatureExtractor(
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
-            Training series, finite; at least two.
+            Training series; at least two. NaN stands for a missing value, see `missing`.
         y : ignored
         checkpoint : str, path-like or None, default=None
             File that keeps what has been learned so far, about every half minute. A fit that was
@@ -323,7 +333,7 @@ class SSLFeatureExtractor(
         """
         warm = self.warm_start and hasattr(self, "module_")
         X_given = X  # callbacks are handed what the user passed
-        X = validate_series(self, X, reset=not warm, min_samples=2)
+        X = validate_series(self, X, reset=not warm, min_samples=2, missing=self.missing)
         generator = generator_from(self.random_state)
         checkpoint = open_checkpoint(checkpoint, self, X, None, generator)
         plan = training_plan(
@@ -354,7 +364,8 @@ class SSLFeatureExtractor(
                 make = partial(make_decoder, grid=encoder.grid, **self.architecture_)
                 decoder = build(make, generator).to(plan.device)
             # The projector comes with the objective; both are dropped after the training.
-            ssl = SelfSupervision(objective, augmentation, encoder, decoder, x, generator)
+            gaps = self.missing == "mask"
+            ssl = SelfSupervision(objective, augmentation, encoder, decoder, x, generator, gaps)
             step = TwoViewStep(encoder, ssl)
             progress = Progress(self, plan, X_given, y)
             record = train(step, [x], plan, generator, held_out, progress, checkpoint)
@@ -378,7 +389,8 @@ class SSLFeatureExtractor(
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
-            Series of the fitted shape.
+            Series of the fitted shape, with missing values if it was fitted with
+            ``missing="mask"``.
 
         Returns
         -------
@@ -386,7 +398,7 @@ class SSLFeatureExtractor(
         """
         self._validate_params()
         check_is_fitted(self)
-        out = self._read(validate_series(self, X), self.output)
+        out = self._read(validate_series(self, X, missing=allowed_gaps(self)), self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
 
     @property
@@ -413,6 +425,7 @@ class SSLFeatureExtractor(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.allow_nan = self.missing == "mask"
         return tags
 
 
@@ -434,7 +447,14 @@ def encoder_architecture(estimator, X):
     # A tokenizer has an encoder for each band; other estimators have one encoder.
     if hasattr(estimator, "n_bands"):
         architecture["n_bands"] = estimator.n_bands
+    if estimator.missing == "mask":  # files of before there were gaps have no such entry
+        architecture["gaps"] = True
     return architecture
+
+
+def allowed_gaps(estimator):
+    """What a fitted estimator does about missing values: what its encoder was built for."""
+    return "mask" if getattr(estimator, "architecture_", {}).get("gaps") else "refuse"
 
 
 class TwoViewStep(nn.Module):

@@ -41,11 +41,12 @@ from ._nn.quantizer import VectorQuantizer
 from ._nn.self_supervision import SelfSupervision, View
 from ._nn.vqvae import make_vqvae
 from ._quantizer import Quantizer, make_quantizer
-from ._ssl_features import ENCODER_CONSTRAINTS, encoder_architecture
+from ._ssl_features import ENCODER_CONSTRAINTS, allowed_gaps, encoder_architecture
 from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import warn_user
 from .functional import codebook as cb
 from .functional import readout
+from .functional.gaps import hidden_at_random
 from .objectives import OBJECTIVES, Objective, make_objective
 
 OUTPUTS = (
@@ -167,6 +168,13 @@ class VQTokenizer(
         Standardise each channel by the mean and standard deviation of the training set, or of each
         series; then level and scale of a series are lost, and decoded series have those of the
         training set on average.
+
+    missing : {"refuse", "mask"}, default="refuse"
+        What is done about missing values, which are NaN or masked values of a masked array. With
+        "mask" series may have some, in `fit` as later, but each needs a known value: the encoder
+        sees straight lines across gaps and, as further channels, how deep in a gap each value
+        lies; no loss compares anything with what is missing. In training about half of
+        the series lose more values at random, so that gaps need not be in the training set.
 
     batch_size : int, default=64
         Series per training step; two at least with `ssl`.
@@ -317,6 +325,7 @@ class VQTokenizer(
         augmentation="warp",
         augmented_weight=0.1,
         scaling="train",
+        missing="refuse",
         batch_size=64,
         max_epochs="auto",
         learning_rate=2e-3,
@@ -346,6 +355,7 @@ class VQTokenizer(
         self.augmentation = augmentation
         self.augmented_weight = augmented_weight
         self.scaling = scaling
+        self.missing = missing
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
@@ -372,7 +382,7 @@ class VQTokenizer(
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
-            Training series, finite; at least two.
+            Training series; at least two. NaN stands for a missing value, see `missing`.
         y : ignored
         checkpoint : str, path-like or None, default=None
             File that keeps what has been learned so far, about every half minute. A fit that was
@@ -399,7 +409,7 @@ class VQTokenizer(
         """
         warm = self.warm_start and hasattr(self, "module_")
         X_given = X  # callbacks are handed what the user passed
-        X = validate_series(self, X, reset=not warm, min_samples=2)
+        X = validate_series(self, X, reset=not warm, min_samples=2, missing=self.missing)
         generator = generator_from(self.random_state)
         checkpoint = open_checkpoint(checkpoint, self, X, None, generator)
         # Self-supervised losses compare series, so that a batch needs two of them.
@@ -428,12 +438,13 @@ class VQTokenizer(
             (x,), held_out = hold_out([x], plan, generator)
             if not warm:
                 start_codebooks(network, self.quantizer_.init, x, plan.batch_size, generator)
-            step = VQStep(network, self.quantizer_.commitment_weight, generator)
+            gaps = self.missing == "mask"
+            step = VQStep(network, self.quantizer_.commitment_weight, generator, gaps)
             if self.ssl is not None:  # a projector and a second loss, as in [3]
                 objective = make_objective(self.ssl)
                 augmentation = make_augmentation(self.augmentation)
                 parts = (network.encoder, network.decode)
-                ssl = SelfSupervision(objective, augmentation, *parts, x, generator)
+                ssl = SelfSupervision(objective, augmentation, *parts, x, generator, gaps)
                 step = SelfSupervisedVQStep(step, ssl, self.ssl_view, self.augmented_weight)
             progress = Progress(self, plan, X_given, y)
             record = train(step, [x], plan, generator, held_out, progress, checkpoint)
@@ -454,7 +465,8 @@ class VQTokenizer(
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
-            Series of the fitted shape.
+            Series of the fitted shape, with missing values if it was fitted with
+            ``missing="mask"``.
 
         Returns
         -------
@@ -463,7 +475,8 @@ class VQTokenizer(
         """
         self._validate_params()
         check_is_fitted(self)
-        (out,) = self._read(validate_series(self, X), self.output)
+        X = validate_series(self, X, missing=allowed_gaps(self))
+        (out,) = self._read(X, self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
 
     @available_if(_can_be_inverted)
@@ -508,7 +521,7 @@ class VQTokenizer(
         tokens : int64 ndarray of shape (n, n_tokens)
         """
         check_is_fitted(self)
-        return self._read(validate_series(self, X), "tokens")[0]
+        return self._read(validate_series(self, X, missing=allowed_gaps(self)), "tokens")[0]
 
     def decode(self, tokens):
         """Series of token ids.
@@ -529,6 +542,8 @@ class VQTokenizer(
     def score(self, X, y=None):
         """Negative mean squared reconstruction error, in units of the scaled series.
 
+        Of a series with missing values the error is that of the known ones.
+
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
@@ -543,10 +558,11 @@ class VQTokenizer(
 
         def squared_errors(x):
             residuals = (self.module_(x) - x).cpu().numpy()  # not every device has float64
-            errors = np.square(residuals, dtype=np.float64).mean(axis=(1, 2))
+            errors = np.nanmean(np.square(residuals, dtype=np.float64), axis=(1, 2))
             return [torch.from_numpy(errors)]
 
-        (errors,) = read_series(self, squared_errors, validate_series(self, X))
+        X = validate_series(self, X, missing=allowed_gaps(self))
+        (errors,) = read_series(self, squared_errors, X)
         return -float(errors.mean())
 
     @property
@@ -579,6 +595,7 @@ class VQTokenizer(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = [] if self.output == "tokens" else ["float32"]
+        tags.input_tags.allow_nan = self.missing == "mask"
         return tags
 
 
@@ -616,18 +633,22 @@ def start_codebooks(network, init, x, batch_size, generator):
 class VQStep(nn.Module):
     """The loss of a VQ-VAE on a batch of series (van den Oord et al. 2017, equation 3).
 
-    After the step of the optimiser, the codes follow the latents of the batch.
+    With `gaps`, the encoder is shown the batch without some of its values in training, and the loss
+    is that of all known ones. After the step of the optimiser, the codes follow the latents of the
+    batch.
     """
 
-    def __init__(self, network, commitment_weight, generator):
+    def __init__(self, network, commitment_weight, generator, gaps=False):
         super().__init__()
         self.network = network
         self.generator = generator
+        self.gaps = gaps
         self.weights = {"commitment": commitment_weight}
 
     def forward(self, x):
+        shown = hidden_at_random(x, self.generator) if self.gaps and self.training else x
         # Kept for `after_step`: codes move by them after the optimiser has moved the encoder.
-        self.quantized = self.network.encode(x)
+        self.quantized = self.network.encode(shown)
         z_q = self.network.quantized_latents(self.quantized)
         terms = self.network.reconstruction_losses(x, z_q)  # the first term, then the other two
         return terms | self.network.quantizer_losses(self.quantized)

@@ -54,13 +54,14 @@ class Augmentation(BaseEstimator):
         Parameters
         ----------
         x : Tensor of shape (B, C, T)
-            Scaled series.
+            Scaled series, NaN where a value is missing.
         generator : torch.Generator
             A CPU generator; the draw is the same on every device.
 
         Returns
         -------
         view : Tensor of shape (B, C, T)
+            NaN where a value is missing.
 
         Raises
         ------

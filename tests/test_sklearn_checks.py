@@ -49,12 +49,17 @@ TRANSFORMERS = [
     make_tokenizer(frontend="stft"),
     make_tokenizer(n_bands=2, downsampled_width=4),
     make_tokenizer(ssl="barlow_twins"),
+    make_tokenizer(missing="mask"),
     make_tokenizer(quantizer=Quantizer("gradient", code_dim=2)),
     make_extractor(),
+    make_extractor(missing="mask"),
     random_convolutions(n_kernels=5),
 ]
 CLASSIFIERS = [
     fine_tuned(pretrained=make_extractor(width=8), learning_rate=0.05, **CLASSIFIER),
+    fine_tuned(
+        pretrained=make_extractor(width=8, missing="mask"), learning_rate=0.05, **CLASSIFIER
+    ),
     fcn(learning_rate=0.02, **CLASSIFIER),
 ]
 GENERATORS = [
@@ -94,7 +99,7 @@ def test_further_check_of_transformers(estimator, check):
 
 @pytest.mark.parametrize("check", MORE_CHECKS[3:])
 def test_further_check_of_fcn_classifier_as_a_transformer(check):
-    getattr(estimator_checks, check)("FCNClassifier", CLASSIFIERS[1])
+    getattr(estimator_checks, check)("FCNClassifier", CLASSIFIERS[-1])
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS[:3])

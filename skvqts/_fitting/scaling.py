@@ -1,5 +1,7 @@
 """Scaling of series before they reach a network."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.utils import gen_batches
 
@@ -15,7 +17,8 @@ _BLOCK = 2**20  # values scaled at a time, so that large arrays need little memo
 class SeriesScaler:
     """Standardise series; statistics in float64, results in float32.
 
-    Fitted, it has `mean_` and `scale_`, float64 arrays of shape (1, c, 1).
+    Missing values are NaN: they have no part in the statistics, and stay missing. Fitted, it has
+    `mean_` and `scale_`, float64 arrays of shape (1, c, 1).
 
     Parameters
     ----------
@@ -32,8 +35,9 @@ class SeriesScaler:
         """Learn from series ``(n, c, t)``."""
         if self.per_series:
             mean, scale = _moments(X, axis=2)
-            self.mean_ = mean.mean(0, keepdims=True)
-            self.scale_ = scale.mean(0, keepdims=True)
+            # A channel of which a series has no value has no moments there.
+            self.mean_ = np.nanmean(mean, 0, keepdims=True)
+            self.scale_ = np.nanmean(scale, 0, keepdims=True)
         else:
             self.mean_, self.scale_ = _moments(X, axis=(0, 2))
         return self
@@ -49,7 +53,8 @@ class SeriesScaler:
         mean, scale = _moments(X, axis=2) if self.per_series else (self.mean_, self.scale_)
         with np.errstate(over="ignore"):
             scaled = ((X - mean) / scale).astype(np.float32)
-        if max(-scaled.min(), scaled.max()) > _FARTHEST:
+        # fmin and fmax pass NaN over.
+        if max(-np.fmin.reduce(scaled, None), np.fmax.reduce(scaled, None)) > _FARTHEST:
             raise ValueError(
                 f"X lies more than {_FARTHEST:.0e} standard deviations away from the training "
                 "series, where float32 loses all detail."
@@ -101,11 +106,27 @@ class ColumnScaler:
 
 def _moments(X, axis, eps=_EPS):
     """Mean and standard deviation; where nothing varies beyond rounding, 1 or the rounding."""
-    mean = X.mean(axis, keepdims=True, dtype=np.float64)
-    scale = _deviation(X, axis, mean)
+    if np.isnan(X.min()):
+        mean, scale = _known_moments(X, axis)
+    else:
+        mean = X.mean(axis, keepdims=True, dtype=np.float64)
+        scale = _deviation(X, axis, mean)
     # A constant deviates by the rounding of its mean; dividing by that would turn noise into data.
     rounding = 10 * eps * np.abs(mean)
     return mean, np.where(scale <= rounding, np.maximum(1.0, rounding), scale)
+
+
+def _known_moments(X, axis):
+    """Mean and standard deviation of what is not missing, NaN where nothing is known."""
+    over_rows = 0 in np.atleast_1d(axis)
+    blocks = list(_blocks(X))
+    sums = partial(np.nansum, axis=axis, keepdims=True, dtype=np.float64)
+    join = sum if over_rows else np.concatenate
+    n_known = join([(~np.isnan(X[b])).sum(axis, keepdims=True) for b in blocks])
+    with np.errstate(invalid="ignore"):
+        mean = join([sums(X[b]) for b in blocks]) / n_known
+        centred = (X[b] - (mean if over_rows else mean[b]) for b in blocks)
+        return mean, np.sqrt(join([sums(np.square(part)) for part in centred]) / n_known)
 
 
 def _deviation(X, axis, mean):

@@ -92,7 +92,7 @@ TRAINING_CONSTRAINTS = {
 }
 
 
-def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
+def validate_series(estimator, X, *, reset=False, min_samples=1, missing="refuse"):
     """Series as a finite ``(n, c, t)`` array of float32 or float64, not copied without need.
 
     Parameters
@@ -103,18 +103,22 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
         True: the estimator takes on the shape of `X`, as ``n_channels_in_``, ``n_timepoints_in_``,
         ``n_features_in_`` and ``feature_names_in_``. False: `X` must have that shape.
     min_samples : int
-    missing : bool
-        Whether NaN stands for a missing value and is let pass.
+    missing : {"refuse", "mask", "any"}
+        What is done about missing values, which are NaN or masked. "mask" lets them pass where
+        every series has a known value and, with `reset`, every channel has one in some series;
+        "any" lets them pass.
 
     Raises
     ------
     ValueError
-        If `X` is not 2-D or 3-D, empty, not finite in float32, or of another shape.
+        If `X` is not 2-D or 3-D, empty, not finite in float32, or of another shape, or if values
+        are missing that must not be.
     TypeError
         If `X` is sparse or not numeric.
     """
     name = type(estimator).__name__
-    X = as_array_like(X, name, missing=missing)
+    allowed = missing != "refuse"
+    X = as_array_like(X, name, missing=allowed, advice=_advice(estimator, reset))
     _refuse_one_series(X, name, min_samples)
     is_panel = len(X.shape) == 3
     rules = {**_SERIES, "ensure_min_samples": min_samples}
@@ -142,7 +146,9 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing=False):
     if reset and is_panel:
         _check_feature_names(estimator, X, reset=True)
         estimator.n_features_in_ = n_channels
-    _check_values(X, estimator, reset, missing)
+    _check_values(X, estimator, reset, allowed)
+    if missing == "mask":
+        _refuse_unknown_series(X, name, reset)
     if reset:
         estimator.n_channels_in_ = n_channels
         estimator.n_timepoints_in_ = n_timepoints
@@ -200,7 +206,7 @@ def validate_beginnings(estimator, X, horizon):
     windows = np.full((*X.shape[:2], estimator.n_timepoints_in_), np.nan)
     seen = X[..., -n_before:]
     windows[..., n_before - seen.shape[2] : n_before] = seen
-    return validate_series(estimator, windows, missing=True)
+    return validate_series(estimator, windows, missing="any")
 
 
 def _check_values(X, estimator, reset, missing):
@@ -210,11 +216,9 @@ def _check_values(X, estimator, reset, missing):
     lowest = (np.fmin if missing else np.minimum).reduce(X, axis=None)
     highest = (np.fmax if missing else np.maximum).reduce(X, axis=None)
     if np.isnan(lowest) and not missing:
-        can_fill = hasattr(estimator, "impute") and not reset
-        advice = "fill them with `impute`" if can_fill else "interpolate them"
         raise ValueError(
-            f"Input X contains NaN: {name} does not accept missing values, {advice} or leave "
-            "those series out."
+            f"Input X contains NaN: {name} does not accept missing values, "
+            f"{_advice(estimator, reset) or 'interpolate them'} or leave those series out."
         )
     if max(-lowest, highest) > np.finfo(np.float32).max:
         raise ValueError(
@@ -223,10 +227,39 @@ def _check_values(X, estimator, reset, missing):
         )
 
 
-def as_array_like(X, name, argument="X", missing=False):
+def _advice(estimator, reset):
+    """What an estimator can do about missing values that it refuses, or None."""
+    if hasattr(estimator, "impute"):
+        return None if reset else "fill them with `impute`"
+    if hasattr(estimator, "missing"):
+        return "fit it with missing='mask', interpolate them"
+    if hasattr(estimator, "pretrained"):
+        return "fit it with a `pretrained` that has missing='mask', interpolate them"
+    return None
+
+
+def _refuse_unknown_series(X, name, reset):
+    """Refuse series without a known value, and in `fit` channels of which no series has one."""
+    known = ~np.isnan(X)
+    unknown_series = np.flatnonzero(~known.any(axis=(1, 2)))
+    if unknown_series.size:
+        raise ValueError(
+            f"All values of series {unknown_series[0]} of X are missing: {name} needs a known "
+            "value in each, leave that series out."
+        )
+    unknown_channels = np.flatnonzero(~known.any(axis=(0, 2)))
+    if reset and unknown_channels.size:
+        raise ValueError(
+            f"All values of channel {unknown_channels[0]} of X are missing, in every series: "
+            "leave that channel out."
+        )
+
+
+def as_array_like(X, name, argument="X", missing=False, advice=None):
     """Something with a shape; what scikit-learn would misread is refused, on behalf of `name`.
 
-    Masked values become NaN where these stand for missing ones.
+    Masked values become NaN where these stand for missing ones; else `advice` says what can be done
+    besides filling them.
     """
     if isinstance(X, torch.Tensor) and X.is_nested:
         raise ValueError(_UNEQUAL.format(argument, name))
@@ -239,7 +272,7 @@ def as_array_like(X, name, argument="X", missing=False):
     if np.ma.is_masked(X):
         raise ValueError(
             f"{argument} is a masked array with masked values, which {name} does not accept: "
-            f"fill them before ({argument}.filled(...))."
+            f"{f'{advice} or ' if advice else ''}fill them before ({argument}.filled(...))."
         )
     if not (X is None or isinstance(X, Number) or any(hasattr(X, a) for a in _CONTAINERS)):
         raise TypeError(

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import BatchNorm2d, Readable, run_layers
+from ..functional.gaps import bridged, gap_depth, known_squared_error
+from .layers import BatchNorm2d, Readable, ZeroConv, run_layers
 
 _STEM_STRIDE = 8
 _DILATIONS = (1, 4, 2, 8)  # of the residual blocks; the first two see five tokens to either side
@@ -70,10 +71,21 @@ class ConvEncoder(nn.Module):
     """Series ``(B, C, T)`` to latents ``(B, N, D)`` of unit variance per dimension.
 
     ``N = ceil(T / stride)``: series are repeated at their last value up to a whole
-    number of strides.
+    number of strides. With `gaps` their values may be missing (NaN): the first convolution sees
+    lines across gaps, and another one the depth in them.
     """
 
-    def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
+    def __init__(
+        self,
+        n_channels,
+        n_timepoints,
+        *,
+        width,
+        latent_dim,
+        n_blocks,
+        downsampled_width,
+        gaps=False,
+    ):
         super().__init__()
         self.latent_dim = latent_dim
         self.stride = stride = total_stride(n_timepoints, downsampled_width)
@@ -91,12 +103,25 @@ class ConvEncoder(nn.Module):
         # Without learned scales: all dimensions count alike in the distances to codes.
         layers += [BatchNorm2d(latent_dim, affine=False)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.of_gaps = None
+        if gaps:
+            geometry = {"kernel_size": (1, kernel), "stride": (1, stem), "padding": (0, padding)}
+            self.of_gaps = ZeroConv(n_channels, width, **geometry)
 
     def forward(self, x, activations=None):
         if self.padding:
             x = F.pad(x, (0, self.padding), mode="replicate")
-        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        return run_layers(self.layers, x, activations).squeeze(2).transpose(1, 2)
+        stem, *layers = self.layers
+        if self.of_gaps is None:
+            a = stem(_with_height(x))
+        else:
+            a = stem(_with_height(bridged(x))) + self.of_gaps(_with_height(gap_depth(x)))
+        return run_layers(layers, a, activations).squeeze(2).transpose(1, 2)
+
+
+def _with_height(x):
+    """``(B, C, 1, T)`` in channels-last memory."""
+    return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
 
 class ConvDecoder(nn.Module):
@@ -137,4 +162,4 @@ class ConvDecoder(nn.Module):
 
     def losses(self, x, z):
         """Squared error in time, the first term of van den Oord et al. (2017), eq. 3."""
-        return {"reconstruction": F.mse_loss(self(z).float(), x)}
+        return {"reconstruction": known_squared_error(self(z).float(), x)}

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ..functional.gaps import bridged
 from ..functional.spectral import split_bands
 from .conv import ConvDecoder, ConvEncoder
 from .multiscale import MultiScaleEncoder
@@ -53,8 +54,13 @@ class BandEncoders(nn.Module):
 
 
 def split_series(x, n_bands):
-    """Series ``(B, C, T)`` as one series per band, which add up to them."""
-    return [x] if n_bands == 1 else split_bands(x, N_FFT)
+    """Series ``(B, C, T)`` as one series per band, which add up to them.
+
+    What is missing in series is missing in their bands.
+    """
+    if n_bands == 1:
+        return [x]
+    return [band.where(~x.isnan(), x) for band in split_bands(bridged(x), N_FFT)]
 
 
 def make_encoder(n_channels, n_timepoints, *, frontend, n_bands=None, downsampled_width, **sizes):
@@ -68,8 +74,9 @@ def make_encoder(n_channels, n_timepoints, *, frontend, n_bands=None, downsample
         None makes the encoder of the front end itself, a number the `BandEncoders` of a VQ-VAE.
     downsampled_width : int
         About how many tokens there are along time; the low of two bands has a quarter of them.
-    **sizes : int
-        `width`, `latent_dim` and `n_blocks` of the encoders.
+    **sizes
+        `width`, `latent_dim` and `n_blocks` of the encoders, and `gaps`, whether series may have
+        missing values (NaN).
     """
     encoder_class = FRONT_ENDS[frontend][0]
     if n_bands is None:
@@ -80,8 +87,11 @@ def make_encoder(n_channels, n_timepoints, *, frontend, n_bands=None, downsample
     )
 
 
-def make_decoder(n_channels, n_timepoints, grid, *, frontend, **sizes):
-    """The decoder of a front end, for tokens of shape `grid`; sizes are as of `make_encoder`."""
+def make_decoder(n_channels, n_timepoints, grid, *, frontend, gaps=False, **sizes):
+    """The decoder of a front end, for tokens of shape `grid`; sizes are as of `make_encoder`.
+
+    It is the same whether series have gaps or not.
+    """
     return FRONT_ENDS[frontend][1](n_channels, n_timepoints, grid, **sizes)
 
 

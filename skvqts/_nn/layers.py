@@ -145,6 +145,22 @@ class BatchNorm1d(_SingleValue, nn.BatchNorm1d):
     """Batch normalisation of ``(B, C)`` or ``(B, C, T)``, also with one value per channel."""
 
 
+class ZeroConv(nn.Conv2d):
+    """A convolution that starts at 0: what it is added to is at first as without it.
+
+    It is the zero convolution of ControlNet (Zhang et al. 2023), without a bias. It tells an
+    encoder where values are missing, beside a convolution that sees lines across gaps. Where
+    nothing is missing it adds nothing, whatever it has learned.
+    """
+
+    def __init__(self, in_channels, out_channels, **geometry):
+        super().__init__(in_channels, out_channels, bias=False, **geometry)
+
+    def initialise(self, generator):
+        """No weight; `generator` has no say."""
+        nn.init.zeros_(self.weight)
+
+
 class Readable:
     """Marks layers whose ``forward(x, activations=None)`` adds to a list of activations."""
 

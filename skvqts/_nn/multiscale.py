@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..functional.gaps import bridged, gap_depth
 from .conv import Residual, along_time, total_stride
-from .layers import BatchNorm2d
+from .layers import BatchNorm2d, ZeroConv
 
 _KERNEL = 9
 _LARGEST_STEP = 8  # between positions
@@ -74,10 +75,21 @@ class MultiScaleEncoder(nn.Module):
     """Series ``(B, C, T)`` to latents ``(B, N, D)`` of unit variance per dimension.
 
     Half of ``4 * width`` kernels see the series, half its differences. Only their activations are
-    read.
+    read. With `gaps` values may be missing (NaN): the kernels see lines across gaps, and to their
+    activations is added what another convolution makes of the depth in them.
     """
 
-    def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
+    def __init__(
+        self,
+        n_channels,
+        n_timepoints,
+        *,
+        width,
+        latent_dim,
+        n_blocks,
+        downsampled_width,
+        gaps=False,
+    ):
         super().__init__()
         self.latent_dim = latent_dim
         self.stride = stride = total_stride(n_timepoints, downsampled_width)
@@ -87,6 +99,12 @@ class MultiScaleEncoder(nn.Module):
         self.of_series, self.of_differences = (
             Bank(n_channels, n_timepoints, _KERNELS // 2 * width, step) for _ in range(2)
         )
+        self.of_gaps = None
+        if gaps:
+            geometry = {"stride": (1, step), "padding": (0, (_KERNEL - 1) // 2)}
+            self.of_gaps = ZeroConv(
+                n_channels, _KERNELS * width, kernel_size=(1, _KERNEL), **geometry
+            )
         self.norm = BatchNorm2d(_KERNELS * width)
         self.layers = nn.Sequential(
             along_time(_KERNELS * width, width, 1),
@@ -99,9 +117,12 @@ class MultiScaleEncoder(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x, activations=None):
-        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        differences = F.pad(x.diff(dim=3), (1, 0))
-        a = torch.cat([self.of_series(x), self.of_differences(differences)], dim=1)
+        lines = x if self.of_gaps is None else bridged(x)
+        lines = lines.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        differences = F.pad(lines.diff(dim=3), (1, 0))
+        a = torch.cat([self.of_series(lines), self.of_differences(differences)], dim=1)
+        if self.of_gaps is not None:
+            a = a + self.of_gaps(gap_depth(x).unsqueeze(2))
         a = F.silu(self.norm(a, activations))
         a = F.avg_pool2d(a, (1, self.pooled), ceil_mode=True) if self.pooled > 1 else a
         return self.layers(a).squeeze(2).transpose(1, 2)

@@ -6,6 +6,7 @@ A branch is called with two views. Before training it is shown the encoder in
 them.
 """
 
+import math
 from copy import deepcopy
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ..functional import objectives as ob
 from ..functional.augmentations import block_mask
+from ..functional.gaps import hidden_at_random
 from ..functional.objectives import whitening_matrix
 from ..functional.readout import pool
 from .layers import BatchNorm1d, build
@@ -51,13 +53,17 @@ class SelfSupervision(nn.Module):
         The training series, on the device.
     generator : torch.Generator
         On the CPU; initial weights, views and masks are drawn from it.
+    gaps : bool
+        Whether the encoder takes series with missing values (NaN). Views then lose values in
+        training, and what an objective hides is missing instead of 0.
     """
 
-    def __init__(self, objective, augmentation, encoder, decode, data, generator):
+    def __init__(self, objective, augmentation, encoder, decode, data, generator, gaps=False):
         super().__init__()
         self.objective = objective
         self.augmentation = augmentation
         self.generator = generator
+        self.gaps = gaps
         make_branch = partial(objective.make_branch, 2 * encoder.latent_dim, len(data))
         self.branch = build(make_branch, generator).to(data.device)
         self.branch.start(encoder, decode)
@@ -73,12 +79,14 @@ class SelfSupervision(nn.Module):
             generator = torch.Generator("cpu").manual_seed(number)
         if not self.objective.masks_input:
             series = self.augmentation(x, generator)
+            if self.gaps and self.training:
+                series = hidden_at_random(series, generator)
             return View(series, encoder(series))
         hidden = block_mask(
             len(x), x.shape[2], generator, self.objective.ratio, self.objective.block
         )
         hidden = hidden[:, None].to(x.device)
-        series = x.masked_fill(hidden, 0.0)
+        series = x.masked_fill(hidden, math.nan if self.gaps else 0.0)
         return View(series, encoder(series), hidden)
 
     def forward(self, first, second):

@@ -9,8 +9,9 @@ import math
 import torch.nn.functional as F
 from torch import nn
 
+from ..functional.gaps import bridged, filled, gap_depth, inverse_known_share, known_squared_error
 from ..functional.spectral import hop_length, istft, n_frames, stft
-from .layers import BatchNorm2d, Readable, run_layers
+from .layers import BatchNorm2d, Readable, ZeroConv, run_layers
 
 N_FFT = 8
 MIN_TIMEPOINTS = N_FFT // 2 + 1  # what the window needs to be reflected at the edges
@@ -27,19 +28,15 @@ def n_halvings(n_timepoints, downsampled_width):
     return min(max(1, int(math.log2(max(rate, 1)))), longest)
 
 
+_HALVING = {"kernel_size": (3, 4), "stride": (1, 2), "padding": (1, 1)}
+
+
 class _Down(Readable, nn.Sequential):
     """``(B, C, H, W) -> (B, D, H, W // 2)``."""
 
     def __init__(self, in_channels, out_channels):
         super().__init__(
-            nn.Conv2d(
-                in_channels,
-                out_channels,
-                kernel_size=(3, 4),
-                stride=(1, 2),
-                padding=(1, 1),
-                padding_mode="replicate",
-            ),
+            nn.Conv2d(in_channels, out_channels, padding_mode="replicate", **_HALVING),
             BatchNorm2d(out_channels),
             nn.LeakyReLU(),
         )
@@ -86,10 +83,21 @@ class STFTEncoder(nn.Module):
     """Series ``(B, C, T)`` to latents ``(B, 5 W', D)``.
 
     Series shorter than 5 points are repeated at their last value up to 5, where
-    the window of 8 can be reflected.
+    the window of 8 can be reflected. With `gaps` their values may be missing (NaN): the first
+    convolution sees the STFT of lines across gaps, and another one that of the depth in them.
     """
 
-    def __init__(self, n_channels, n_timepoints, *, width, latent_dim, n_blocks, downsampled_width):
+    def __init__(
+        self,
+        n_channels,
+        n_timepoints,
+        *,
+        width,
+        latent_dim,
+        n_blocks,
+        downsampled_width,
+        gaps=False,
+    ):
         super().__init__()
         self.latent_dim = latent_dim
         self.padding = max(0, MIN_TIMEPOINTS - n_timepoints)
@@ -100,18 +108,24 @@ class STFTEncoder(nn.Module):
         self.down = nn.Sequential(
             _Down(2 * n_channels, width), *(_Down(width, width) for _ in range(halvings - 1))
         )
+        self.of_gaps = ZeroConv(2 * n_channels, width, **_HALVING) if gaps else None
         self.blocks = nn.Sequential(
             *(_Residual(width, inner_norm=True) for _ in range(n_blocks)),
             _project(width, latent_dim),
         )
 
     def forward(self, x, activations=None):
-        return self.encode_spectrum(spectrum(x, self.padding), activations)
+        if self.of_gaps is None:
+            return self.encode_spectrum(spectrum(x, self.padding), activations)
+        of_gaps = self.of_gaps(spectrum(gap_depth(x), self.padding))
+        return self.encode_spectrum(spectrum(bridged(x), self.padding), activations, of_gaps)
 
-    def encode_spectrum(self, u, activations=None):
-        """Latents of an STFT ``(B, 2 C, 5, W)``."""
-        u = run_layers(self.down, u, activations)
-        return run_layers(self.blocks, u, activations).flatten(2).transpose(1, 2)
+    def encode_spectrum(self, u, activations=None, of_gaps=None):
+        """Latents of an STFT ``(B, 2 C, 5, W)``; gaps add something to the first convolution."""
+        (convolution, *first), *halvings = self.down
+        u = convolution(u) if of_gaps is None else convolution(u) + of_gaps
+        u = run_layers([*first, *halvings, *self.blocks], u, activations)
+        return u.flatten(2).transpose(1, 2)
 
 
 class STFTDecoder(nn.Module):
@@ -156,11 +170,17 @@ class STFTDecoder(nn.Module):
         return x[..., : self.n_timepoints]
 
     def losses(self, x, z):
-        """Squared error in time and in time-frequency, equally weighted as published."""
+        """Squared error in time and in time-frequency, equally weighted as published.
+
+        Where values are missing, the STFT is compared with that of series that have the decoded
+        values there: no line across a gap is rewarded.
+        """
         u = self.decode_spectrum(z)
+        series = self.series(u)
+        target = spectrum(filled(x, series), self.padding)
         return {
-            "reconstruction": F.mse_loss(self.series(u), x),
-            "spectral": F.mse_loss(u.float(), spectrum(x, self.padding)),
+            "reconstruction": known_squared_error(series, x),
+            "spectral": F.mse_loss(u.float(), target) * inverse_known_share(x),
         }
 
 

@@ -135,7 +135,15 @@ def _summed(terms):
 
 
 def make_vqvae(
-    quantizer, n_channels, n_timepoints, *, frontend, n_bands=1, downsampled_width, **sizes
+    quantizer,
+    n_channels,
+    n_timepoints,
+    *,
+    frontend,
+    n_bands=1,
+    downsampled_width,
+    gaps=False,
+    **sizes,
 ):
     """A VQ-VAE of one band, or of low and high frequencies.
 
@@ -143,13 +151,15 @@ def make_vqvae(
     ----------
     quantizer : callable
         ``quantizer(latent_dim)`` makes the quantiser of a band.
-    n_channels, n_timepoints, frontend, n_bands, downsampled_width, **sizes
+    n_channels, n_timepoints, frontend, n_bands, downsampled_width, gaps, **sizes
         As of `make_encoder`; the decoders have the same sizes.
     """
     encoder_class, decoder_class = FRONT_ENDS[frontend]
     bands = []
     for width in widths_of_bands(downsampled_width, n_bands):
-        encoder = encoder_class(n_channels, n_timepoints, downsampled_width=width, **sizes)
+        encoder = encoder_class(
+            n_channels, n_timepoints, downsampled_width=width, gaps=gaps, **sizes
+        )
         decoder = decoder_class(
             n_channels, n_timepoints, encoder.grid, downsampled_width=width, **sizes
         )

@@ -2,7 +2,8 @@
 
 Each function takes scaled series ``(B, C, T)`` and a CPU generator, and returns new series of that
 shape on the same device. All channels of a series are changed alike, except by
-:func:`gaussian_noise`. The draws are the same on every device.
+:func:`gaussian_noise`. The draws are the same on every device. What is missing in a series (NaN)
+is missing in its view, and moves with the values around it.
 """
 
 from functools import cache
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from scipy.interpolate import CubicSpline
 
+from .gaps import bridged
 from .spectral import istft, stft
 
 
@@ -51,7 +53,7 @@ def flip(x, generator, probability):
 def time_mask(x, generator, ratio, block):
     """Set blocks of `block` points to 0, each with probability `ratio`."""
     hidden = block_mask(len(x), x.shape[2], generator, ratio, block).to(x.device)
-    return x.masked_fill(hidden[:, None], 0.0)
+    return x.masked_fill(hidden[:, None] & ~x.isnan(), 0.0)
 
 
 def block_mask(n_series, length, generator, ratio, block):
@@ -111,7 +113,7 @@ def window_warp(x, generator, ratio, low, high):
     # Both resamplings at once: the warped series is read only at the two points beside each step.
     corners = (_unwarp(below + k, starts, window, stretched, total) for k in (0, 1))
     first, second = (_interpolate(x, corner) for corner in corners)
-    return torch.lerp(first, second, weight[:, None].to(x))
+    return _between(first, second, weight[:, None].to(x))
 
 
 def _unwarp(positions, starts, window, stretched, total):
@@ -138,8 +140,11 @@ def band_dropout(x, generator, n_fft, probability):
 
 
 def _spectrum(x, n_fft):
-    """Complex STFT ``(B, C, n_fft // 2 + 1, W)``; short series are padded with their last value."""
-    x = F.pad(x, (0, max(0, n_fft // 2 + 1 - x.shape[2])), mode="replicate")
+    """Complex STFT ``(B, C, n_fft // 2 + 1, W)``; short series are padded with their last value.
+
+    Gaps are bridged.
+    """
+    x = F.pad(bridged(x), (0, max(0, n_fft // 2 + 1 - x.shape[2])), mode="replicate")
     parts = stft(x, n_fft).unflatten(1, (x.shape[1], 2))
     return torch.complex(parts[:, :, 0], parts[:, :, 1])
 
@@ -148,7 +153,8 @@ def _series(u, x, n_fft):
     """Series of the length of `x` from the result of :func:`_spectrum`."""
     length = x.shape[2]
     parts = torch.stack([u.real, u.imag], dim=2).flatten(1, 2)
-    return istft(parts, max(length, n_fft // 2 + 1), n_fft)[..., :length]
+    series = istft(parts, max(length, n_fft // 2 + 1), n_fft)[..., :length]
+    return series.where(~x.isnan(), x)
 
 
 def _normal(shape, generator, like):
@@ -169,7 +175,13 @@ def _interpolate(x, positions):
     below, weight = _split(positions)
     below = below.to(x.device)[:, None].expand(-1, x.shape[1], -1)
     above = (below + 1).clamp(max=x.shape[2] - 1)
-    return torch.lerp(x.gather(2, below), x.gather(2, above), weight[:, None].to(x))
+    return _between(x.gather(2, below), x.gather(2, above), weight[:, None].to(x))
+
+
+def _between(first, second, weight):
+    """Linear interpolation between values; where one of two is missing, the nearer one."""
+    mixed = torch.lerp(first, second, weight)
+    return mixed.where(~mixed.isnan(), torch.where(weight < 0.5, first, second))
 
 
 def _split(positions):

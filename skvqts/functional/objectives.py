@@ -162,6 +162,7 @@ def masked_error(reconstruction, x, hidden):
     Parameters
     ----------
     reconstruction, x : Tensor of shape (B, C, T)
+        What is missing in `x` (NaN) cannot be compared and does not count.
     hidden : bool Tensor of shape (B, 1, T)
         True where a value is hidden.
 
@@ -170,5 +171,7 @@ def masked_error(reconstruction, x, hidden):
     error : scalar Tensor
         0 if nothing is hidden.
     """
-    weights = hidden.expand_as(x).to(x.dtype)
-    return ((reconstruction - x).square() * weights).sum() / weights.sum().clamp(min=1)
+    missing = x.isnan()
+    weights = (hidden & ~missing).to(x.dtype)
+    residuals = torch.where(missing, 0.0, reconstruction - x)
+    return (residuals.square() * weights).sum() / weights.sum().clamp(min=1)

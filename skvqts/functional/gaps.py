@@ -1,0 +1,117 @@
+"""Missing values of series ``(B, C, T)``, for which NaN stands.
+
+A tensor of series is its own mask: what is NaN was not observed, and everything that takes such
+series asks `isnan` of them. A network sees lines across gaps and how deep in a gap each value lies;
+a loss sees the values that are known.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+_DEPTH = 8.0  # time points
+_MOST_HIDDEN = 0.6  # share of the values of a series
+_LONGEST_BLOCK = 0.25  # share of its time points
+
+
+def bridged(x):
+    """Series with missing values on straight lines between the known ones of their channel.
+
+    Before the first and after the last known value those are repeated; a channel without any is 0,
+    the mean of scaled series. Known values stay as they are.
+    """
+    missing = x.isnan()
+    if not missing.any():
+        return x
+    length = x.shape[2]
+    times, before, after = _times_of_known(missing)
+    left = before.where(before >= 0, after).clamp(max=length - 1)
+    right = after.where(after < length, before).clamp(min=0)
+    weights = (times - left).to(x.dtype) / (right - left).clamp(min=1)
+    lines = torch.lerp(x.gather(2, left), x.gather(2, right), weights)
+    return torch.where(missing, lines.nan_to_num(nan=0.0), x)
+
+
+def gap_depth(x):
+    """How deep in a gap each value of series lies, from 0 to 1: the mask that an encoder sees.
+
+    A value d time points from the nearest known one of its channel has ``1 - exp(-(d - 1) / 8)``:
+    0 at the border of a gap, as where a value is known, since a line is right there, and near 1
+    where nothing is known about. So single points that are missing do not show, whose places say
+    nothing of a series.
+    """
+    missing = x.isnan()
+    length = x.shape[2]
+    times, before, after = _times_of_known(missing)
+    # What is beyond the last known value has one neighbour; a channel without any has none.
+    since = torch.where(before >= 0, times - before, length)
+    until = torch.where(after < length, after - times, length)
+    distance = torch.minimum(since, until).to(x.dtype)
+    return 1 - torch.exp(-(distance - 1).clamp(min=0) / _DEPTH)
+
+
+def _times_of_known(missing):
+    """Times, and those of the last known value up to each and of the first from it on.
+
+    They are -1 and T where there is none.
+    """
+    length = missing.shape[2]
+    times = torch.arange(length, device=missing.device)
+    before = times.where(~missing, -1).cummax(2).values
+    after = times.where(~missing, length).flip(2).cummin(2).values.flip(2)
+    return times, before, after
+
+
+def hidden_at_random(x, generator):
+    """Series of which about half have lost values at random.
+
+    Of each of those a share of U(0, 0.6) is hidden, in each channel on its own. Values are hidden
+    in blocks of one length, which is drawn anew for each batch, from a single value to a
+    quarter of the series, short ones more often than long ones (log-uniform).
+    """
+    n_series, n_channels, length = x.shape
+    draw = {"generator": generator, "device": "cpu", "dtype": torch.float32}
+    longest = max(1.0, _LONGEST_BLOCK * length)
+    block = int(math.exp(float(torch.rand(1, **draw)) * math.log(longest)))
+    shares = _MOST_HIDDEN * (2 * torch.rand(n_series, 1, 1, **draw) - 1).clamp(min=0)
+    n_blocks = math.ceil(length / block) + 1
+    hidden = torch.rand(n_series, n_channels, n_blocks, **draw) < shares
+    # The blocks of a batch begin anywhere, and not at multiples of their length.
+    first = int(torch.randint(block, (1,), generator=generator, device="cpu"))
+    hidden = hidden.repeat_interleave(block, dim=2)[..., first : first + length]
+    return x.masked_fill(hidden.to(x.device), math.nan)
+
+
+def filled(x, values):
+    """Series with missing values taken from other series of their shape, without a gradient."""
+    return torch.where(x.isnan(), values.detach(), x)
+
+
+def inverse_known_share(x):
+    """Number of values over number of known ones, at least 1: a mean over all becomes one of those.
+
+    It is exactly 1 where nothing is missing.
+    """
+    known = (~x.isnan()).sum().to(x.dtype)
+    return x.numel() / known.clamp(min=1)
+
+
+def known_squared_error(reconstruction, x):
+    """Mean squared error of the values of series that are known.
+
+    It is the first term of van den Oord et al. (2017), eq. 3, over what was observed, as the
+    likelihood of autoencoders of incomplete data (Nazabal et al. 2020, HI-VAE): a missing value
+    has no part in it, and its reconstruction no gradient.
+
+    Parameters
+    ----------
+    reconstruction, x : Tensor of shape (B, C, T)
+        Missing values of `x` are NaN.
+
+    Returns
+    -------
+    error : scalar Tensor
+        0 if nothing is known.
+    """
+    return F.mse_loss(reconstruction, filled(x, reconstruction)) * inverse_known_share(x)
