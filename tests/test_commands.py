@@ -1,8 +1,12 @@
 """The commands of the command line, on sets of series and on recordings."""
 
+import base64
+import io
 import subprocess
 import sys
+from html.parser import HTMLParser
 
+import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from skvqts import load
 from skvqts._cli.main import main
 from skvqts._cli.output import series_table
+from skvqts._cli.page import Page
 
 from .conftest import two_shapes
 
@@ -183,8 +188,93 @@ def test_the_first_word_is_a_command_or_a_file(tmp_path, capsys, monkeypatch):
     assert jobs[4].codes == 8
 
 
+def test_anomalies_are_named_and_every_point_scored(files, capsys):
+    table = run(files, "anomalies", "whole.csv", "--top=2", model="gapped.csv")
+    model = load(files / "gapped.csv.skvqts")
+    scores = model.anomaly_score(waves())
+    np.testing.assert_allclose(table["anomaly_score"], scores["anomaly_score"])
+    assert pd.to_datetime(table["time"]).tolist() == list(TIMES)
+    top = model.anomalies(waves(), n_stretches=1)[0]
+    told = capsys.readouterr().out.splitlines()
+    assert sum(" to " in line for line in told) == 2
+    assert told[1].startswith(str(top.start))
+    table = run(files, "anomalies", "series.npz", "--top=1", model="series.npz")
+    X = np.load(files / "series.npz")["X"]
+    scores = load(files / "series.npz.skvqts").anomaly_score(X)
+    np.testing.assert_allclose(table.to_numpy(), scores)
+    assert f"series {scores.max(axis=1).argmax()}, time point" in capsys.readouterr().out
+
+
+# ---- the page
+
+
+class Images(HTMLParser):
+    """Collects the pictures of a page, and the tags that are open."""
+
+    def __init__(self):
+        super().__init__()
+        self.sources, self.open = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.sources.append(dict(attributes)["src"])
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_recording_is_reported_on_in_one_page(files, tmp_path, capsys):
+    assert main([str(files / "gapped.csv"), *QUICK, "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "gapped: one recording of 400 points every 10 s, 2 channels (temp, load), 1 gap" in told
+    assert "1 gaps filled in" not in told
+    (path,) = tmp_path.iterdir()
+    assert path.name == "skvqts_gapped.html"
+    text = path.read_text(encoding="utf-8")
+    images = Images()
+    images.feed(text)
+    assert images.open == []
+    assert len(images.sources) == 4  # gaps, tokens, anomalies, a synthetic recording
+    for source in images.sources:
+        kind, data = source.split(",")
+        assert kind == "data:image/png;base64"
+        pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(data)))
+        assert pixels.shape[0] > 100
+        assert (pixels[..., :3] < 0.9).any()  # something is drawn
+    for word in ("Gaps", "Tokens", "Strangest stretches", "A synthetic recording", "Scores of"):
+        assert f"<h2>{word}" in text
+    assert "http" not in text  # nothing from elsewhere
+    assert "told apart" in text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_tokenizer_alone_has_a_page_too(files, tmp_path):
+    arguments = ["--tokenizer-only", *QUICK, "--out", str(tmp_path)]
+    assert main([str(files / "whole.csv"), *arguments]) == 0
+    text = (tmp_path / "skvqts_whole.html").read_text(encoding="utf-8")
+    assert text.count("<img") == 2
+    assert main([str(files / "gapped.csv"), *arguments]) == 0
+    text = (tmp_path / "skvqts_gapped.html").read_text(encoding="utf-8")
+    assert "lacks values, which only a generator fills" in text
+
+
+def test_words_of_a_page_are_no_tags(tmp_path):
+    page = Page("a <b> & c")
+    page.text("1 < 2")
+    page.printed("a  <i>")
+    page.table(["x<y"], [["<script>"]])
+    page.save(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    for escaped in ("a &lt;b&gt; &amp; c", "1 &lt; 2", "a  &lt;i&gt;", "x&lt;y", "&lt;script&gt;"):
+        assert escaped in text
+    assert "<script>" not in text
+
+
 def test_help_names_every_command():
     command = [sys.executable, "-m", "skvqts", "--help"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for name in ("report", "demo", "fit", "encode", "sample", "score", "impute", "anomalies"):
-        assert f"\n    {name} " in told
+        assert f"\n    {name}" in told

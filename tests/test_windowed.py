@@ -318,6 +318,62 @@ def test_a_forecast_is_the_generators_and_then_goes_on():
     assert fitted(masked_prior, 1).forecast(wave(300, 1)[0], 3).shape == (3,)
 
 
+# ---- anomalies
+
+
+def test_a_reversed_stretch_is_the_strangest():
+    values = np.arange(600) % 20 / 10 - 1  # a saw
+    values[301:321] = values[301:321][::-1]
+    model = WindowedEstimator(random_convolutions(n_kernels=200), length=32).fit(values)
+    scores = model.anomaly_score(values)
+    assert scores.shape == (600,)
+    assert 290 < scores.argmax() < 332
+    top, second = model.anomalies(values, n_stretches=2)
+    assert top.start < 311 < top.stop
+    assert top.score == scores.max() > second.score
+    # Beside the recording without it, it is as strange.
+    reference = np.arange(600) % 20 / 10 - 1
+    assert 290 < model.anomaly_score(values, reference).argmax() < 332
+    assert model.anomaly_score(reference, reference).max() < top.score / 5
+
+
+def test_scores_of_a_table_have_its_times():
+    frame = pd.DataFrame(wave().T, index=HOURS, columns=["a", "b"])
+    model = WindowedEstimator(random_convolutions(), length=32).fit(frame)
+    scores = model.anomaly_score(frame)
+    assert list(scores) == ["anomaly_score"]
+    pd.testing.assert_index_equal(scores.index, HOURS)
+    np.testing.assert_array_equal(
+        scores["anomaly_score"], model.anomaly_score(frame.to_numpy().T[None])
+    )
+    (stretch,) = model.anomalies(frame, n_stretches=1)
+    (of_points,) = model.anomalies(frame.to_numpy().T[None], n_stretches=1)
+    assert stretch.start == HOURS[of_points.start].to_numpy()
+    assert stretch.stop == HOURS[of_points.stop - 1].to_numpy() + np.timedelta64(1, "h")
+    assert stretch.score == of_points.score
+
+
+def test_windows_of_a_generator_are_scored_as_by_itself():
+    model, values = fitted(), wave()
+    windows = SlidingWindows(32).fit_transform(values[None])
+    expected = model.estimator_.score_samples(windows)
+    np.testing.assert_array_equal(model.score_samples(values[None]), expected)
+
+
+# ---- missing values
+
+
+def test_an_estimator_that_takes_gaps_sees_them():
+    values = wave()
+    values[0, 50:60] = np.nan
+    model = WindowedEstimator(tokenizer(missing="mask"), length=32, random_state=0)
+    model.fit(values[None])
+    assert model.n_windows_ == 134
+    assert np.isfinite(model.transform(values[None])).all()
+    assert np.isfinite(model.reconstruct(values[None])).all()
+    assert np.isfinite(model.anomaly_score(values[None])).all()
+
+
 # ---- fit
 
 

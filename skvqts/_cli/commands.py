@@ -86,7 +86,7 @@ def anomalies(options):
     data, model = _data_and_model(options, "anomaly_score")
     if isinstance(data, Recorded):
         for stretch in model.anomalies(data.table, n_stretches=options.top):
-            print(f"{stretch.start} to {stretch.end}: {stretch.score:.2f}", flush=True)
+            print(f"{stretch.start} to {stretch.stop}: {stretch.score:.2f}", flush=True)
         scores = model.anomaly_score(data.recording.values[None])
         columns = {"time": data.recording.times} if data.recording.times is not None else {}
         return _write(options, data, columns | {"anomaly_score": np.ravel(scores)})

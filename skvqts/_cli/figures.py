@@ -208,7 +208,7 @@ def draw_anomalies(data, filled, scores, stretches):
     filled : ndarray of shape (c, t)
     scores : ndarray of shape (t,)
     stretches : list of Stretch
-        With time points as start and end.
+        With time points as start and stop.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def draw_anomalies(data, filled, scores, stretches):
     _finish(axes[-1], "anomaly score")
     for axis in axes:
         for stretch in stretches:
-            first, last = _times(data, np.array([stretch.start, stretch.end - 1]))
+            first, last = _times(data, np.array([stretch.start, stretch.stop - 1]))
             axis.axvspan(first, last, color=_ORANGE, alpha=0.35, linewidth=0)
     return figure
 

@@ -64,11 +64,12 @@ def _gaps(page, model, data, options):
     draws = model.impute(values[None], n_draws=_DRAWS, random_state=options.seed)
     filled = np.median(draws, axis=0)
     gaps = runs(np.isnan(values).any(axis=0))
-    print(f"{len(gaps)} gaps filled in {time.perf_counter() - start:.1f} s", flush=True)
+    counted = f"{len(gaps)} gap{'s' if len(gaps) > 1 else ''}"
+    print(f"{counted} filled in {time.perf_counter() - start:.1f} s", flush=True)
     page.heading("Gaps")
     lengths = np.diff(gaps, axis=1)[:, 0]
     page.text(
-        f"{len(gaps)} gaps of {lengths.min()} to {lengths.max()} points, filled by {_DRAWS} draws "
+        f"{counted} of {lengths.min()} to {lengths.max()} points, filled by {_DRAWS} draws "
         "each, given what was observed of all channels. The line is their median, the band holds "
         "nine of ten. The longest ones:"
     )
@@ -110,12 +111,8 @@ def _strangest(page, model, data, filled):
     stretches = model.anomalies(filled[None], n_stretches=_STRETCHES)
     print(f"anomalies scored in {time.perf_counter() - start:.1f} s", flush=True)
     page.heading("Strangest stretches")
-    times = data.recording.times
-    at = (lambda place: place) if times is None else (lambda place: times[place])
-    page.table(
-        ["from", "to", "score"],
-        [[at(s.start), at(s.end - 1), f"{s.score:.2f}"] for s in stretches],
-    )
+    rows = [[_at(data, s.start), _at(data, s.stop - 1), f"{s.score:.2f}"] for s in stretches]
+    page.table(["from", "to", "score"], rows)
     page.text(
         "A score says how unlike the rest of the recording a point is; some are highest in any."
     )
@@ -178,3 +175,11 @@ def _picture(page, draw, description, *arguments):
         page.text(f"(No picture of {description}: matplotlib is not installed.)")
         return
     page.picture(draw(*arguments), description)
+
+
+def _at(data, place):
+    """A time point in words."""
+    times = data.recording.times
+    if times is None:
+        return str(place)
+    return np.datetime_as_string(times[place], unit="auto").replace("T", " ")

@@ -21,6 +21,7 @@ from .._fitting.validation import (
     validate_parameter_constraints,
 )
 from .._generation.masked import MaskedPriorGenerator
+from .anomalies import Stretch, anomaly_curve, known_windows, top_stretches
 from .gaps import bridged, filled_recording
 from .generation import forecasted, sampled_recording
 from .recording import as_recording, check_channels, like_recording
@@ -313,6 +314,80 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         decoded = tokenizer.decode(tokens).reshape(len(tokens), self.n_channels_in_, -1)
         values = overlap_add(decoded, windows.starts(recording.values[None]))
         return like_recording(X, recording, values)
+
+    def anomaly_score(self, X, reference=None):
+        """How unlike all others the windows around each time point are.
+
+        The score of a window is the mean distance of its features to those of the four nearest
+        windows of the reference that do not overlap each other [1]_ [2]_. Each point has that of
+        the window that it is the middle of.
+
+        Parameters
+        ----------
+        X : array-like of shape (t,) or (1, c, t), Series or DataFrame
+            Without missing values, unless the estimator takes them.
+        reference : array-like of shape (t,) or (1, c, t), Series, DataFrame or None, default=None
+            The recording that others are compared with, such as that of `fit`. None: `X` itself,
+            as in a matrix profile; a window is then compared with those beside itself, and a
+            fault that happened twice is found all the same.
+
+        Returns
+        -------
+        scores
+            In the form of `X`, with one column "anomaly_score", or of shape (t,) for an array.
+            Higher is less like the reference; distances are comparable within one model.
+
+        References
+        ----------
+        .. [1] Ramaswamy, Rastogi, Shim. "Efficient algorithms for mining outliers from large data
+           sets", 2000.
+        .. [2] Yeh et al. "Matrix profile I: all pairs similarity joins for time series", 2016.
+        """
+        check_is_fitted(self)
+        transformer = self._part_with("transform")
+        recording = self._recording(X, transformer)
+        others = recording if reference is None else self._recording(reference, transformer)
+        length = self.windows_.length_
+        known = known_windows(transformer, others.values, length)
+        scores = anomaly_curve(transformer, recording.values, length, known)
+        if not hasattr(X, "index") and not hasattr(X, "columns"):
+            return scores
+        return like_recording(X, recording, scores[None], ["anomaly_score"])
+
+    def anomalies(self, X, reference=None, *, n_stretches=5):
+        """The stretches of a recording with the highest anomaly scores.
+
+        Parameters
+        ----------
+        X : array-like of shape (t,) or (1, c, t), Series or DataFrame
+        reference : array-like of shape (t,) or (1, c, t), Series, DataFrame or None, default=None
+            As for `anomaly_score`.
+        n_stretches : int, default=5
+
+        Returns
+        -------
+        stretches : list of Stretch
+            The highest first: `start` and `stop`, the time points or dates of its first point and
+            of the one after its last, and `score`. Each is a window around the highest point
+            that does not overlap those before it, so that there may be fewer.
+        """
+        validate_parameter_constraints(
+            {"n_stretches": [IntegerInterval(1)]}, {"n_stretches": n_stretches}, "anomalies"
+        )
+        check_is_fitted(self)
+        recording = self._recording(X)
+        scores = self.anomaly_score(
+            recording.values[None],
+            None if reference is None else self._recording(reference).values[None],
+        )
+        stretches = top_stretches(scores, n_stretches, self.windows_.length_)
+        if recording.times is None:
+            return stretches
+        step = recording.times[1] - recording.times[0]
+        return [
+            Stretch(recording.times[s.start], recording.times[s.stop - 1] + step, s.score)
+            for s in stretches
+        ]
 
     @available_if(_wrapped_has("score_samples"))
     def score_samples(self, X):
