@@ -146,6 +146,26 @@ def test_bundled_set():
     assert len(data.y_test) == 1029
 
 
+def test_any_set_of_the_archives_is_loaded_by_aeon(monkeypatch):
+    asked = []
+
+    def download(name, split):
+        asked.append((name, split))
+        return (X, NAMES, {})[:2]
+
+    monkeypatch.setattr("aeon.datasets.load_classification", download)
+    data = load("Coffee")
+    assert asked == [("Coffee", "train"), ("Coffee", "test")]
+    np.testing.assert_array_equal(data.X_test, X)
+
+    def fail(name, split):
+        raise OSError("no network\nand more")
+
+    monkeypatch.setattr("aeon.datasets.load_classification", fail)
+    with pytest.raises(ValueError, match=r"aeon could not load Coffee: no network$"):
+        load("Coffee")
+
+
 def test_csv_as_data_frames_write_it(tmp_path):
     frame = pd.DataFrame(X)
     frame.to_csv(tmp_path / "a.csv", index=False)
@@ -161,7 +181,7 @@ def test_csv_as_data_frames_write_it(tmp_path):
         ("a.csv", "1,2\n3\n", "same number of cells"),
         ("a.csv", "1,2\n3,x\n", "is not a number: ('x')"),
         ("a.csv", "1,2\n,4\n5,6\n", "--as recording or --as series"),
-        ("a.xyz", "", "neither a bundled set"),
+        ("a.xyz", "", "neither a set of the UCR or UEA archive"),
         ("a.tsv", "a\t1\t2\n", "--label 0"),
         ("a.tsv", "a 1 2\nb 1 2\nc 2 3\n", "cannot be used"),
         ("a.npz", "junk", "cannot be used"),

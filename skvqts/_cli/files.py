@@ -1,5 +1,6 @@
 """Series and their labels, from the name of a bundled set or from a file."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +56,8 @@ def load(source, flags=Flags()):  # noqa: B008 - a tuple
     Parameters
     ----------
     source : str
-        A name in `BUNDLED` (needs aeon), "made" for sines and sawtooth waves, or a file: ``.ts``
+        The name of a set of the UCR or UEA archive (needs aeon, which bundles those in `BUNDLED`
+        and downloads others), "made" for sines and sawtooth waves, or a file: ``.ts``
         (needs aeon), a table (needs pandas) as `read_table` takes it, ``.npz`` or ``.npy``. The
         test part of a file ``NAME_TRAIN.*`` is the file ``NAME_TEST.*`` beside it. Series that come
         without a test part are split 70 to 30.
@@ -73,12 +75,8 @@ def load(source, flags=Flags()):  # noqa: B008 - a tuple
     """
     if source == "made":
         return _validated(_split("made", *made_series()))
-    if source in BUNDLED:
-        from aeon.datasets import load_classification
-
-        X_train, y_train = load_classification(source, split="train")[:2]
-        X_test, y_test = load_classification(source, split="test")[:2]
-        return _validated(Split(source, X_train, y_train, X_test, y_test))
+    if _is_in_the_archive(source):
+        return _validated(_of_the_archive(source))
     return _from_file(_path(source), lambda path: _load_file(path, flags))
 
 
@@ -97,7 +95,7 @@ def load_whole(source, flags=Flags()):  # noqa: B008 - a tuple
     data : Split or Recorded
         A Split whose test part is None.
     """
-    if source == "made" or source in BUNDLED:
+    if source == "made" or _is_in_the_archive(source):
         data = load(source, flags)
         return data._replace(X_test=None, y_test=None)
 
@@ -113,11 +111,37 @@ def load_whole(source, flags=Flags()):  # noqa: B008 - a tuple
     return _from_file(_path(source), whole)
 
 
+def _is_in_the_archive(name):
+    """Whether a set of the UCR or UEA archive has this name, as far as aeon knows."""
+    if name in BUNDLED:
+        return True
+    if Path(name).suffix or not find_spec("aeon"):
+        return False
+    from aeon.datasets.tsc_datasets import multivariate, univariate
+
+    return name in univariate or name in multivariate
+
+
+def _of_the_archive(name):
+    """A set in its default split. aeon downloads those that it does not bundle."""
+    from aeon.datasets import load_classification
+
+    try:
+        parts = [load_classification(name, split=split)[:2] for split in ("train", "test")]
+    # Downloads fail in many ways.
+    except Exception as error:
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"aeon could not load {name}: {told[0]}") from error
+    (X_train, y_train), (X_test, y_test) = parts
+    return Split(name, X_train, y_train, X_test, y_test)
+
+
 def _path(source):
     path = Path(source)
     if not path.suffix or suffix_of(path) not in _ENDINGS:
         raise ValueError(
-            f"{source!r} is neither a bundled set ({', '.join(BUNDLED)}, made) nor a file ending "
+            f"{source!r} is neither a set of the UCR or UEA archive (aeon bundles "
+            f"{', '.join(BUNDLED)}), 'made', nor a file ending "
             f"in {', '.join(_ENDINGS)}."
         )
     if not path.is_file():

@@ -149,7 +149,8 @@ def _reading_flags():
         "data",
         nargs="?",
         metavar="NAME_OR_FILE",
-        help=f"a bundled set ({', '.join(BUNDLED)}), 'made', or a file: .ts, .csv, .tsv and .txt "
+        help="a set of the UCR or UEA archive (aeon bundles "
+        f"{', '.join(BUNDLED)}), 'made', or a file: .ts, .csv, .tsv and .txt "
         "(also .gz; label first if it has no names), .parquet, .xlsx, .npz (X, y or X_train, ...), "
         ".npy; default: GunPoint",
     )
