@@ -315,6 +315,7 @@ def test_every_estimator_is_made_with_the_threads_that_were_asked_for(
     assert judged["n_threads"] == n_threads
 
 
+@pytest.mark.slow  # the tokenizer alone, and the test above, are its quick forms
 def test_the_main_job(tmp_path):
     told = _run(tmp_path, "--codes", "8", "--samples", "9", "--epochs", "2")
     for text in (

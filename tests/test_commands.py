@@ -225,6 +225,7 @@ class Images(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow  # the page of a tokenizer alone is its quick form
 @pytest.mark.filterwarnings("ignore")
 def test_a_recording_is_reported_on_in_one_page(files, tmp_path, capsys):
     assert main([str(files / "gapped.csv"), *QUICK, "--out", str(tmp_path)]) == 0

@@ -396,7 +396,8 @@ for name, make in GENERATORS.items():
 
 
 @needs_fork
-@pytest.mark.parametrize("kind", ["masked", pytest.param("autoregressive", marks=pytest.mark.slow)])
+@pytest.mark.slow  # small models, in the test above, are its quick form
+@pytest.mark.parametrize("kind", ["masked", "autoregressive"])
 def test_forked_children_fit_and_load_large_models(kind):
     """Torch computes with several threads where an array has more than 32,768 values."""
     code = """

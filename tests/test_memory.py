@@ -99,7 +99,7 @@ print(peak.mb - out.nbytes / 2**20)
     ("name", "size"),
     [
         ("VQTokenizer", "width=16, latent_dim=16"),
-        ("SSLFeatureExtractor", "width=16, latent_dim=16"),
+        pytest.param("SSLFeatureExtractor", "width=16, latent_dim=16", marks=pytest.mark.slow),
         ("RandomConvolutionExtractor", "n_kernels=1000"),
     ],
 )

@@ -7,8 +7,8 @@ from .._fitting.runtime import computing
 from .._fitting.validation import random_seed
 from ..functional.conditioning import agreement, tempered_shares
 
-_POOL = 1000  # windows that a stretch of a recording is put together from
-_USES = 4  # times as many windows as a stretch needs
+_CHOICE = 4  # times as many windows are drawn as are put into a row
+_LEAST_POOL, _MOST_POOL = 250, 1000  # windows drawn at a time
 _TEMPERATURE = 0.5  # as a share of the difference of the fourth best window
 _RIVALS = 4
 _LEAST_DIFFERENCE = 1e-12
@@ -39,9 +39,10 @@ def sampled_recording(generator, n_timepoints, length, scale, random_state):
     n_windows = max(1, -(-(n_timepoints - length) // stride) + 1)
     windows, last = [], None
     while len(windows) < n_windows:
-        pool = generator.sample(_POOL, random_state=random_seed(random_state))
-        pool = pool.reshape(_POOL, -1, length).astype(np.float64)
-        n_next = min(_POOL // _USES, n_windows - len(windows))
+        n_next = min(_MOST_POOL // _CHOICE, n_windows - len(windows))
+        n_drawn = max(_LEAST_POOL, _CHOICE * n_next)
+        pool = generator.sample(n_drawn, random_state=random_seed(random_state))
+        pool = pool.reshape(n_drawn, -1, length).astype(np.float64)
         windows += chained(pool, n_next, length - stride, scale, last, random_state)
         last = windows[-1]
     recording, seams = put_together(windows, stride)
