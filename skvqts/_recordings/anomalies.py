@@ -3,7 +3,9 @@
 from copy import copy
 from typing import NamedTuple
 
+import joblib
 import numpy as np
+from sklearn.utils import gen_batches
 
 from .._files.encoding import storable
 from .._generation.sampling import checked_tokenizer
@@ -12,7 +14,7 @@ _PARTS = (1, 2, 4)  # windows are compared whole, and halves and quarters of the
 _SHORTEST = 8  # time points of such a part
 _STRIDES = 8  # of a part, between those that are looked at
 _MOST_KNOWN = 2048  # parts of each length that others are compared with
-_N_NEIGHBOURS = 3
+_N_NEIGHBOURS = 2
 _BLOCK = 256  # parts whose distances are computed at once
 
 
@@ -31,9 +33,9 @@ class NearestWindows:
     A window is described by the features that an estimator gives of it, of a generator those of
     its tokenizer. It is as anomalous as it is far from the nearest windows of the recording of the
     fit: the mean distance to its nearest neighbours [1]_, in a learned space as in PatchCore [2]_.
-    Three neighbours are taken, which do not overlap each other. So a window of the recording of the
-    fit, whose nearest is itself, is compared with two others that it has no point in common with,
-    as in the matrix profile [3]_, and a fault that is nowhere repeated has no neighbour.
+    There are two, which do not overlap each other; so what happened twice is still found. As in the
+    matrix profile [3]_, a window of the recording of the fit is not compared with itself, nor with
+    windows that overlap it.
 
     A short fault hardly moves a long window, and a long one may have nothing strange in any short
     window. So it is done for whole windows, halves and quarters of them, which are stretched to the
@@ -54,6 +56,9 @@ class NearestWindows:
     starts_ : list of int64 ndarray of shape (m,)
     centres_, spreads_ : list of float
         Median and median absolute deviation of their distances.
+    n_timepoints_ : int
+    digest_ : str
+        Length and hash of that recording.
 
     References
     ----------
@@ -80,15 +85,21 @@ class NearestWindows:
         -------
         self : NearestWindows
         """
+        self.n_timepoints_ = recording.shape[1]
+        self.digest_ = digest(recording)
         self.features_, self.starts_, self.centres_, self.spreads_ = [], [], [], []
         for length in part_lengths(self.length):
-            starts = part_starts(recording.shape[1], length)
+            starts = part_starts(self.n_timepoints_, length)
             kept = np.linspace(0, len(starts) - 1, min(len(starts), _MOST_KNOWN)).astype(int)
             starts = starts[kept]
             features = self._features(estimator, recording, length, starts)
-            blocks = np.array_split(features, -(-len(features) // _BLOCK))
-            nearest = [mean_of_nearest(block, features, starts, length) for block in blocks]
-            centre, spread = robust_scale(np.concatenate(nearest))
+            nearest = np.empty(len(starts))
+            for block in gen_batches(len(starts), _BLOCK):
+                overlapping = self._overlapping(starts[block], starts, length)
+                nearest[block] = mean_of_nearest(
+                    features[block], features, starts, length, overlapping
+                )
+            centre, spread = robust_scale(nearest)
             self.features_.append(features)
             self.starts_.append(starts)
             self.centres_.append(centre)
@@ -103,15 +114,16 @@ class NearestWindows:
         estimator : fitted estimator
             That of `fit`.
         recording : float ndarray of shape (c, t)
-            That of `fit`, a part of it or another one; finite, of one window at least.
+            That of `fit`, that one continued, or another one; finite, of one window at least.
 
         Returns
         -------
         scores : float64 ndarray of shape (t,)
             Higher is more anomalous; 0 is usual in the recording of the fit, and 1 is a median
-            absolute deviation above it.
+            absolute deviation above that.
         """
         n_timepoints = recording.shape[1]
+        is_known = digest(recording[:, : self.n_timepoints_]) == self.digest_
         total = np.zeros(n_timepoints)
         lengths = part_lengths(self.length)
         levels = zip(
@@ -120,13 +132,23 @@ class NearestWindows:
         for length, known, known_starts, centre, spread in levels:
             starts = part_starts(n_timepoints, length)
             nearest = np.empty(len(starts))
-            for first in range(0, len(starts), _BLOCK):
-                block = slice(first, first + _BLOCK)
+            for block in gen_batches(len(starts), _BLOCK):
                 features = self._features(estimator, recording, length, starts[block])
-                nearest[block] = mean_of_nearest(features, known, known_starts, length)
+                overlapping = (
+                    self._overlapping(starts[block], known_starts, length) if is_known else None
+                )
+                nearest[block] = mean_of_nearest(features, known, known_starts, length, overlapping)
             of_points = np.interp(np.arange(n_timepoints), starts + (length - 1) / 2, nearest)
             total += (of_points - centre) / spread
         return total / len(lengths)
+
+    def _overlapping(self, starts, known_starts, length):
+        """Which windows of the recording of the fit overlap windows of it: bool ``(n, m)``.
+
+        In a recording of few windows it is the nearer ones, so that another one is always left.
+        """
+        apart = min(length, (self.n_timepoints_ - length) // 2)
+        return np.abs(starts[:, None] - known_starts) < apart
 
     def _features(self, estimator, recording, length, starts):
         """Features ``(n, d)`` of parts of a recording ``(c, t)``, stretched to whole windows."""
@@ -158,22 +180,26 @@ def stretching(length, longer):
     return np.stack([np.interp(times, np.arange(length), row) for row in np.eye(length)])
 
 
-def mean_of_nearest(features, known, starts, length):
-    """Mean distance ``(n,)`` to the nearest three windows that do not overlap each other.
+def mean_of_nearest(features, known, starts, length, overlapping=None):
+    """Mean distance ``(n,)`` to the nearest two windows that do not overlap each other.
 
     Parameters
     ----------
     features : float32 ndarray of shape (n, d)
     known : float32 ndarray of shape (m, d)
-        Features of windows of one recording. It may have no three side by side; then there are
-        fewer neighbours.
+        Features of windows of one recording. Where it has no two side by side, the nearest one is
+        taken alone.
     starts : int64 ndarray of shape (m,)
         Of those windows.
     length : int
         Time points of a window.
+    overlapping : bool ndarray of shape (n, m) or None
+        Windows that are no neighbours; one in each row is.
     """
     # Squared distances without the squares of `features`, which all of a row have in common.
     order = np.square(known).sum(1) - 2 * features @ known.T
+    if overlapping is not None:
+        order[overlapping] = np.inf
     rows = np.arange(len(features))
     total, count = np.zeros((2, len(features)))
     for _ in range(_N_NEIGHBOURS):
@@ -184,6 +210,11 @@ def mean_of_nearest(features, known, starts, length):
         count += is_left
         order[np.abs(starts[nearest, None] - starts) < length] = np.inf
     return total / count
+
+
+def digest(recording):
+    """A hash of the values of a recording ``(c, t)``."""
+    return joblib.hash(np.ascontiguousarray(recording, dtype=np.float64))
 
 
 def robust_scale(values):
