@@ -93,13 +93,11 @@ class NearestWindows:
             kept = np.linspace(0, len(starts) - 1, min(len(starts), _MOST_KNOWN)).astype(int)
             starts = starts[kept]
             features = self._features(estimator, recording, length, starts)
-            nearest = np.empty(len(starts))
-            for block in gen_batches(len(starts), _BLOCK):
-                overlapping = self._overlapping(starts[block], starts, length)
-                nearest[block] = mean_of_nearest(
-                    features[block], features, starts, length, overlapping
-                )
-            centre, spread = robust_scale(nearest)
+            nearest = [
+                mean_of_nearest(features[rows], starts[rows], features, starts, length)
+                for rows in gen_batches(len(starts), _BLOCK)
+            ]
+            centre, spread = robust_scale(np.concatenate(nearest))
             self.features_.append(features)
             self.starts_.append(starts)
             self.centres_.append(centre)
@@ -124,31 +122,23 @@ class NearestWindows:
         """
         n_timepoints = recording.shape[1]
         is_known = digest(recording[:, : self.n_timepoints_]) == self.digest_
-        total = np.zeros(n_timepoints)
         lengths = part_lengths(self.length)
-        levels = zip(
-            lengths, self.features_, self.starts_, self.centres_, self.spreads_, strict=True
-        )
-        for length, known, known_starts, centre, spread in levels:
+        scales = zip(self.centres_, self.spreads_, strict=True)
+        total = np.zeros(n_timepoints)
+        for length, known, known_starts, (centre, spread) in zip(
+            lengths, self.features_, self.starts_, scales, strict=True
+        ):
             starts = part_starts(n_timepoints, length)
-            nearest = np.empty(len(starts))
-            for block in gen_batches(len(starts), _BLOCK):
-                features = self._features(estimator, recording, length, starts[block])
-                overlapping = (
-                    self._overlapping(starts[block], known_starts, length) if is_known else None
-                )
-                nearest[block] = mean_of_nearest(features, known, known_starts, length, overlapping)
-            of_points = np.interp(np.arange(n_timepoints), starts + (length - 1) / 2, nearest)
+            # Where the windows are in the recording of the fit: those of another one are nowhere.
+            places = starts if is_known else np.full(len(starts), np.inf)
+            nearest = []
+            for rows in gen_batches(len(starts), _BLOCK):
+                features = self._features(estimator, recording, length, starts[rows])
+                nearest.append(mean_of_nearest(features, places[rows], known, known_starts, length))
+            middles = starts + (length - 1) / 2
+            of_points = np.interp(np.arange(n_timepoints), middles, np.concatenate(nearest))
             total += (of_points - centre) / spread
         return total / len(lengths)
-
-    def _overlapping(self, starts, known_starts, length):
-        """Which windows of the recording of the fit overlap windows of it: bool ``(n, m)``.
-
-        In a recording of few windows it is the nearer ones, so that another one is always left.
-        """
-        apart = min(length, (self.n_timepoints_ - length) // 2)
-        return np.abs(starts[:, None] - known_starts) < apart
 
     def _features(self, estimator, recording, length, starts):
         """Features ``(n, d)`` of parts of a recording ``(c, t)``, stretched to whole windows."""
@@ -180,26 +170,25 @@ def stretching(length, longer):
     return np.stack([np.interp(times, np.arange(length), row) for row in np.eye(length)])
 
 
-def mean_of_nearest(features, known, starts, length, overlapping=None):
-    """Mean distance ``(n,)`` to the nearest two windows that do not overlap each other.
+def mean_of_nearest(features, places, known, starts, length):
+    """Mean distance ``(n,)`` of windows to the two nearest, which overlap no window of these three.
 
     Parameters
     ----------
     features : float32 ndarray of shape (n, d)
+    places : ndarray of shape (n,)
+        Where those windows start in the recording of the fit; infinite for those of another one.
     known : float32 ndarray of shape (m, d)
-        Features of windows of one recording. Where it has no two side by side, the nearest one is
-        taken alone.
+        Features of windows of the recording of the fit.
     starts : int64 ndarray of shape (m,)
-        Of those windows.
+        Where these start; the first and the last one are those of the recording.
     length : int
         Time points of a window.
-    overlapping : bool ndarray of shape (n, m) or None
-        Windows that are no neighbours; one in each row is.
     """
     # Squared distances without the squares of `features`, which all of a row have in common.
     order = np.square(known).sum(1) - 2 * features @ known.T
-    if overlapping is not None:
-        order[overlapping] = np.inf
+    # In a recording of few windows those half of it away are taken, so that each has one.
+    order[np.abs(places[:, None] - starts) < min(length, starts[-1] // 2)] = np.inf
     rows = np.arange(len(features))
     total, count = np.zeros((2, len(features)))
     for _ in range(_N_NEIGHBOURS):
