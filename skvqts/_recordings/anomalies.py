@@ -171,7 +171,7 @@ def stretching(length, longer):
 
 
 def mean_of_nearest(features, places, known, starts, length):
-    """Mean distance ``(n,)`` of windows to the two nearest, which overlap no window of these three.
+    """Mean distance ``(n,)`` of windows to the two nearest that are apart from them and each other.
 
     Parameters
     ----------
