@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skvqts._recordings import anomalies
-from skvqts._recordings.anomalies import anomaly_curve, known_windows, top_stretches
+from skvqts._recordings.anomalies import NearestWindows, stretching, top_stretches
 
 from .estimators import (
     autoregressive_prior,
@@ -34,149 +34,198 @@ def waves(n, n_channels=1, seed=0):
     return np.sin(phases) + 0.3 * np.sin(2 * phases) + 0.05 * rng.normal(size=(n_channels, n))
 
 
-def fitted_to(recording, make):
-    windows = np.lib.stride_tricks.sliding_window_view(recording, LENGTH, axis=1)[:, ::4]
-    return make().fit(windows.swapaxes(0, 1))
+def cut(recording, length, starts):
+    return np.stack([recording[:, start : start + length] for start in starts])
 
 
-def naive_curve(F, starts, known, known_starts, n, n_neighbours=4):
-    """The score of every point, by loops: the mean of distances to the nearest of the known."""
-    scores = []
-    for f in F:
-        distances = [(np.linalg.norm(f - g), s) for g, s in zip(known, known_starts, strict=True)]
+def fitted_to(recording, make=random_convolutions):
+    """An estimator of windows of a recording, and its nearest windows."""
+    starts = range(0, recording.shape[1] - LENGTH + 1, 4)
+    estimator = make().fit(cut(recording, LENGTH, starts))
+    return estimator, NearestWindows(LENGTH).fit(estimator, recording)
+
+
+def scores_of(recording, make=random_convolutions):
+    estimator, nearest = fitted_to(recording, make)
+    return nearest.score(estimator, recording)
+
+
+def naive_distances(F, own_starts, known, starts, length):
+    """Mean distance of each row to the two nearest of the known that do not overlap.
+
+    Windows of the same recording, which have starts of their own, do not overlap them either.
+    """
+    means = []
+    for f, own_start in zip(F, own_starts, strict=True):
+        distances = [(np.linalg.norm(f - g), s) for g, s in zip(known, starts, strict=True)]
+        taken = [] if own_start is None else [own_start]
         nearest = []
-        for distance, other in sorted(distances):
-            clear = all(abs(other - s) >= LENGTH for _, s in nearest)
-            if clear and len(nearest) < n_neighbours:
-                nearest.append((distance, other))
-        scores.append(np.mean([distance for distance, _ in nearest]))
-    return np.interp(np.arange(n), np.array(starts) + (LENGTH - 1) / 2, scores)
+        for distance, start in sorted(distances):
+            if len(nearest) < 2 and all(abs(start - other) >= length for other in taken):
+                nearest.append(distance)
+                taken.append(start)
+        means.append(np.mean(nearest))
+    return np.array(means)
 
 
-@pytest.mark.parametrize("scored", [waves(301, 2), waves(250, 2, seed=1)])
-def test_scores_are_those_of_naive_loops(scored):
-    recording = waves(301, 2)
-    estimator = fitted_to(recording, random_convolutions)
-    known = known_windows(estimator, recording, LENGTH)
-    found = anomaly_curve(estimator, scored, LENGTH, known)
+def naive_scores(estimator, recording, scored, is_known):
+    """What `NearestWindows` gives, by loops."""
+    total = 0.0
+    for length, stride in ((32, 4), (16, 2), (8, 1)):
 
-    def cut(values):
-        starts = [*range(0, values.shape[1] - LENGTH, 2), values.shape[1] - LENGTH]
-        return np.stack([values[:, s : s + LENGTH] for s in starts]), starts
+        def read(values, length=length, stride=stride):
+            last = values.shape[1] - length
+            starts = np.unique([*range(0, last, stride), last])
+            windows = cut(values, length, starts)
+            times = np.linspace(0, length - 1, LENGTH)
+            each = [[np.interp(times, np.arange(length), c) for c in window] for window in windows]
+            return estimator.transform(np.array(each)), starts
 
-    known_series, known_starts = cut(recording)
-    windows, starts = cut(scored)
-    expected = naive_curve(
-        estimator.transform(windows),
-        starts,
-        estimator.transform(known_series),
-        known_starts,
-        scored.shape[1],
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+        known, known_starts = read(recording)
+        of_known = naive_distances(known, known_starts, known, known_starts, length)
+        F, starts = read(scored)
+        own_starts = starts if is_known else [None] * len(starts)
+        distances = naive_distances(F, own_starts, known, known_starts, length)
+        middles = starts + (length - 1) / 2
+        of_points = np.interp(np.arange(scored.shape[1]), middles, distances)
+        median = np.median(of_known)
+        total = total + (of_points - median) / np.median(np.abs(of_known - median))
+    return total / 3
+
+
+WAVES = waves(181, 2)
+CONTINUED = np.concatenate([WAVES, waves(60, 2, seed=2)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("scored", "is_known"),
+    [(WAVES, True), (CONTINUED, True), (waves(150, 2, seed=1), False), (WAVES[:, 5:], False)],
+    ids=["of the fit", "continued", "another", "a part"],
+)
+def test_scores_are_those_of_naive_loops(scored, is_known):
+    estimator, nearest = fitted_to(WAVES)
+    expected = naive_scores(estimator, WAVES, scored, is_known)
+    np.testing.assert_allclose(nearest.score(estimator, scored), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_stretched_parts_keep_their_ends_and_straight_lines():
+    lines = np.array([[0.0, 1, 2, 3], [5, 5, 5, 5]])
+    expected = [np.linspace(0, 3, 9), np.full(9, 5)]
+    np.testing.assert_allclose(lines @ stretching(4, 9), expected, rtol=1e-12)
+    np.testing.assert_array_equal(lines @ stretching(4, 4), lines)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize("n_channels", [1, 3])
 def test_a_planted_fault_is_found(name, n_channels):
-    recording = waves(800, n_channels)
-    recording[0, 500:520] += 2 * (-1) ** np.arange(20)
-    estimator = fitted_to(recording, ESTIMATORS[name])
-    known = known_windows(estimator, recording, LENGTH)
-    scores = anomaly_curve(estimator, recording, LENGTH, known)
-    assert scores.shape == (800,)
+    recording = waves(600, n_channels)
+    recording[0, 400:420] += 2 * (-1) ** np.arange(20)
+    scores = scores_of(recording, ESTIMATORS[name])
+    assert scores.shape == (600,)
     (top,) = top_stretches(scores, 1, LENGTH)
-    assert top.start < 520
-    assert top.stop > 500
-    assert scores.max() > 2 * np.median(scores)
+    assert top.start < 420
+    assert top.stop > 400
+    assert top.score == scores.max() > 3 * np.quantile(scores, 0.75)
 
 
-def test_a_fault_of_another_recording_is_found_and_a_sound_one_has_none():
-    estimator = fitted_to(waves(800), tokenizer)
-    known = known_windows(estimator, waves(800), LENGTH)
-    other = waves(700, seed=1)
-    sound = anomaly_curve(estimator, other, LENGTH, known)
+def test_faults_of_other_recordings_are_found():
+    estimator, nearest = fitted_to(waves(600), tokenizer)
+    other = waves(500, seed=1)
+    sound = nearest.score(estimator, other)
     other[0, 300:310] = 3
-    faulty = anomaly_curve(estimator, other, LENGTH, known)
+    faulty = nearest.score(estimator, other)
     assert 290 < faulty.argmax() < 320
     assert faulty.max() > 2 * sound.max()
 
 
-def test_a_part_of_the_recording_of_the_fit_has_the_scores_of_the_whole():
-    recording = waves(800)
-    recording[0, 500:520] = 0
-    estimator = fitted_to(recording, random_convolutions)
-    known = known_windows(estimator, recording, LENGTH)
-    whole = anomaly_curve(estimator, recording, LENGTH, known)
-    part = anomaly_curve(estimator, recording[:, 100:700], LENGTH, known)
-    np.testing.assert_allclose(part[LENGTH:-LENGTH], whole[100:700][LENGTH:-LENGTH], rtol=1e-3)
+def test_sound_recordings_score_as_that_of_the_fit():
+    recording = waves(1200)
+    estimator, nearest = fitted_to(recording[:, :600])
+    seen = nearest.score(estimator, recording[:, :600])
+    continued = nearest.score(estimator, recording)
+    np.testing.assert_allclose(continued[: 600 - LENGTH], seen[: 600 - LENGTH], rtol=1e-5)
+    unseen = nearest.score(estimator, recording[:, 600:])
+    assert abs(np.median(unseen)) < 1
+    assert abs(np.median(continued[600:])) < 1
+
+
+def test_a_fault_in_a_part_of_the_recording_of_the_fit_is_found():
+    recording = waves(600)
+    recording[0, 400:420] = 0
+    estimator, nearest = fitted_to(recording)
+    scores = nearest.score(estimator, recording[:, 300:])
+    assert 90 < scores.argmax() < 130
 
 
 def test_scores_do_not_depend_on_units():
-    recording = waves(800)
-    recording[0, 500:520] = 0
-    scores = []
-    for values in (recording, 5 + 3 * recording):
-        estimator = fitted_to(values, random_convolutions)
-        known = known_windows(estimator, values, LENGTH)
-        scores.append(anomaly_curve(estimator, values, LENGTH, known))
-    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-2)
+    recording = waves(600)
+    recording[0, 400:420] = 0
+    same = scores_of(5 + 3 * recording)
+    np.testing.assert_allclose(same, scores_of(recording), rtol=1e-2, atol=0.1)
 
 
-def test_a_fault_that_happened_twice_is_found_twice():
-    recording = waves(800)
-    recording[0, 300:320] = recording[0, 500:520] = 0
-    estimator = fitted_to(recording, random_convolutions)
-    known = known_windows(estimator, recording, LENGTH)
-    found = top_stretches(anomaly_curve(estimator, recording, LENGTH, known), 2, LENGTH)
-    assert [abs(s.start + LENGTH // 2 - 310) < 16 for s in sorted(found)] == [True, False]
-    assert [abs(s.start + LENGTH // 2 - 510) < 16 for s in sorted(found)] == [False, True]
+def test_two_different_faults_are_the_top_two_stretches():
+    recording = waves(600)
+    recording[0, 200:220] = 0
+    recording[0, 400] += 4
+    tops = sorted(top_stretches(scores_of(recording), 2, LENGTH))
+    for top, place in zip(tops, (210, 400), strict=True):
+        assert top.start < place < top.stop
+
+
+def test_a_constant_recording_with_one_step_is_scored():
+    recording = np.zeros((1, 400))
+    recording[0, 200:] = 1
+    scores = scores_of(recording)
+    assert np.isfinite(scores).all()
+    assert 150 < scores.argmax() < 250
 
 
 def test_blocks_give_what_one_piece_gives(monkeypatch):
-    recording = waves(600)
-    estimator = fitted_to(recording, tokenizer)
-    known = known_windows(estimator, recording, LENGTH)
-    one = anomaly_curve(estimator, recording, LENGTH, known)
-    monkeypatch.setattr(anomalies, "_BLOCK", 7)
-    blocks = anomaly_curve(estimator, recording, LENGTH, known)
-    np.testing.assert_allclose(blocks, one, rtol=1e-4, atol=1e-4)
+    estimator, nearest = fitted_to(waves(400), tokenizer)
+    one = nearest.score(estimator, waves(400))
+    monkeypatch.setattr(anomalies, "_BLOCK", 19)
+    np.testing.assert_allclose(nearest.score(estimator, waves(400)), one, rtol=1e-3, atol=1e-2)
 
 
-def test_what_is_known_is_bounded(monkeypatch):
+def test_what_is_kept_is_bounded_and_evenly_spread(monkeypatch):
     monkeypatch.setattr(anomalies, "_MOST_KNOWN", 50)
-    recording = waves(600)
-    estimator = fitted_to(recording, random_convolutions)
-    features, starts = known_windows(estimator, recording, LENGTH)
-    assert features.shape == (50, 40)
-    assert (starts[0], starts[-1]) == (0, 600 - LENGTH)
-    assert np.ptp(np.diff(starts)) <= 2
-    scores = anomaly_curve(estimator, recording, LENGTH, (features, starts))
-    assert np.isfinite(scores).all()
+    estimator, nearest = fitted_to(waves(600))
+    for length, features, starts in zip(
+        (32, 16, 8), nearest.features_, nearest.starts_, strict=True
+    ):
+        assert features.shape == (50, 40)
+        assert (starts[0], starts[-1]) == (0, 600 - length)
+        assert np.ptp(np.diff(starts)) <= max(1, length // 8)
+    assert np.isfinite(nearest.score(estimator, waves(600))).all()
 
 
 @pytest.mark.parametrize("n", [LENGTH, LENGTH + 1, 2 * LENGTH, 3 * LENGTH + 5])
 def test_short_recordings_have_scores_too(n):
     recording = waves(200)
-    estimator = fitted_to(recording, random_convolutions)
-    for seen, scored in ((recording[:, :n], recording[:, :n]), (recording, waves(n, seed=1))):
-        known = known_windows(estimator, seen, LENGTH)
-        scores = anomaly_curve(estimator, scored, LENGTH, known)
+    estimator, nearest = fitted_to(recording)
+    of_short_one = NearestWindows(LENGTH).fit(estimator, recording[:, :n])
+    for known, scored in ((of_short_one, recording[:, :n]), (nearest, waves(n, seed=1))):
+        scores = known.score(estimator, scored)
         assert scores.shape == (n,)
-        assert (scores >= 0).all()
+        assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("length", [2, 5, 8, 15, 17])
+def test_windows_of_any_length(length):
+    recording = waves(100, 2)
+    estimator = random_convolutions().fit(cut(recording, length, range(0, 80)))
+    scores = NearestWindows(length).fit(estimator, recording).score(estimator, recording)
+    assert np.isfinite(scores).all()
 
 
 @given(n=st.integers(1, 60), length=st.integers(1, 20), n_wanted=st.integers(1, 8))
 def test_top_stretches_are_the_highest_that_do_not_overlap(n, length, n_wanted):
     scores = np.random.default_rng(n).permutation(n).astype(float)
-    stretches = top_stretches(scores, n_wanted, length)
-    taken = []
+    expected = []
     for point in np.argsort(-scores):
         window = set(range(point - length // 2, point - length // 2 + length)) & set(range(n))
-        if len(taken) < n_wanted and not any(window & other for other in taken):
-            taken.append(window)
-    assert [set(range(start, stop)) for start, stop, _ in stretches] == taken
-    assert [score for _, _, score in stretches] == [
-        max(scores[point] for point in window if scores[point] in [s.score for s in stretches])
-        for window in taken
-    ]
+        if len(expected) < n_wanted and not any(window & taken for taken, _ in expected):
+            expected.append((window, scores[point]))
+    stretches = top_stretches(scores, n_wanted, length)
+    assert [(set(range(start, stop)), score) for start, stop, score in stretches] == expected

@@ -3,14 +3,19 @@
 from copy import copy
 from typing import NamedTuple
 
+import joblib
 import numpy as np
+from sklearn.utils import gen_batches
 
+from .._files.encoding import storable
 from .._generation.sampling import checked_tokenizer
 
-_MOST_KNOWN = 4096  # windows that others are compared with
-_STRIDES = 16  # of a window, between windows that are looked at
-_N_NEIGHBOURS = 4
-_BLOCK = 256  # windows whose distances are computed at once
+_PARTS = (1, 2, 4)  # windows are compared whole, and halves and quarters of them
+_SHORTEST = 8  # time points of such a part
+_STRIDES = 8  # of a part, between those that are looked at
+_MOST_KNOWN = 2048  # parts of each length that others are compared with
+_N_NEIGHBOURS = 2
+_BLOCK = 256  # parts whose distances are computed at once
 
 
 class Stretch(NamedTuple):
@@ -21,116 +26,190 @@ class Stretch(NamedTuple):
     score: float
 
 
-def known_windows(estimator, recording, length):
-    """What later windows are compared with: windows of the recording of a fit.
+@storable
+class NearestWindows:
+    """How far each point of a recording is from anything in the recording of a fit.
+
+    A window is described by the features that an estimator gives of it, of a generator those of
+    its tokenizer. It is as anomalous as it is far from the nearest windows of the recording of the
+    fit: the mean distance to its nearest neighbours [1]_, in a learned space as in PatchCore [2]_.
+    There are two, which do not overlap each other; so what happened twice is still found. As in the
+    matrix profile [3]_, a window of the recording of the fit is not compared with itself, nor with
+    windows that overlap it.
+
+    A short fault hardly moves a long window, and a long one may have nothing strange in any short
+    window. So it is done for whole windows, halves and quarters of them, which are stretched to the
+    length that the estimator takes. Distances of each length are standardised by their median and
+    their median absolute deviation over the recording of the fit, and the three are averaged. A
+    point has the score of the windows that it is in the middle of; up to an end, that of the first
+    or last one.
 
     Parameters
     ----------
-    estimator : VQTokenizer, SSLFeatureExtractor, RandomConvolutionExtractor or generator
-        Fitted to windows of this length.
-    recording : float ndarray of shape (c, t)
-        Finite, of one window at least.
     length : int
-        Time points of a window.
+        Time points of a window: those of the series that the estimator was fitted to.
 
-    Returns
-    -------
-    features : float32 ndarray of shape (m, d)
-        Of at most 4,096 windows, evenly spread.
-    starts : int64 ndarray of shape (m,)
-    """
-    starts = _starts(recording.shape[1], length)
-    starts = starts[np.linspace(0, len(starts) - 1, min(len(starts), _MOST_KNOWN)).astype(int)]
-    return _features(estimator, recording, length, starts), starts
-
-
-def anomaly_curve(estimator, recording, length, known):
-    """How unlike the windows of the recording of the fit those around each point are.
-
-    A window is described by the features that the estimator gives of it, of a generator those of
-    its tokenizer. Its score is the mean distance to its four nearest windows in the recording of
-    the fit: the distance to nearest neighbours (Ramaswamy et al. 2000), in a learned space (as in
-    PatchCore, Roth et al. 2022). Neighbours do not overlap each other. So a window of that
-    recording, whose nearest is itself, is compared with three others that it has no point in common
-    with, as in the matrix profile (Yeh et al. 2016); and a fault that happened twice is found.
-
-    Each point has the score of the window that it is the middle of, with straight lines between
-    the windows that were looked at, a sixteenth of a window apart.
-
-    Parameters
+    Attributes
     ----------
-    estimator : fitted estimator
-    recording : float ndarray of shape (c, t)
-        That of the fit, a part of it or another one; finite, of one window at least.
-    length : int
-        Time points of a window.
-    known : pair of ndarrays
-        What `known_windows` returned at the fit.
-
-    Returns
-    -------
-    scores : float64 ndarray of shape (t,)
-        Higher is less like the recording of the fit.
+    features_ : list of float32 ndarray of shape (m, d)
+        Of windows of the recording of the fit, at most 2,048 of each length, evenly spread.
+    starts_ : list of int64 ndarray of shape (m,)
+    centres_, spreads_ : list of float
+        Median and median absolute deviation of their distances.
+    n_timepoints_ : int
+    digest_ : str
+        Length and hash of that recording.
 
     References
     ----------
-    Ramaswamy, Rastogi, Shim. "Efficient algorithms for mining outliers from large data sets", 2000.
-    Yeh et al. "Matrix profile I: all pairs similarity joins for time series", 2016.
-    Roth et al. "Towards total recall in industrial anomaly detection", 2022.
+    .. [1] Ramaswamy, Rastogi, Shim. "Efficient algorithms for mining outliers from large data
+       sets", 2000.
+    .. [2] Roth et al. "Towards total recall in industrial anomaly detection", 2022.
+    .. [3] Yeh et al. "Matrix profile I: all pairs similarity joins for time series", 2016.
     """
-    features, known_starts = known
-    starts = _starts(recording.shape[1], length)
-    scores = np.empty(len(starts))
-    for first in range(0, len(starts), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        distances = _distances(_features(estimator, recording, length, starts[block]), features)
-        scores[block] = _mean_of_nearest(distances, known_starts, length)
-    return np.interp(np.arange(recording.shape[1]), starts + (length - 1) / 2, scores)
+
+    def __init__(self, length):
+        self.length = length
+
+    def fit(self, estimator, recording):
+        """Keep windows of a recording, and how far they are from each other.
+
+        Parameters
+        ----------
+        estimator : VQTokenizer, SSLFeatureExtractor, RandomConvolutionExtractor or generator
+            Fitted to windows of `length` time points.
+        recording : float ndarray of shape (c, t)
+            Finite, of one window at least.
+
+        Returns
+        -------
+        self : NearestWindows
+        """
+        self.n_timepoints_ = recording.shape[1]
+        self.digest_ = digest(recording)
+        self.features_, self.starts_, self.centres_, self.spreads_ = [], [], [], []
+        for length in part_lengths(self.length):
+            starts = part_starts(self.n_timepoints_, length)
+            kept = np.linspace(0, len(starts) - 1, min(len(starts), _MOST_KNOWN)).astype(int)
+            starts = starts[kept]
+            features = self._features(estimator, recording, length, starts)
+            nearest = [
+                mean_of_nearest(features[rows], starts[rows], features, starts, length)
+                for rows in gen_batches(len(starts), _BLOCK)
+            ]
+            centre, spread = robust_scale(np.concatenate(nearest))
+            self.features_.append(features)
+            self.starts_.append(starts)
+            self.centres_.append(centre)
+            self.spreads_.append(spread)
+        return self
+
+    def score(self, estimator, recording):
+        """How far the windows around each point are from those of the recording of the fit.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            That of `fit`.
+        recording : float ndarray of shape (c, t)
+            That of `fit`, that one continued, or another one; finite, of one window at least.
+
+        Returns
+        -------
+        scores : float64 ndarray of shape (t,)
+            Higher is more anomalous; 0 is usual in the recording of the fit, and 1 is a median
+            absolute deviation above that.
+        """
+        n_timepoints = recording.shape[1]
+        is_known = digest(recording[:, : self.n_timepoints_]) == self.digest_
+        lengths = part_lengths(self.length)
+        scales = zip(self.centres_, self.spreads_, strict=True)
+        total = np.zeros(n_timepoints)
+        for length, known, known_starts, (centre, spread) in zip(
+            lengths, self.features_, self.starts_, scales, strict=True
+        ):
+            starts = part_starts(n_timepoints, length)
+            # Where the windows are in the recording of the fit: those of another one are nowhere.
+            places = starts if is_known else np.full(len(starts), np.inf)
+            nearest = []
+            for rows in gen_batches(len(starts), _BLOCK):
+                features = self._features(estimator, recording, length, starts[rows])
+                nearest.append(mean_of_nearest(features, places[rows], known, known_starts, length))
+            middles = starts + (length - 1) / 2
+            of_points = np.interp(np.arange(n_timepoints), middles, np.concatenate(nearest))
+            total += (of_points - centre) / spread
+        return total / len(lengths)
+
+    def _features(self, estimator, recording, length, starts):
+        """Features ``(n, d)`` of parts of a recording ``(c, t)``, stretched to whole windows."""
+        views = np.lib.stride_tricks.sliding_window_view(recording, length, axis=1)
+        windows = views[:, starts].swapaxes(0, 1) @ stretching(length, self.length)
+        is_generator = hasattr(estimator, "tokenizer_")
+        transformer = copy(checked_tokenizer(estimator) if is_generator else estimator)
+        if hasattr(transformer, "output"):
+            transformer.set_params(output="features")
+        return transformer.transform(windows)
 
 
-def _starts(n_timepoints, length):
-    """Starts of windows a sixteenth of their length apart; the last ends with the recording."""
+def part_lengths(length):
+    """Time points of whole windows, halves and quarters, without those that are too short."""
+    shortest = min(length, _SHORTEST)
+    return [length // parts for parts in _PARTS if length // parts >= shortest]
+
+
+def part_starts(n_timepoints, length):
+    """Where parts of a recording start, an eighth of their length apart; the last ends with it."""
     last = n_timepoints - length
     starts = np.arange(0, last + 1, max(1, length // _STRIDES))
     return starts if starts[-1] == last else np.append(starts, last)
 
 
-def _features(estimator, recording, length, starts):
-    """Features ``(n, d)`` of windows of a recording ``(c, t)`` that start at ``(n,)``."""
-    views = np.lib.stride_tricks.sliding_window_view(recording, length, axis=1)
-    windows = views[:, starts].swapaxes(0, 1)
-    is_generator = hasattr(estimator, "tokenizer_")
-    transformer = copy(checked_tokenizer(estimator) if is_generator else estimator)
-    if hasattr(transformer, "output"):
-        transformer.set_params(output="features")
-    return transformer.transform(windows)
+def stretching(length, longer):
+    """Matrix ``(length, longer)`` that interpolates series ``(..., length)`` linearly."""
+    times = np.linspace(0, length - 1, longer)
+    return np.stack([np.interp(times, np.arange(length), row) for row in np.eye(length)])
 
 
-def _distances(a, b):
-    """Euclidean distances ``(n, m)`` between rows ``(n, d)`` and ``(m, d)``."""
-    squares = np.square(a).sum(1)[:, None] - 2 * a @ b.T + np.square(b).sum(1)
-    return np.sqrt(np.maximum(squares, 0))
-
-
-def _mean_of_nearest(distances, starts, length):
-    """Mean distance ``(n,)`` to the nearest windows of a recording that do not overlap each other.
+def mean_of_nearest(features, places, known, starts, length):
+    """Mean distance ``(n,)`` of windows to the two nearest that are apart from them and each other.
 
     Parameters
     ----------
-    distances : float ndarray of shape (n, m)
-        To windows of that recording; overwritten.
+    features : float32 ndarray of shape (n, d)
+    places : ndarray of shape (n,)
+        Where those windows start in the recording of the fit; infinite for those of another one.
+    known : float32 ndarray of shape (m, d)
+        Features of windows of the recording of the fit.
     starts : int64 ndarray of shape (m,)
-        Of those windows.
+        Where these start; the first and the last one are those of the recording.
     length : int
         Time points of a window.
     """
-    nearest_ones = []
+    # Squared distances without the squares of `features`, which all of a row have in common.
+    order = np.square(known).sum(1) - 2 * features @ known.T
+    # In a recording of few windows those half of it away are taken, so that each has one.
+    order[np.abs(places[:, None] - starts) < min(length, starts[-1] // 2)] = np.inf
+    rows = np.arange(len(features))
+    total, count = np.zeros((2, len(features)))
     for _ in range(_N_NEIGHBOURS):
-        nearest = distances.argmin(1)
-        nearest_ones.append(np.take_along_axis(distances, nearest[:, None], 1)[:, 0])
-        distances[np.abs(starts[nearest, None] - starts) < length] = np.inf
-    # A short recording may have no more windows side by side.
-    return np.ma.masked_invalid(nearest_ones).mean(0).filled(np.nan)
+        nearest = order.argmin(1)
+        is_left = np.isfinite(order[rows, nearest])
+        # Small differences of large squares are rounded: the distance itself is measured anew.
+        total += np.where(is_left, np.linalg.norm(features - known[nearest], axis=1), 0)
+        count += is_left
+        order[np.abs(starts[nearest, None] - starts) < length] = np.inf
+    return total / count
+
+
+def digest(recording):
+    """A hash of the values of a recording ``(c, t)``."""
+    return joblib.hash(np.ascontiguousarray(recording, dtype=np.float64))
+
+
+def robust_scale(values):
+    """Median and median absolute deviation of values ``(n,)``; 1 where most are equal."""
+    centre = float(np.median(values))
+    return centre, float(np.median(np.abs(values - centre))) or 1.0
 
 
 def top_stretches(scores, n, length):
