@@ -99,7 +99,9 @@ TRANSFORMERS = {
     "VQTokenizer tokens": functools.partial(tokenizer, output="tokens"),
     "VQTokenizer stft": functools.partial(tokenizer, frontend="stft"),
     "VQTokenizer two bands": functools.partial(tokenizer, n_bands=2),
+    "VQTokenizer with gaps": functools.partial(tokenizer, missing="mask"),
     "SSLFeatureExtractor": extractor,
+    "SSLFeatureExtractor with gaps": functools.partial(extractor, missing="mask"),
     "RandomConvolutionExtractor": random_convolutions,
 }
 CLASSIFIERS = {"FCNClassifier": fcn, "FineTunedClassifier": fine_tuned}

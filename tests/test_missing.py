@@ -27,7 +27,6 @@ from skvqts.functional.spectral import stft
 from .conftest import two_shapes
 from .estimators import extractor, fine_tuned, masked_prior, tokenizer
 from .refusals import assert_refused
-from .test_bad_input import REFUSED
 
 VALUE = (ValueError,)
 X, Y = two_shapes(24)
@@ -359,32 +358,14 @@ def test_extreme_gaps(make):
 def test_series_and_channels_without_a_known_value_are_refused(name):
     gapped = with_gaps(PANEL)
     gapped[7] = gapped[9] = np.nan
-    message = "All values of series 7 of X are missing"
+    message = r"All values of X\[7\] are missing"
     model, new = fitted_with_gaps(name), MODELS[name](missing="mask")
     assert_refused(lambda: new.fit(gapped), VALUE, message)
     assert_refused(lambda: model.transform(gapped), VALUE, message)
     without_channel = with_gaps(PANEL)
     without_channel[:, 1] = np.nan
-    assert_refused(lambda: new.fit(without_channel), VALUE, "channel 1 of X are missing, in every")
+    assert_refused(lambda: new.fit(without_channel), VALUE, r"X\[:, 1\] are missing")
     assert np.isfinite(model.transform(without_channel)).all()
-
-
-TAKEN = {
-    "data frame with a missing value",
-    "masked array",
-    "NaN",
-    "NaN in a panel",
-    "object array with None",
-}
-
-
-@pytest.mark.parametrize("case", [case for case in REFUSED if case not in TAKEN])
-@pytest.mark.parametrize("make", [tokenizer, extractor], ids=["tokenizer", "extractor"])
-def test_other_input_is_refused_as_without_gaps(make, case):
-    bad, types, message = REFUSED[case]
-    new = make(missing="mask")
-    assert_refused(lambda: new.fit(bad(X)), types, message)
-    assert not [attribute for attribute in vars(new) if attribute.endswith("_")]
 
 
 def test_refusals_say_how_to_allow_missing_values():

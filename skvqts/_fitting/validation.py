@@ -217,7 +217,7 @@ def _check_values(X, estimator, reset, missing):
     highest = (np.fmax if missing else np.maximum).reduce(X, axis=None)
     if np.isnan(lowest) and not missing:
         raise ValueError(
-            f"Input X contains NaN: {name} does not accept missing values, "
+            f"Input X contains NaN: {name} does not accept missing values: "
             f"{_advice(estimator, reset) or 'interpolate them'} or leave those series out."
         )
     if max(-lowest, highest) > np.finfo(np.float32).max:
@@ -240,18 +240,18 @@ def _advice(estimator, reset):
 
 def _refuse_unknown_series(X, name, reset):
     """Refuse series without a known value, and in `fit` channels of which no series has one."""
-    known = ~np.isnan(X)
-    unknown_series = np.flatnonzero(~known.any(axis=(1, 2)))
+    # The least value passes NaN over: it is NaN where there is nothing else.
+    unknown_series = np.isnan(np.fmin.reduce(X, axis=(1, 2))).nonzero()[0]
     if unknown_series.size:
         raise ValueError(
-            f"All values of series {unknown_series[0]} of X are missing: {name} needs a known "
-            "value in each, leave that series out."
+            f"All values of X[{unknown_series[0]}] are missing: {name} needs a known value in each "
+            "series, leave that one out."
         )
-    unknown_channels = np.flatnonzero(~known.any(axis=(0, 2)))
+    unknown_channels = np.isnan(np.fmin.reduce(X, axis=(0, 2))).nonzero()[0]
     if reset and unknown_channels.size:
         raise ValueError(
-            f"All values of channel {unknown_channels[0]} of X are missing, in every series: "
-            "leave that channel out."
+            f"All values of X[:, {unknown_channels[0]}] are missing: {name} needs a known value of "
+            "each channel, leave that one out."
         )
 
 

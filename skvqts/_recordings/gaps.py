@@ -3,23 +3,26 @@
 import numpy as np
 
 from .._fitting.validation import random_seed
+from .._generation.gaps import interpolated
 
 
-def bridged(values, longest):
-    """A recording ``(c, t)`` whose gaps of at most so many points are bridged by straight lines."""
-    return np.stack([_bridged_channel(channel, longest) for channel in values])
+def bridged(values, longest=None):
+    """A recording ``(c, t)`` whose gaps are bridged by straight lines.
 
-
-def _bridged_channel(channel, longest):
-    missing = np.isnan(channel)
-    if missing.all() or not missing.any():
-        return channel
-    times = np.arange(len(channel))
-    lines = np.interp(times, times[~missing], channel[~missing])
-    filled = channel.copy()
-    for start, end in runs(missing):
-        if end - start <= longest and start > 0 and end < len(channel):
-            filled[start:end] = lines[start:end]
+    Parameters
+    ----------
+    values : float ndarray of shape (c, t)
+    longest : int or None
+        Gaps of more points are left, and those at the ends. None: all are bridged; at the ends, the
+        first and the last known value is repeated, and a channel without any becomes 0.
+    """
+    if longest is None:
+        return interpolated(values[None], ~np.isnan(values[None]))[0]
+    filled = values.copy()
+    for channel, lines in zip(filled, bridged(values), strict=True):
+        for start, end in runs(np.isnan(channel)):
+            if end - start <= longest and start > 0 and end < len(channel):
+                channel[start:end] = lines[start:end]
     return filled
 
 

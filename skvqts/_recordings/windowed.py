@@ -21,7 +21,7 @@ from .._fitting.validation import (
     validate_parameter_constraints,
 )
 from .._generation.masked import MaskedPriorGenerator
-from .anomalies import Stretch, anomaly_curve, known_windows, top_stretches
+from .anomalies import NearestWindows, Stretch, top_stretches
 from .gaps import bridged, filled_recording
 from .generation import forecasted, sampled_recording
 from .recording import as_recording, check_channels, like_recording
@@ -316,26 +316,26 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         return like_recording(X, recording, values)
 
     def anomaly_score(self, X, reference=None):
-        """How unlike all others the windows around each time point are.
+        """How far the windows around each time point are from all others, in the space of features.
 
-        The score of a window is the mean distance of its features to those of the four nearest
-        windows of the reference that do not overlap each other [1]_ [2]_. Each point has that of
-        the window that it is the middle of.
+        It is the mean distance of their features to those of the two nearest windows that overlap
+        neither them nor each other [1]_ [2]_, for whole windows, halves and quarters of them. The
+        three are standardised and averaged.
 
         Parameters
         ----------
         X : array-like of shape (t,) or (1, c, t), Series or DataFrame
-            Without missing values, unless the estimator takes them.
+            Without missing values, unless the estimator takes them: there are then straight lines.
         reference : array-like of shape (t,) or (1, c, t), Series, DataFrame or None, default=None
             The recording that others are compared with, such as that of `fit`. None: `X` itself,
-            as in a matrix profile; a window is then compared with those beside itself, and a
-            fault that happened twice is found all the same.
+            as in a matrix profile. A fault that happened twice is found all the same.
 
         Returns
         -------
         scores
             In the form of `X`, with one column "anomaly_score", or of shape (t,) for an array.
-            Higher is less like the reference; distances are comparable within one model.
+            Higher is more anomalous; 0 is usual in the reference, and 1 is a median absolute
+            deviation above that.
 
         References
         ----------
@@ -347,9 +347,8 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         transformer = self._part_with("transform")
         recording = self._recording(X, transformer)
         others = recording if reference is None else self._recording(reference, transformer)
-        length = self.windows_.length_
-        known = known_windows(transformer, others.values, length)
-        scores = anomaly_curve(transformer, recording.values, length, known)
+        nearest = NearestWindows(self.windows_.length_).fit(transformer, bridged(others.values))
+        scores = nearest.score(transformer, bridged(recording.values))
         if not hasattr(X, "index") and not hasattr(X, "columns"):
             return scores
         return like_recording(X, recording, scores[None], ["anomaly_score"])
