@@ -13,6 +13,7 @@ from scipy.stats import gmean
 
 from benchmarks.cells import RESULTS, mean_and_spread
 from benchmarks.imputation import MODELS as GAP_MODELS
+from benchmarks.oversampling import MODELS as OVER_SAMPLERS
 from benchmarks.published import FCN, NC_VQVAE
 
 PATH = Path(__file__).parent / "RESULTS.md"
@@ -416,6 +417,36 @@ tails, where a ridge regression continues series better as well.
     return text + "\n" + markdown(lines)
 
 
+def rare_classes():
+    text = """## Rare classes filled up
+
+`python -m benchmarks.oversampling` keeps all training series of the frequent class and a twentieth
+as many of the rare one, which the seed draws. A default `SSLFeatureExtractor` is fitted to them
+without labels; a ridge (StandardScaler, `RidgeClassifierCV`) on its features is fitted to them and
+to what was added until both classes were equally frequent: by `RandomOverSampler` and `SMOTE` (on
+flattened series) of imbalanced-learn, and by `GenerativeOverSampler` with its defaults ("ours").
+"class weights" adds nothing and weighs the classes alike. Scores are those of the whole test set,
+seconds those of adding series, on one thread beside two other processes. With every seed "ours" has
+the highest balanced accuracy and recall of all. There are more features than series, so that the
+ridge fits all training series anyway and hardly notices which of them are weighted or drawn again.
+On Wafer it needs little help, and the difference is small. On Earthquakes no help is enough: the
+others hardly find the rare class at all, "ours" finds a third of it, but calls 27 % of the frequent
+one rare, which is little better than chance.
+"""
+    rows = rows_of("oversampling")
+    lines = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        for model in OVER_SAMPLERS:
+            found = select(rows, set=name, model=model)
+            lines.append(
+                {"set": name, "rare, frequent": f"{found[0]['rare']}, {found[0]['frequent']}"}
+                | {"model": model, "balanced accuracy": over_seeds(found, "balanced accuracy")}
+                | {"recall of the rare class": over_seeds(found, "recall")}
+                | {"seconds": mean_of(found, "seconds")}
+            )
+    return text + "\n" + markdown(lines)
+
+
 def files_and_fits():
     text = """## Files and fits
 
@@ -534,6 +565,7 @@ SECTIONS = (
     generators,
     told_apart,
     gaps_filled,
+    rare_classes,
     files_and_fits,
     tokenizers_and_orders,
     referees,

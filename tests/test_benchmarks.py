@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import results
+from benchmarks import oversampling, results
 from benchmarks.cells import Cells, mean_and_spread, table
 from benchmarks.fine_tuning import labelled
 from benchmarks.gaps import KINDS, coverage, crps, kinds_of
@@ -27,7 +27,7 @@ from benchmarks.rivals import same_bits
 from skvqts._nn.conv import total_stride
 
 from .conftest import two_shapes
-from .estimators import fitted
+from .estimators import fitted, over_sampler
 
 
 def test_a_cell_is_measured_once_and_a_cut_off_line_again(tmp_path):
@@ -262,3 +262,35 @@ def test_test_series_are_scored_in_units_of_the_training_series():
     np.testing.assert_allclose(data.X_train.std(axis=(0, 2)), 1)
     lowest = (X[40:] - X[:40].mean((0, 2), keepdims=True)) / X[:40].std((0, 2), keepdims=True)
     assert all((series == lowest).all((1, 2)).any() for series in data.X_test)
+
+
+# ---- rare classes
+
+
+def test_a_rare_class_is_made_rarer_and_the_other_is_left_whole():
+    y = np.array([3] * 20 + [5] * 100)[np.random.default_rng(0).permutation(120)]
+    X = np.arange(120.0)[:, None, None]
+    kept, labels, rare = oversampling.unbalanced(X, y, 20, seed=0)
+    rows = kept.ravel().astype(int)
+    assert rare == 3
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(labels, y[rows])
+    assert set(np.flatnonzero(y == 5)) <= set(rows)
+    assert (labels == 3).sum() == 5
+    others = oversampling.unbalanced(X, y, 20, seed=1)[0]
+    assert not np.array_equal(kept, others)
+
+
+@pytest.mark.parametrize("model", oversampling.MODELS)
+def test_models_add_series_of_the_rare_class_until_both_are_equally_frequent(model, monkeypatch):
+    monkeypatch.setitem(oversampling.SAMPLERS, "ours", over_sampler)
+    X, y = two_shapes(60)
+    X, y, rare = oversampling.unbalanced(X[:, None], np.where(y == 0, "a", "b"), 4, seed=0)
+    new, labels = oversampling.added(model, X, y, seed=0)
+    n_missing = 0 if model in ("nothing", "class weights") else 23
+    assert new.shape == (n_missing, 1, 32)
+    assert (labels == rare).all()
+    if model == "random over-sampling":
+        assert all((X[y == rare] == series).all((1, 2)).any() for series in new)
+    if model == "ours":
+        assert not any((series == X).all((1, 2)).any() for series in new)

@@ -1,5 +1,6 @@
 """Rare classes filled up with generated series, beside the samplers of imbalanced-learn itself."""
 
+import doctest
 import pickle
 from functools import partial
 
@@ -23,6 +24,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skvqts import GenerativeOverSampler, MaskedPriorGenerator, load
+from skvqts._generation import oversampling
 from skvqts._generation.oversampling import n_missing
 
 from .conftest import two_shapes
@@ -400,6 +402,8 @@ def test_a_frozen_generator_has_to_fit():
     assert_refused(resample(without), value, "fitted with labels; this one was fitted without")
     resampled, _ = resample(fitted)()
     assert len(resampled) == 32
+    panel, _ = resample(fitted, series=X[:, None])()
+    np.testing.assert_array_equal(panel, resampled[:, None])
 
 
 @pytest.mark.parametrize(
@@ -429,6 +433,12 @@ def test_fit_checks_and_learns_nothing():
     assert sampler.fit(FRAME, Y) is sampler
     assert {a for a in vars(sampler) if a.endswith("_")} == attributes - {"generator_"}
     assert sampler.sampling_strategy_ == {0: 8}
+
+
+def test_the_example_of_the_docstring_runs():
+    found = doctest.testmod(oversampling)
+    assert found.failed == 0
+    assert found.attempted > 5
 
 
 @pytest.mark.usefixtures("ctrl_c_in_the_third_epoch")

@@ -186,6 +186,8 @@ default=None
             self.generator_ = self._fitted_generator(series, labels, rng)
             seed = int(torch.randint(2**31 - 1, (1,), generator=rng, device="cpu"))
             generated = self.generator_.sample(y=labels[rows], random_state=seed)
+            # A frozen generator may have learned series of one channel in the other form.
+            generated = generated.reshape(-1, *self._series_shape)
         rows = np.concatenate([np.arange(len(series)), rows])
         return joined_series(X, series, generated), picked_labels(y, rows)
 
