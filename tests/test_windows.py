@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 
 from skvqts import SlidingWindows, load
 from skvqts._recordings.recording import as_recording
@@ -339,6 +340,15 @@ def test_a_column_that_holds_no_numbers_is_named(fit):
     for table in tables:
         with pytest.raises(TypeError, match=r"Column 'day' of .* and no numbers: leave it out"):
             fit(table)
+
+
+def test_a_table_with_a_row_for_each_time_is_no_set_of_series():
+    recording = pd.DataFrame({"Time": np.arange(50) / 10, "load": np.arange(50.0)})
+    long = recording.assign(id=np.repeat([0, 1], 25))
+    for table in (recording, long, pl.DataFrame(recording)):
+        pipeline = make_pipeline(tokenizer(), SVC())
+        with pytest.raises(ValueError, match="has a column 'Time', so that its rows are times"):
+            pipeline.fit(table, np.arange(50) % 2)
 
 
 def test_columns_of_numbers_of_every_kind_are_taken():

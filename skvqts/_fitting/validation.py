@@ -53,6 +53,7 @@ _WANTED = "{} takes an array of numbers of shape (n, t) or (n, c, t)."
 _RECORDING = "One long recording is cut into series by SlidingWindows."
 # Beginnings of the names that pandas, polars and Arrow give to types that are no numbers.
 _NO_NUMBERS = ("date", "time", "duration", "period", "interval", "struct", "list")
+_TIMES = ("time", "times", "timestamp", "date", "datetime")
 _TEXT = ("str", "large_str", "utf8", "categor", "enum")
 _UNEQUAL = (
     "{} holds series of unequal length, which {} does not accept: pad or resample them to one "
@@ -286,7 +287,13 @@ def as_array_like(X, name, argument="X", missing=False, advice=None):
 
 
 def _refuse_columns(table, name, argument):
-    """Refuse a table with a column that holds no numbers, and name it."""
+    """Refuse a table with a column of times or of what is no number, and name it."""
+    for column in table.columns:
+        if str(column).lower() in _TIMES:
+            raise ValueError(
+                f"{argument} has a column {column!r}, so that its rows are times and not series. "
+                f"{_WANTED.format(name)} {_RECORDING}"
+            )
     if not hasattr(table, "dtypes"):  # of pyarrow
         return
     for i, (column, dtype) in enumerate(zip(table.columns, table.dtypes, strict=True)):
