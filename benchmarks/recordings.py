@@ -70,7 +70,7 @@ def accuracies_at_seams(values, seed):
     start = time.perf_counter()
     model = WindowedEstimator(random_state=seed).fit(values[None])
     fitted = time.perf_counter()
-    new = np.atleast_2d(model.sample(_N_SAMPLED, random_state=seed))
+    new = model.sample(_N_SAMPLED, random_state=seed).reshape(len(values), -1)
     sampled = time.perf_counter()
     length = model.windows_.length_
     stride, width = length // 2, length // 2

@@ -197,7 +197,7 @@ def test_anomalies_are_named_and_every_point_scored(files, capsys):
     top = model.anomalies(waves(), n_stretches=1)[0]
     told = capsys.readouterr().out.splitlines()
     assert sum(" to " in line for line in told) == 2
-    assert told[1].startswith(str(top.start))
+    assert told[1].startswith(np.datetime_as_string(top.start, "s").replace("T", " "))
     table = run(files, "anomalies", "series.npz", "--top=1", model="series.npz")
     X = np.load(files / "series.npz")["X"]
     scores = load(files / "series.npz.skvqts").anomaly_score(X)
@@ -272,6 +272,50 @@ def test_words_of_a_page_are_no_tags(tmp_path):
     for escaped in ("a &lt;b&gt; &amp; c", "1 &lt; 2", "a  &lt;i&gt;", "x&lt;y", "&lt;script&gt;"):
         assert escaped in text
     assert "<script>" not in text
+
+
+def test_times_that_are_numbers_stay_the_axis(files):
+    waves().set_axis(np.arange(400) * 0.5).rename_axis("time").to_csv(files / "numbers.csv")
+    table = run(files, "encode", "numbers.csv", model="gapped.csv")
+    assert (
+        table["time"][:3].tolist()
+        == (
+            load(files / "gapped.csv.skvqts").encode(waves().to_numpy().T[None]).times[:3] * 0.5
+        ).tolist()
+    )
+    for command in ("impute", "anomalies"):
+        table = run(files, command, "numbers.csv", model="gapped.csv")
+        assert table["time"].tolist() == (np.arange(400) * 0.5).tolist()
+
+
+def test_series_of_a_table_are_filled(files):
+    X = np.load(files / "gapped.npy")
+    frame = pd.DataFrame(X).add_prefix("t").assign(kind=["saw", "sine"] * 12)
+    frame.to_csv(files / "gapped_series.csv", index=False)
+    table = run(files, "impute", "gapped_series.csv", "--label=kind", model="series.npz")
+    assert table["class"].tolist() == frame["kind"].tolist()
+    known = ~np.isnan(X)
+    np.testing.assert_allclose(table.drop(columns="class").to_numpy()[known], X[known])
+
+
+def test_what_cannot_be_written_is_told_before_the_fit(files, capsys):
+    for out, told in (("nowhere/x.csv", "there is no folder"), (".", "is a folder")):
+        assert main(["fit", str(files / "whole.csv"), "--out", str(files / out)]) == 2
+        captured = capsys.readouterr()
+        assert told in captured.err
+        assert "fitted" not in captured.out
+
+
+def test_endings_in_capitals_are_the_same(files):
+    out = files / "OUT.NPY"
+    model = str(files / "gapped.csv.skvqts")
+    assert main(["encode", str(files / "whole.csv"), "--model", model, "--out", str(out)]) == 0
+    assert np.load(out).shape[1] == 1
+
+
+def test_a_command_after_flags_is_told_to_come_first(capsys):
+    assert main(["--epochs", "1", "fit", "a.csv"]) == 2
+    assert "the command 'fit' comes first" in capsys.readouterr().err
 
 
 def test_help_names_every_command():

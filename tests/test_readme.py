@@ -65,7 +65,7 @@ def test_example_of_recordings_runs():
     assert names["filled"].index.equals(names["recording"].index)
     assert names["filled"]["load"].notna().all()
     assert len(names["tokens"].ids) == len(names["tokens"].times)
-    assert names["future"].shape == (1, 100)
+    assert names["future"].shape == (1, 1, 100)
     assert names["another"].shape == (5000,)
 
 

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
 from sklearn.utils import check_random_state
 
 from skvqts import SlidingWindows, WindowedEstimator, load
@@ -19,7 +21,7 @@ from skvqts._recordings.gaps import bridged, filled_recording, runs, windows_of_
 from skvqts._recordings.generation import chained, put_together, sampled_recording
 from skvqts._recordings.windowed import features_of_points, training_windows
 
-from .estimators import extractor, masked_prior, random_convolutions, tokenizer
+from .estimators import extractor, fcn, masked_prior, random_convolutions, tokenizer
 
 HOURS = pd.date_range("2024-03-01", periods=300, freq="h")
 
@@ -181,6 +183,59 @@ def test_times_without_a_row_are_filled_too(zone):
     np.testing.assert_array_equal(filled["when"], hours.tz_convert(None) if zone else hours)
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.period_range("2000-01", periods=300, freq="M"),
+        pd.date_range("2000-01-01", periods=300, freq="MS"),
+        pd.date_range("2000-01-31", periods=300, freq="ME"),
+        pd.date_range("2000-03-31", periods=300, freq="QE"),
+        pd.date_range("1800-01-01", periods=300, freq="YS", unit="us"),
+    ],
+)
+def test_months_quarters_and_years_without_a_row_get_their_dates(index):
+    series = pd.Series(wave(300, 1)[0], index.rename("when"))
+    model = WindowedEstimator(LineGenerator(), length=32).fit(series)
+    filled = model.impute(series.drop(index[[13, 14, 200]]))
+    pd.testing.assert_index_equal(filled.index, series.index, exact=False)
+
+
+def test_days_of_work_have_no_row_for_weekends_and_that_is_said():
+    days = pd.bdate_range("2024-01-01", periods=300)
+    with pytest.raises(ValueError, match="such as weekends between days"):
+        WindowedEstimator(random_convolutions(), length=32).fit(pd.Series(wave()[0], days))
+
+
+def test_columns_keep_their_names_and_places():
+    frame = pd.DataFrame({7: wave(300, 1)[0], "when": HOURS})
+    model = WindowedEstimator(LineGenerator(), length=32).fit(frame)
+    pd.testing.assert_frame_equal(model.impute(frame), frame)
+    indexed = pd.DataFrame({7: wave(300, 1)[0]}, HOURS.rename("when"))
+    pd.testing.assert_frame_equal(
+        model.impute(indexed.drop(HOURS[[5]])).drop(HOURS[[5]]),
+        indexed.drop(HOURS[[5]]),
+        check_freq=False,
+        check_column_type=False,
+    )
+    counted = pd.DataFrame({7: wave(300, 1)[0]}, np.arange(1000, 1300))
+    features = WindowedEstimator(random_convolutions(), length=32).fit(counted)
+    features.set_output(transform="pandas")
+    assert features.transform(counted).index[:2].tolist() == [1000, 1016]
+
+
+def test_tensors_and_lists_are_recordings_too():
+    model, values = fitted(tokenizer, 1), wave(300, 1)[0]
+    expected = model.reconstruct(values)
+    for other in (torch.from_numpy(values), values.tolist()):
+        np.testing.assert_array_equal(model.reconstruct(other), expected)
+        np.testing.assert_array_equal(model.anomaly_score(other), model.anomaly_score(values))
+
+
+def test_what_is_sampled_can_be_read():
+    model = fitted()
+    assert np.isfinite(model.transform(model.sample(100, random_state=0))).all()
+
+
 # ---- gaps
 
 
@@ -300,7 +355,7 @@ def test_windows_take_over_in_the_middle_of_their_overlap():
 @pytest.mark.parametrize("n_timepoints", [1, 32, 33, 100])
 def test_samples_have_any_length(n_timepoints):
     recording = fitted().sample(n_timepoints, random_state=1)
-    assert recording.shape == (2, n_timepoints)
+    assert recording.shape == (1, 2, n_timepoints)
     assert np.isfinite(recording).all()
     np.testing.assert_array_equal(fitted().sample(n_timepoints, random_state=1), recording)
     assert (fitted().sample(n_timepoints, random_state=2) != recording).any()
@@ -314,7 +369,7 @@ def test_a_forecast_is_the_generators_and_then_goes_on():
     first = model.estimator_.forecast(values[None, :, -32:], 16, n_draws=3, random_state=seed)
     np.testing.assert_array_equal(future[:, :, :16], first[0])
     median = model.forecast(values[None], 5, random_state=1)
-    assert median.shape == (2, 5)
+    assert median.shape == (1, 2, 5)
     assert fitted(masked_prior, 1).forecast(wave(300, 1)[0], 3).shape == (3,)
 
 
@@ -335,6 +390,28 @@ def test_a_reversed_stretch_is_the_strangest():
     reference = np.arange(600) % 20 / 10 - 1
     assert 290 < model.anomaly_score(values, reference).argmax() < 332
     assert model.anomaly_score(reference, reference).max() < top.score / 5
+
+
+def test_a_recording_that_goes_on_is_not_compared_with_itself():
+    values = np.arange(900) % 20 / 10 - 1
+    values[300:312] = 3
+    model = WindowedEstimator(random_convolutions(n_kernels=200), length=32).fit(values[:600])
+    of_itself = model.anomaly_score(values[:600])
+    continued = model.anomaly_score(values, reference=values[:600])
+    np.testing.assert_allclose(continued[250:350], of_itself[250:350], rtol=1e-4)
+
+
+def test_there_is_no_score_beside_long_gaps():
+    values = wave(300, 1)[0]
+    values[100:110] = np.nan
+    values[200] = np.nan
+    model = WindowedEstimator(tokenizer(missing="mask"), length=32, random_state=0).fit(values)
+    scores = model.anomaly_score(values)
+    assert np.flatnonzero(np.isnan(scores)).tolist() == list(range(84, 126))
+    assert all(np.isfinite(s.score) for s in model.anomalies(values, n_stretches=20))
+    values[100:140] = np.nan
+    with pytest.raises(ValueError, match="a gap of 40 points, in which a whole window of 32"):
+        model.encode(values)
 
 
 def test_scores_of_a_table_have_its_times():
@@ -365,7 +442,7 @@ def test_windows_of_a_generator_are_scored_as_by_itself():
 
 def test_an_estimator_that_takes_gaps_sees_them():
     values = wave()
-    values[0, 50:60] = np.nan
+    values[0, 50:54] = np.nan
     model = WindowedEstimator(tokenizer(missing="mask"), length=32, random_state=0)
     model.fit(values[None])
     assert model.n_windows_ == 134
@@ -418,9 +495,7 @@ def test_a_frozen_estimator_is_used_with_its_own_length():
     assert model.windows_.length_ == 32
     expected = fitted(tokenizer).encode(wave(500)[None]).ids
     np.testing.assert_array_equal(model.encode(wave(500)[None]).ids, expected)
-    with pytest.raises(
-        ValueError, match="length=20, but the VQTokenizer in `estimator` was fitted"
-    ):
+    with pytest.raises(ValueError, match="fitted with n_timepoints_in_=32, got 20 as length"):
         WindowedEstimator(FrozenEstimator(inner), length=20).fit(wave()[None])
     with pytest.raises(NotFittedError):
         WindowedEstimator(FrozenEstimator(tokenizer())).fit(wave()[None])
@@ -469,6 +544,41 @@ def test_errors_say_what_to_do():
         WindowedEstimator("VQTokenizer").fit(wave()[None])
     with pytest.raises(ValueError, match="takes one recording"):
         WindowedEstimator(tokenizer()).fit(np.zeros((5, 100)))
+
+
+def test_what_cannot_be_wrapped_is_refused():
+    values = wave()[None]
+    with pytest.raises(TypeError, match="wraps transformers and generators, got FCNClassifier"):
+        WindowedEstimator(fcn()).fit(values)
+    of_one_channel = fitted(tokenizer, 1).estimator_
+    with pytest.raises(ValueError, match="fitted with n_channels_in_=1, got 2 as channels of X"):
+        WindowedEstimator(FrozenEstimator(of_one_channel)).fit(values)
+    pipeline = make_pipeline(random_convolutions()).fit(np.zeros((2, 2, 32)))
+    with pytest.raises(TypeError, match="The Pipeline in `estimator` does not tell its"):
+        WindowedEstimator(FrozenEstimator(pipeline)).fit(values)
+    for length in (300, 301):
+        with pytest.raises(ValueError, match="give a smaller length"):
+            WindowedEstimator(tokenizer(), length=length).fit(values)
+    with pytest.raises(ValueError, match="per='point' with a stride above the length"):
+        WindowedEstimator(tokenizer(), length=32, stride=50, per="point").fit(values).transform(
+            values
+        )
+
+
+def test_parts_of_a_pipeline_are_seeded():
+    values = wave()[None]
+    make = lambda: WindowedEstimator(  # noqa: E731
+        make_pipeline(extractor(random_state=None)), length=32, random_state=0
+    )
+    np.testing.assert_array_equal(
+        make().fit(values).transform(values), make().fit(values).transform(values)
+    )
+
+
+def test_the_stride_may_be_changed_after_fit():
+    model = WindowedEstimator(random_convolutions(), length=32).fit(wave()[None])
+    model.set_params(stride=4)
+    assert len(model.transform(wave()[None])) == len(model.window_starts(wave()[None])) == 68
 
 
 def test_a_failed_fit_leaves_the_former_one():

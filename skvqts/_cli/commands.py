@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from .._files.models import load as load_model
+from .._recordings.anomalies import top_stretches
+from .._recordings.gaps import near_long_gaps
 from .._recordings.windowed import WindowedEstimator
 from .files import Recorded, load_whole
 from .models import fit, new_generator, new_tokenizer, new_windowed
-from .output import columns_of, series_table, write_table
+from .output import check_writable, columns_of, series_table, write_table
 from .understanding import Flags
 
 _WINDOWS = 1000  # of a recording, to train on
@@ -17,19 +19,22 @@ _WINDOWS = 1000  # of a recording, to train on
 def fit_model(options):
     """Fit a model to a file, and keep it."""
     data = _data(options)
-    path = options.out or f"{data.name}.skvqts"
+    path = check_writable(options.out or f"{data.name}.skvqts")
     _new_model(options, data).save(path)
     print(f"model: {path}", flush=True)
 
 
 def encode(options):
     """Write the tokens of series, or of a recording with the times at which they start."""
-    data, model = _data_and_model(options)
+    data = _data(options, complete=True)
+    path = _path(options, data)
+    model = _model(options, data)
     if isinstance(data, Recorded):
-        tokens = model.encode(data.table)
-        return _write(options, data, {"time": tokens.times, "token": tokens.ids})
-    tokens = getattr(model, "tokenizer_", model).encode(data.X_train)
-    return _write(options, data, columns_of(tokens, "token"))
+        tokens = model.encode(data.recording.values[None])
+        table = {"time": data.times(tokens.times), "token": tokens.ids}
+    else:
+        table = columns_of(getattr(model, "tokenizer_", model).encode(data.X_train), "token")
+    _write(table, path)
 
 
 def sample(options):
@@ -37,85 +42,101 @@ def sample(options):
     if options.data is None and options.model is None:
         raise ValueError("sample needs a file, or a fitted model by --model.")
     data = None if options.data is None else _data(options)
+    path = _path(options, data)
     model = _model(options, data, "sample")
     if isinstance(model, WindowedEstimator):
-        recording = np.atleast_2d(model.sample(options.number, random_state=options.seed))
-        names = model.channel_names_ or [f"channel{i}" for i in range(len(recording))]
-        return _write(options, data, dict(zip(names, recording, strict=True)))
+        new = model.sample(options.number, random_state=options.seed)
+        new = new.reshape(model.n_channels_in_, -1)
+        names = model.channel_names_ or [f"channel{i}" for i in range(len(new))]
+        return _write(dict(zip(names, new, strict=True)), path)
     n_samples = options.number or (100 if data is None else len(data.X_train))
     has_labels = hasattr(model, "classes_")
     drawn = model.sample(n_samples, random_state=options.seed, return_y=has_labels)
     X, y = drawn if has_labels else (drawn, None)
-    return _write(options, data, series_table(X, y))
+    return _write(series_table(X, y), path)
 
 
 def score(options):
     """Write the log-likelihood of each series, or of each window of a recording."""
-    data, model = _data_and_model(options, "score_samples")
+    data = _data(options, complete=True)
+    path = _path(options, data)
+    model = _model(options, data, "score_samples")
     if isinstance(data, Recorded):
-        scores = model.score_samples(data.table)
-        columns = {"time": model.window_starts(data.table), "log_likelihood": scores}
+        values = data.recording.values[None]
+        scores = model.score_samples(values)
+        table = {"time": data.times(model.window_starts(values)), "log_likelihood": scores}
     else:
         scores = model.score_samples(data.X_train)
-        columns = {"log_likelihood": scores}
+        table = {"log_likelihood": scores}
     print(f"mean log-likelihood of tokens: {scores.mean():.2f} nats", flush=True)
-    _write(options, data, columns)
+    _write(table, path)
 
 
 def impute(options):
     """Write a recording, or series, with missing values filled."""
-    data, model = _data_and_model(options, "impute")
+    data = _data(options)
+    path = _path(options, data)
+    model = _model(options, data, "impute")
     n_draws = None if options.draws == 1 else options.draws
     if not isinstance(data, Recorded):
         filled = model.impute(data.X_train, n_draws=n_draws, random_state=options.seed)
         filled = filled if n_draws is None else np.median(filled, axis=0)
-        return _write(options, data, series_table(filled, data.y_train))
+        return _write(series_table(filled, data.y_train), path)
     if n_draws is None:
-        return _write(options, data, model.impute(data.table, random_state=options.seed))
+        return _write(model.impute(data.table, random_state=options.seed), path)
     draws = model.impute(data.recording.values[None], n_draws=n_draws, random_state=options.seed)
     names = data.recording.names or [f"channel{i}" for i in range(draws.shape[1])]
-    columns = {} if data.recording.times is None else {"time": data.recording.times}
+    table = {"time": data.times(np.arange(draws.shape[2]))}
     low, middle, high = np.quantile(draws, [0.05, 0.5, 0.95], axis=0)
     for i, name in enumerate(names):
-        columns |= {name: middle[i], f"{name} 5 %": low[i], f"{name} 95 %": high[i]}
-    return _write(options, data, columns)
+        table |= {name: middle[i], f"{name} 5 %": low[i], f"{name} 95 %": high[i]}
+    return _write(table, path)
 
 
 def anomalies(options):
-    """Write how strange every time point is, and name the strangest stretches."""
-    data, model = _data_and_model(options, "anomaly_score")
-    if isinstance(data, Recorded):
-        for stretch in model.anomalies(data.table, n_stretches=options.top):
-            print(f"{stretch.start} to {stretch.stop}: {stretch.score:.2f}", flush=True)
-        scores = model.anomaly_score(data.recording.values[None])
-        columns = {"time": data.recording.times} if data.recording.times is not None else {}
-        return _write(options, data, columns | {"anomaly_score": np.ravel(scores)})
-    scores = model.anomaly_score(data.X_train)
-    for row in np.argsort(-scores.max(axis=1), kind="stable")[: options.top]:
-        at = int(scores[row].argmax())
-        print(f"series {row}, time point {at}: {scores[row, at]:.2f}", flush=True)
-    return _write(options, data, columns_of(scores, "t"))
+    """Write how anomalous every time point is, and name the most anomalous stretches."""
+    data = _data(options)
+    path = _path(options, data)
+    if not isinstance(data, Recorded):
+        scores = _model(options, data, "anomaly_score").anomaly_score(data.X_train)
+        for row in np.argsort(-scores.max(axis=1), kind="stable")[: options.top]:
+            at = int(scores[row].argmax())
+            print(f"series {row}, time point {at}: {scores[row, at]:.2f}", flush=True)
+        return _write(columns_of(scores, "t"), path)
+    values = data.recording.values
+    has_gaps = bool(np.isnan(values).any())
+    model = _model(options, data, "impute" if has_gaps else None)
+    filled = model.impute(values[None], random_state=options.seed) if has_gaps else values[None]
+    length = model.windows_.length_
+    scores = np.ravel(model.anomaly_score(filled))
+    scores[near_long_gaps(values, length)] = np.nan
+    for stretch in top_stretches(scores, options.top, length):
+        first, last = data.in_words(stretch.start), data.in_words(stretch.stop - 1)
+        print(f"{first} to {last}: {stretch.score:.2f}", flush=True)
+    table = {"time": data.times(np.arange(len(scores))), "anomaly_score": scores}
+    return _write(table, path)
 
 
-def _data(options):
-    """What the file holds, after saying so."""
+def _data(options, complete=False):
+    """What the file holds, after saying so; where it is to be complete, without missing values."""
     if options.data is None:
         raise ValueError("a file is needed, or the name of a bundled set.")
     flags = Flags(options.reading, options.time, options.channels, options.label)
     data = load_whole(options.data, flags)
     if data.words:
         print(f"{data.name}: {data.words}", flush=True)
+    values = data.recording.values if isinstance(data, Recorded) else np.asarray(data.X_train)
+    if complete and np.isnan(values).any():
+        raise ValueError(
+            f"{options.data} lacks {int(np.isnan(values).sum()):,} values: fill them first, by the "
+            "command impute."
+        )
     return data
-
-
-def _data_and_model(options, method=None):
-    data = _data(options)
-    return data, _model(options, data, method)
 
 
 def _model(options, data, method=None):
     """The model of a file, or one that is fitted to the data first; with the method it needs."""
-    needs_generator = f"{options.job.__name__} needs a generator of series"
+    needs_generator = f"{options.job.__name__} needs a generator here"
     if options.model is None:
         if method is not None and options.tokenizer_only:
             raise ValueError(f"{needs_generator}: leave --tokenizer-only out.")
@@ -131,11 +152,23 @@ def _model(options, data, method=None):
             f"the model {options.model} is one of {of_model}, and {options.data} holds {of_data}: "
             "say --as recording or --as series, or take another model."
         )
+    if isinstance(data, Recorded):
+        _check_names(options, data.recording.names, model.channel_names_)
     return model
+
+
+def _check_names(options, names, known):
+    """Refuse channels of other names than those that a model has learned."""
+    if None not in (names, known) and names != known:
+        raise ValueError(
+            f"the channels of {options.data} are {names}, and those of the model {known}: choose "
+            "them by --channels."
+        )
 
 
 def _new_model(options, data):
     if isinstance(data, Recorded):
+        # Arrays have no names: these are kept, so that later recordings are checked against them.
         return fit(new_windowed(options, _WINDOWS), data.table)
     is_complete = np.isfinite(data.X_train).all(axis=tuple(range(1, np.ndim(data.X_train))))
     X = data.X_train[is_complete] if is_complete.sum() > 1 else data.X_train
@@ -146,8 +179,12 @@ def _new_model(options, data):
     return fit(new_generator(options, tokenizer), X, y)
 
 
-def _write(options, data, table):
-    """Write a table, and print where it is."""
+def _path(options, data):
+    """The file that a command writes, which must be possible before anything is fitted."""
     name = Path(options.model).stem if data is None else data.name
-    path = Path(options.out or f"{name}_{options.job.__name__}.csv")
+    return check_writable(options.out or f"{name}_{options.job.__name__}.csv")
+
+
+def _write(table, path):
+    """Write a table, and print where it is."""
     print(f"{path}: {write_table(table, path)} rows", flush=True)

@@ -140,7 +140,7 @@ def draw_gaps(data, draws, gaps):
         shown = np.arange(max(0, start - beside), min(values.shape[1], end + beside))
         missing = np.isnan(values[channel, shown])
         low, middle, high = np.quantile(draws[:, channel, shown], [0.05, 0.5, 0.95], axis=0)
-        times = _times(data, shown)
+        times = data.times(shown)
         axis.plot(times, values[channel, shown], color=_GREY, linewidth=1.5, label="observed")
         filled = np.where(missing, middle, np.nan)
         axis.plot(times, filled, color=_ORANGE, linewidth=1.5, label="filled")
@@ -173,10 +173,10 @@ def draw_reconstructed(data, filled, rebuilt, tokens, start):
     shown = np.arange(start, filled.shape[1])
     for channel in range(n_channels):
         axes[channel].plot(
-            _times(data, shown), filled[channel, shown], color=_GREY, linewidth=2, label="recording"
+            data.times(shown), filled[channel, shown], color=_GREY, linewidth=2, label="recording"
         )
         axes[channel].plot(
-            _times(data, shown),
+            data.times(shown),
             rebuilt[channel, shown],
             color=_ORANGE,
             linewidth=1.2,
@@ -186,7 +186,7 @@ def draw_reconstructed(data, filled, rebuilt, tokens, start):
     axes[0].legend(frameon=False, fontsize=8, loc="upper right")
     is_shown = tokens.times >= start
     axes[-1].scatter(
-        _times(data, tokens.times[is_shown]),
+        data.times(tokens.times[is_shown]),
         np.zeros(is_shown.sum()),
         c=tokens.ids[is_shown],
         cmap="turbo",
@@ -219,24 +219,24 @@ def draw_anomalies(data, filled, scores, stretches):
     axes = figure.subplots(n_channels + 1, 1, squeeze=False)[:, 0]
     every = np.arange(filled.shape[1])
     for channel in range(n_channels):
-        axes[channel].plot(_times(data, every), filled[channel], color=_GREY, linewidth=0.8)
+        axes[channel].plot(data.times(every), filled[channel], color=_GREY, linewidth=0.8)
         _finish(axes[channel], _channel_name(data, channel))
-    axes[-1].plot(_times(data, every), scores, color=_BLUE, linewidth=0.8)
+    axes[-1].plot(data.times(every), scores, color=_BLUE, linewidth=0.8)
     _finish(axes[-1], "anomaly score")
     for axis in axes:
         for stretch in stretches:
-            first, last = _times(data, np.array([stretch.start, stretch.stop - 1]))
+            first, last = data.times(np.array([stretch.start, stretch.stop - 1]))
             axis.axvspan(first, last, color=_ORANGE, alpha=0.35, linewidth=0)
     return figure
 
 
-def draw_recordings(data, real, made):
+def draw_recordings(data, real, synthetic):
     """Draw a real recording above one that a model has made, channel by channel.
 
     Parameters
     ----------
     data : Recorded
-    real, made : ndarray of shape (c, t)
+    real, synthetic : ndarray of shape (c, t)
 
     Returns
     -------
@@ -248,17 +248,13 @@ def draw_recordings(data, real, made):
     for channel in range(n_channels):
         pair = axes[2 * channel : 2 * channel + 2]
         for axis, series, color, kind in zip(
-            pair, (real, made), (_GREY, _ORANGE), ("real", "synthetic"), strict=True
+            pair, (real, synthetic), (_GREY, _ORANGE), ("real", "synthetic"), strict=True
         ):
             axis.plot(series[channel], color=color, linewidth=1)
             _finish(axis, f"{_channel_name(data, channel)}, {kind}")
         pair[1].sharey(pair[0])
     axes[-1].set_xlabel("time point")
     return figure
-
-
-def _times(data, places):
-    return places if data.recording.times is None else data.recording.times[places]
 
 
 def _channel_name(data, channel):

@@ -40,6 +40,8 @@ class Recorded(NamedTuple):
     table : DataFrame or ndarray
         As the file holds it, without columns that are left out.
     recording : Recording
+    length : int
+        Time points of a window.
     words : str
         What was understood, and why.
     """
@@ -47,7 +49,24 @@ class Recorded(NamedTuple):
     name: str
     table: object
     recording: Recording
+    length: int
     words: str
+
+    def times(self, places):
+        """Dates or numbers of the time axis at some time points; these, if there is no axis."""
+        if self.recording.times is not None:
+            return self.recording.times[places]
+        index = getattr(self.table, "index", None)
+        if index is not None and index.name is not None:  # numbers
+            return index.to_numpy()[places]
+        return places
+
+    def in_words(self, place):
+        """The date, number or time point of one time point, as it is printed."""
+        time = self.times(np.array([place]))[0]
+        if not isinstance(time, np.datetime64):
+            return f"{time:g}" if isinstance(time, float) else str(time)
+        return np.datetime_as_string(time, unit="auto").replace("T", " ")
 
 
 def load(source, flags=Flags()):  # noqa: B008 - a tuple
@@ -100,7 +119,7 @@ def load_whole(source, flags=Flags()):  # noqa: B008 - a tuple
         return data._replace(X_test=None, y_test=None)
 
     def whole(path):
-        found, name = found_in(path, flags), _name(path)
+        found, name = found_in(path, flags, missing=True), _name(path)
         if isinstance(found, Record):
             return recorded(name, found)
         if not isinstance(found, Series):
@@ -167,11 +186,16 @@ def made_series(n=200, n_timepoints=128, seed=0):
     return X + 0.2 * rng.normal(size=X.shape), y
 
 
-def found_in(path, flags):
-    """What a file holds: Series, a Record, or a tuple of both parts of an archive."""
+def found_in(path, flags, missing=False):
+    """What a file holds: Series, a Record, or a tuple of both parts of an archive.
+
+    With `missing`, series may have missing values.
+    """
     if suffix_of(path) == ".npz":
         parts = _read_npz(path)
         return parts if len(parts) == 4 else understand_array(*parts, flags)
+    if suffix_of(path) in TABLES:
+        return _read_rows(path, flags, missing)
     return _READERS[suffix_of(path)](path, flags)
 
 
@@ -219,11 +243,17 @@ def recorded(name, record):
         words += f" ({shown}{', ...' if n_channels > 5 else ''})"
     n_gaps = len(runs(np.isnan(recording.values).any(axis=0)))
     words += f", {n_gaps} gap{'s' if n_gaps > 1 else ''}" if n_gaps else ""
+    words += ", times in UTC" if _has_zone(record.table) else ""
     windows = SlidingWindows().fit(recording.values[None])
     words += f": {record.words}; windows of {windows.length_}"
     if windows.period_ is not None:
         words += f", as its period is {windows.period_}"
-    return Recorded(name, record.table, recording, words)
+    return Recorded(name, record.table, recording, windows.length_, words)
+
+
+def _has_zone(table):
+    """Whether a table has times of a zone, which are shown in UTC."""
+    return any("," in str(kind) for kind in getattr(table, "dtypes", ()))
 
 
 def _duration(step):
@@ -301,10 +331,10 @@ def _read_ts(path, flags):
     return Series(X, np.char.strip(np.asarray(y, dtype=str)), "a series and its class in each line")
 
 
-def _read_rows(path, flags):
+def _read_rows(path, flags, missing):
     table, has_names = read_table(path)
     label_first = suffix_of(path) in (".tsv", ".txt")
-    return understand_table(table, has_names, flags, label_first=label_first)
+    return understand_table(table, has_names, flags, label_first=label_first, missing=missing)
 
 
 def _read_npz(path):
@@ -329,5 +359,5 @@ def _read_npy(path, flags):
     return understand_array(array, None, flags)
 
 
-_READERS = {".ts": _read_ts, ".npy": _read_npy} | dict.fromkeys(TABLES, _read_rows)
-_ENDINGS = (*_READERS, ".npz")
+_READERS = {".ts": _read_ts, ".npy": _read_npy}
+_ENDINGS = (*_READERS, *TABLES, ".npz")

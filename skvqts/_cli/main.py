@@ -55,6 +55,12 @@ def main(arguments=None):
     words = list(sys.argv[1:] if arguments is None else arguments) or ["demo"]
     if words[0] not in {"demo", "report", *_JOBS, "-h", "--help", "--version"}:
         words = ["report", *words]
+        later = [word for word in words[2:] if word in _JOBS]
+        if words[1].startswith("-") and later:
+            print(
+                f"error: the command {later[0]!r} comes first, before its flags.", file=sys.stderr
+            )
+            return 2
     options = _parser().parse_args(words)
     try:
         options.job(options)

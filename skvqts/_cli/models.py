@@ -24,13 +24,15 @@ def new_generator(options, tokenizer=None):
     return MaskedPriorGenerator(tokenizer, decoder=decoder, **shared)
 
 
-def new_windowed(options, max_windows):
+def new_windowed(options, max_windows, length="auto"):
     """A generator, or a tokenizer alone, on the windows of a recording."""
     tokenizer = None
     if options.tokenizer_only or options.codes is not None or options.epochs is not None:
         tokenizer = VQTokenizer(options.codes or 128, downsampled_width=_TOKENS, **_shared(options))
     wrapped = tokenizer if options.tokenizer_only else new_generator(options, tokenizer)
-    return WindowedEstimator(wrapped, max_windows=max_windows, random_state=options.seed)
+    return WindowedEstimator(
+        wrapped, length=length, max_windows=max_windows, random_state=options.seed
+    )
 
 
 def fit(estimator, *data):

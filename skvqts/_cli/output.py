@@ -1,5 +1,8 @@
 """Tables that commands write."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 
 ENDINGS = (".csv", ".parquet", ".npy")
@@ -33,27 +36,42 @@ def series_table(X, y):
     return columns | columns_of(X.swapaxes(1, 2).reshape(-1, n_channels), "channel")
 
 
+def check_writable(path):
+    """The path of a file, if its folder is there and what writes it is installed."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {str(path.parent)!r} for {path.name}.")
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder.")
+    if path.suffix.lower() in ENDINGS[:2] and not find_spec("pandas"):
+        raise ValueError("pandas writes tables (pip install 'skvqts[data]'); .npy needs none.")
+    return path
+
+
 def write_table(table, path):
-    """Write a DataFrame or a dict of columns; returns the number of rows.
+    """Write a DataFrame, a dict of columns or an array of a recording; returns the number of rows.
 
-    A .npy file has the numbers alone, without names and times.
+    A .npy file has the numbers alone, without names, times and classes.
     """
-    import pandas as pd  # optional; files were read by it
+    if not isinstance(table, dict) and not hasattr(table, "columns"):
+        table = np.asarray(table)
+        table = columns_of(table[0].T if table.ndim == 3 else table[:, None], "channel")
+    ending = path.suffix.lower()
+    if ending == ".npy":
+        numbers = [
+            np.asarray(table[name])
+            for name in table
+            if name not in ("time", "class") and np.asarray(table[name]).dtype.kind in "biuf"
+        ]
+        with path.open("wb") as file:  # np.save adds an ending to names with another one
+            np.save(file, np.column_stack(numbers))
+        return len(numbers[0])
+    import pandas as pd  # optional
 
-    frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(_as_columns(table))
+    frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
     has_index = frame.index.name is not None
-    if path.suffix == ".npy":
-        np.save(path, frame.select_dtypes("number").to_numpy())
-    elif path.suffix == ".parquet":
+    if ending == ".parquet":
         frame.to_parquet(path, index=has_index)
     else:
         frame.to_csv(path, index=has_index)
     return len(frame)
-
-
-def _as_columns(table):
-    """Columns of a dict, an array ``(1, c, t)`` or ``(t,)``."""
-    if isinstance(table, dict):
-        return table
-    table = np.asarray(table)
-    return columns_of(table[0].T if table.ndim == 3 else table[:, None], "channel")

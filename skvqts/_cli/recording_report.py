@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .._recordings.gaps import runs
+from .._recordings.anomalies import top_stretches
+from .._recordings.gaps import near_long_gaps, runs
 from .._recordings.windows import SlidingWindows
 from ..metrics import generation_report
 from ..metrics._report import MIN_SERIES
@@ -32,7 +33,7 @@ def report_on_recording(data, options):
     """
     values = data.recording.values
     n_fitted = round(_FITTED * values.shape[1])
-    model = fit(new_windowed(options, _WINDOWS), values[None, :, :n_fitted])
+    model = fit(new_windowed(options, _WINDOWS, data.length), values[None, :, :n_fitted])
     page = Page(f"skvqts: {data.name}")
     page.text(f"{data.name}: {data.words}.")
     page.text(
@@ -108,13 +109,19 @@ def _strangest(page, model, data, filled):
     """The stretches with the highest anomaly scores."""
     start = time.perf_counter()
     scores = np.ravel(model.anomaly_score(filled[None]))
-    stretches = model.anomalies(filled[None], n_stretches=_STRETCHES)
+    # What was filled is not judged, nor what touches it.
+    scores[near_long_gaps(data.recording.values, data.length)] = np.nan
+    stretches = top_stretches(scores, _STRETCHES, data.length)
     print(f"anomalies scored in {time.perf_counter() - start:.1f} s", flush=True)
     page.heading("Strangest stretches")
-    rows = [[_at(data, s.start), _at(data, s.stop - 1), f"{s.score:.2f}"] for s in stretches]
+    rows = [
+        [data.in_words(s.start), data.in_words(s.stop - 1), f"{s.score:.2f}"] for s in stretches
+    ]
     page.table(["from", "to", "score"], rows)
     page.text(
-        "A score says how unlike the rest of the recording a point is; some are highest in any."
+        "A score says how far a point is from the rest of the recording: 0 is usual, and 1 a "
+        "median absolute deviation above that. Some are highest in any recording. What lies near "
+        "long gaps has no score."
     )
     _picture(page, draw_anomalies, "anomaly scores", data, filled, scores, stretches)
 
@@ -123,14 +130,14 @@ def _synthetic(page, model, data, filled, options):
     """A recording that the model has made, beside the real one."""
     n_timepoints = min(filled.shape[1], _SHOWN_WINDOWS * model.windows_.length_)
     start = time.perf_counter()
-    made = np.atleast_2d(model.sample(n_timepoints, random_state=options.seed))
+    new = model.sample(n_timepoints, random_state=options.seed).reshape(len(filled), -1)
     print(f"recording generated in {time.perf_counter() - start:.1f} s", flush=True)
     page.heading("A synthetic recording")
     page.text(
         f"{n_timepoints:,} points that the model has made, below as many real ones. It remembers "
         f"half a window, {model.windows_.length_ // 2} points: slower changes do not come back."
     )
-    _picture(page, draw_recordings, "real and synthetic", data, filled[:, -n_timepoints:], made)
+    _picture(page, draw_recordings, "real and synthetic", data, filled[:, -n_timepoints:], new)
 
 
 def _scores(page, model, filled, n_fitted, options):
@@ -175,11 +182,3 @@ def _picture(page, draw, description, *arguments):
         page.text(f"(No picture of {description}: matplotlib is not installed.)")
         return
     page.picture(draw(*arguments), description)
-
-
-def _at(data, place):
-    """A time point in words."""
-    times = data.recording.times
-    if times is None:
-        return str(place)
-    return np.datetime_as_string(times[place], unit="auto").replace("T", " ")

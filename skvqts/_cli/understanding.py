@@ -58,7 +58,7 @@ class Record(NamedTuple):
     words: str
 
 
-def understand_table(table, has_names, flags, *, label_first=False):
+def understand_table(table, has_names, flags, *, label_first=False, missing=False):
     """What a table holds.
 
     Parameters
@@ -70,6 +70,8 @@ def understand_table(table, has_names, flags, *, label_first=False):
     flags : Flags
     label_first : bool
         Whether files of this kind have the class in their first column, if it has no name.
+    missing : bool
+        Whether series may have missing values.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def understand_table(table, has_names, flags, *, label_first=False):
     if reading == "series":
         if flags.label is None and label is None and channels is None:
             _refuse_hidden_classes(table)
-        return _series(table, has_names, time, label, remark)
+        return _series(table, has_names, time, label, remark, missing)
     if label is not None:
         raise ValueError("a recording has no classes: leave --label out.")
     return _recording(table, time, remark)
@@ -349,15 +351,15 @@ def _are_numbered(names):
     return bool((np.diff([float(match[2]) for match in matches]) > 0).all())
 
 
-def _series(table, has_names, time, label, remark):
+def _series(table, has_names, time, label, remark, missing):
     if time is not None and time != label:
         raise ValueError(
             f"its column {time!r} is a time axis, and series have one row each: say --as recording "
             f"or --as long, or leave it out by --channels."
         )
     values = table.drop(columns=[] if label is None else [label])
-    if values.isna().any(axis=None):
-        raise ValueError("it has empty cells: missing values are not accepted in series.")
+    if values.isna().any(axis=None) and not missing:
+        raise ValueError("it has empty cells: fill them first, by the command impute.")
     y = None if label is None else classes_of(table[label])
     why = "a row for each series"
     if has_names and label is None and not remark:
@@ -422,7 +424,7 @@ def _long(table, name, time, label, remark):
     channels = [other for other in table.columns if other not in (name, time, label)]
     _refuse_text(table, Flags(), label, [name, time])
     if table.isna().any(axis=None):
-        raise ValueError("it has empty cells: missing values are not accepted in series.")
+        raise ValueError("it has empty cells: missing values are not accepted in long tables.")
     groups = [group.sort_values(time) for _, group in table.groupby(name, sort=False)]
     lengths = {len(group) for group in groups}
     if len(lengths) > 1:

@@ -175,11 +175,18 @@ def network_to_continue(estimator, shaped_by):
 
 
 def seeded_clone(estimator, generator):
-    """An unfitted clone; without a `random_state` of its own it gets one from `generator`."""
+    """An unfitted clone; without a `random_state` of its own it gets one from `generator`.
+
+    One that has no such parameter, as a Pipeline, gets one for each of its parts.
+    """
     estimator = clone(estimator)
-    if getattr(estimator, "random_state", 0) is None:
-        seed = torch.randint(2**31 - 1, (1,), generator=generator, device="cpu")
-        estimator.set_params(random_state=int(seed))
+    names = ["random_state"]
+    if not hasattr(estimator, "random_state"):
+        names = sorted(n for n in estimator.get_params() if n.endswith("__random_state"))
+    for name in names:
+        if estimator.get_params()[name] is None:
+            seed = torch.randint(2**31 - 1, (1,), generator=generator, device="cpu")
+            estimator.set_params(**{name: int(seed)})
     return estimator
 
 

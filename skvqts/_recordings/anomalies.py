@@ -203,7 +203,8 @@ def mean_of_nearest(features, places, known, starts, length):
 
 def digest(recording):
     """A hash of the values of a recording ``(c, t)``."""
-    return joblib.hash(np.ascontiguousarray(recording, dtype=np.float64))
+    # A copy: the hash of an array depends on its strides as well.
+    return joblib.hash(np.array(recording, dtype=np.float64, order="C"))
 
 
 def robust_scale(values):
@@ -220,6 +221,7 @@ def top_stretches(scores, n, length):
     Parameters
     ----------
     scores : float ndarray of shape (t,)
+        NaN where there is none.
     n : int
     length : int
         Time points of a window; stretches at the ends of the recording are shorter.
@@ -229,7 +231,7 @@ def top_stretches(scores, n, length):
     list of Stretch
         Fewer than n where no room is left.
     """
-    left = np.array(scores, dtype=np.float64)
+    left = np.where(np.isnan(scores), -np.inf, scores)
     before = length // 2
     stretches = []
     while len(stretches) < n and left.max() > -np.inf:

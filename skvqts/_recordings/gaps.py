@@ -5,6 +5,8 @@ import numpy as np
 from .._fitting.validation import random_seed
 from .._generation.gaps import interpolated
 
+_SHORT = 8  # a gap of a window over this hardly shows
+
 
 def bridged(values, longest=None):
     """A recording ``(c, t)`` whose gaps are bridged by straight lines.
@@ -24,6 +26,18 @@ def bridged(values, longest=None):
             if end - start <= longest and start > 0 and end < len(channel):
                 channel[start:end] = lines[start:end]
     return filled
+
+
+def near_long_gaps(values, length):
+    """Points ``(t,)`` of a recording ``(c, t)`` less than half a window away from a long gap.
+
+    Long is one of more than an eighth of a window of `length` points, in any channel.
+    """
+    near = np.zeros(values.shape[1], dtype=bool)
+    for start, end in runs(np.isnan(values).any(axis=0)):
+        if end - start > length // _SHORT:
+            near[max(0, start - length // 2) : end + length // 2] = True
+    return near
 
 
 def runs(is_in):

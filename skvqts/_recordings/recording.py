@@ -6,7 +6,7 @@ import numpy as np
 
 from .._fitting.validation import as_array_like
 
-_UNEVEN = 0.1  # of the usual step, by which others may miss a multiple: months differ by so much
+_UNEVEN = 0.1  # of the usual step, by which others may miss a multiple, as those of days in a month
 MOST_TIMES = 10  # for each row of a table
 
 
@@ -116,37 +116,54 @@ def like_recording(X, recording, values, names=None):
         `X` had one dimension, and ``(1, c, t)`` where it had three.
     """
     if hasattr(X, "columns"):
-        names = recording.names if names is None else names
-        return _table_like(X, recording, dict(zip(names, values, strict=True)))
-    if hasattr(X, "index") and not isinstance(X, (list, tuple)):  # a Series of pandas
+        # The names of channels as they were, of any kind.
+        own = [name for name in X.columns if _dates(X[name]) is None]
+        return _table_like(X, recording, dict(zip(names or own, values, strict=True)))
+    if _is_series(X):
         return type(X)(values[0], index=_index_like(X.index, recording.times), name=X.name)
     return values[None] if np.ndim(X) == 3 else values[0]
+
+
+def index_at(X, recording, places):
+    """An index of pandas at some time points of a recording, as that of `X` if it has one."""
+    if hasattr(X, "columns") or _is_series(X):
+        index = _index_like(getattr(X, "index", None), recording.times)
+        if index is not None and len(index) == recording.values.shape[1]:
+            return index[places]
+    return places if recording.times is None else recording.times[places]
+
+
+def _is_series(X):
+    """Whether it is a Series of pandas: lists and tensors have a method of the name `index`."""
+    return hasattr(X, "index") and not callable(X.index)
 
 
 def _table_like(table, recording, columns):
     """A DataFrame of pandas or polars with a row for each time of a recording."""
     n_times = recording.values.shape[1]
-    of_times = {}
-    for name in table.columns:
+    in_order, index = {}, getattr(table, "index", None)
+    for name in table.columns:  # the columns keep their order, and new ones come last
         if _dates(table[name]) is not None:
-            of_times[str(name)] = table[name] if len(table) == n_times else recording.times
+            in_order[name] = table[name] if len(table) == n_times else recording.times
+            index = index if len(table) == n_times else None
+        elif name in columns:
+            in_order[name] = columns[name]
+    in_order |= columns
     if not hasattr(table, "index"):
-        return type(table)(of_times | columns)
-    if of_times:
-        index = table.index if len(table) == n_times else None
-    else:
-        index = _index_like(table.index, recording.times)
-    return type(table)(of_times | columns, index=index)
+        return type(table)(in_order)
+    return type(table)(in_order, index=_index_like(index, recording.times))
 
 
 def _index_like(index, times):
     """An index of pandas, with the times that had no row."""
-    if times is None or len(index) == len(times):
+    if index is None or times is None or len(index) == len(times):
         return index
     if hasattr(index, "to_timestamp"):  # of periods
-        return type(index)(times, freq=index.freq)
+        return type(index)(times, freq=index.freq, name=index.name)
     zone = getattr(index, "tz", None)
-    return type(index)(times) if zone is None else type(index)(times, tz="UTC").tz_convert(zone)
+    if zone is None:
+        return type(index)(times, name=index.name)
+    return type(index)(times, tz="UTC", name=index.name).tz_convert(zone)
 
 
 def _of_table(table, caller):
@@ -194,7 +211,7 @@ def _numbers(name, values, caller):
     if values.dtype.kind not in "biuf":
         raise TypeError(
             f"{caller} takes columns of numbers and one of dates; column {name!r} holds "
-            f"{values.dtype}: leave it out."
+            f"{values.dtype}: leave it out, or convert a time axis to dates (pandas.to_datetime)."
         )
     return values.astype(np.float64)
 
@@ -212,6 +229,8 @@ def _recording(values, names, times, caller):
 
 def _on_even_times(values, names, times, caller):
     """A recording with a row for every time: NaN at those that have none."""
+    if np.isnat(times).any():
+        raise ValueError(f"{caller}: row {int(np.isnat(times).argmax())} has no time.")
     ticks = times.astype("datetime64[us]").astype(np.int64)
     steps = np.diff(ticks)
     if (steps <= 0).any():
@@ -220,7 +239,9 @@ def _on_even_times(values, names, times, caller):
             f"{caller}: the times do not rise: that of row {row} is {times[row]}, after "
             f"{times[row - 1]}. Sort the rows, and keep one of each time."
         )
-    places, in_steps, misses = even_places(ticks)
+    # Months, quarters and years are of different length in days, and counted in months.
+    months, beyond = _in_months(times)
+    places, in_steps, misses = even_places(ticks if months is None else months)
     if misses.any():
         row = int(np.argmax(misses)) + 1
         raise ValueError(
@@ -235,9 +256,37 @@ def _on_even_times(values, names, times, caller):
         )
     even = np.full((len(values), n_times), np.nan)
     even[:, places] = values
-    all_ticks = np.interp(np.arange(n_times), places, ticks - ticks[0]).round().astype(np.int64)
-    all_times = (all_ticks + ticks[0]).astype("datetime64[us]").astype(times.dtype)
-    return Recording(even, names, all_times)
+    if n_times == len(times):
+        return Recording(even, names, times)
+    counted = ticks if months is None else months
+    every = np.interp(np.arange(n_times), places, counted - counted[0]).round().astype(np.int64)
+    if months is None:
+        every_time = (every + ticks[0]).astype("datetime64[us]")
+    else:
+        every_time = (every + months[0]).astype("datetime64[M]") + beyond
+    return Recording(even, names, every_time.astype(times.dtype))
+
+
+def _in_months(times):
+    """Dates ``(n,)`` that are a month apart or more, in whole months, and what they lie beyond.
+
+    That is one span of time after the first of a month, or before it for the last days of months.
+
+    Returns
+    -------
+    months : int64 ndarray of shape (n,)
+    beyond : timedelta64
+        Both are None where dates are closer, or their days differ.
+    """
+    if np.diff(times).min() < np.timedelta64(28, "D"):
+        return None, None
+    for before in (np.timedelta64(0, "D"), np.timedelta64(1, "D")):
+        later = (times + before).astype("datetime64[us]")
+        months = later.astype("datetime64[M]")
+        within = later - months
+        if (within == within[0]).all():
+            return months.astype(np.int64), within[0] - before
+    return None, None
 
 
 def even_places(times):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -22,9 +22,9 @@ from .._fitting.validation import (
 )
 from .._generation.masked import MaskedPriorGenerator
 from .anomalies import NearestWindows, Stretch, top_stretches
-from .gaps import bridged, filled_recording
+from .gaps import bridged, filled_recording, near_long_gaps, runs
 from .generation import forecasted, sampled_recording
-from .recording import as_recording, check_channels, like_recording
+from .recording import as_recording, check_channels, index_at, like_recording
 from .windows import SlidingWindows, overlap_add, triangle
 
 _BRIDGED = 20  # gaps of at most a window over this are bridged in training
@@ -126,8 +126,10 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
     -----
     A recording is an array of shape (t,) or (1, c, t), a Series, or a DataFrame with a row for each
     time and a column for each channel, whose index or one column may be dates. It is returned in
-    the same form, with a row for every time; dates of a column that has a zone are in UTC where
-    rows were filled in.
+    the same form, with a row for every time. Where the times have a zone, dates of tokens, windows
+    and anomalies are in UTC, and so is a column of times in which rows were filled in.
+
+    `stride` and `per` may be changed after `fit`.
 
     Examples
     --------
@@ -190,15 +192,16 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` is no recording, shorter than two windows, or has gaps in almost all of them.
+            If `X` is no recording, not longer than a window, or has gaps in almost all of them.
         TypeError
-            If it holds what is not a number.
+            If it holds what is not a number, or `estimator` is neither a transformer nor a
+            generator.
         """
         recording = as_recording(X, "WindowedEstimator")
         values = recording.values
         generator = generator_from(self.random_state)
         estimator = MaskedPriorGenerator() if self.estimator is None else self.estimator
-        length = self._length_of_windows(estimator)
+        length = self._checked_length(estimator, len(values))
         self.windows_ = SlidingWindows(length, stride=self.stride).fit(values[None])
         self.n_channels_in_, self.n_timepoints_in_ = values.shape
         self.channel_names_ = recording.names
@@ -218,17 +221,28 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         self.estimator_ = seeded_clone(estimator, generator).fit(panel)
         return self
 
-    def _length_of_windows(self, estimator):
-        if not isinstance(estimator, FrozenEstimator):
+    def _checked_length(self, estimator, n_channels):
+        """The length of windows, after refusing what cannot be wrapped."""
+        is_frozen = isinstance(estimator, FrozenEstimator)
+        inner = estimator.estimator if is_frozen else estimator
+        name = type(inner).__name__
+        needs_labels = is_classifier(inner) and not is_frozen
+        if needs_labels or not (hasattr(inner, "transform") or hasattr(inner, "sample")):
+            raise TypeError(f"WindowedEstimator wraps transformers and generators, got {name}.")
+        if not is_frozen:
             return self.length
-        check_is_fitted(estimator.estimator)
-        known = estimator.estimator.n_timepoints_in_
-        if self.length not in ("auto", known):
-            raise ValueError(
-                f"length={self.length}, but the {type(estimator.estimator).__name__} in "
-                f"`estimator` was fitted to series of {known} time points."
-            )
-        return known
+        check_is_fitted(inner)
+        for shape, here in (("n_channels_in_", n_channels), ("n_timepoints_in_", self.length)):
+            known = getattr(inner, shape, None)
+            if known is None:
+                raise TypeError(f"The {name} in `estimator` does not tell its {shape}.")
+            if here not in ("auto", known):
+                wrong = "length" if shape == "n_timepoints_in_" else "channels of X"
+                raise ValueError(
+                    f"The {name} in `estimator` was fitted with {shape}={known}, got {here} as "
+                    f"{wrong}."
+                )
+        return inner.n_timepoints_in_
 
     def transform(self, X):
         """Features of the windows of a recording, or of its time points.
@@ -248,10 +262,11 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._validate_params()
-        transformer = self._part_with("transform")
+        transformer = self._estimator_with("transform")
         recording = self._recording(X, transformer)
-        starts = self.windows_.starts(recording.values[None])
-        features = transformer.transform(self.windows_.transform(recording.values[None]))
+        windows = self._present_windows(recording)
+        starts = windows.starts(recording.values[None])
+        features = transformer.transform(windows.transform(recording.values[None]))
         if self.per == "point":
             features = features_of_points(features, starts, self.windows_.length_)
             starts = np.arange(recording.values.shape[1])
@@ -259,7 +274,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             return features
         import pandas as pd  # optional, but here it was asked for
 
-        return pd.DataFrame(features, index=_at(recording, starts))
+        return pd.DataFrame(features, index=index_at(X, recording, starts))
 
     @available_if(_makes_tokens)
     def encode(self, X):
@@ -280,7 +295,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             With `ids` (n,), int64, and `times` (n,): dates of the time axis, or time points.
         """
         check_is_fitted(self)
-        tokenizer = self._part_with("encode")
+        tokenizer = self._estimator_with("encode")
         recording = self._recording(X, tokenizer)
         length = self.windows_.length_
         end_to_end = SlidingWindows(length, stride=length).fit(recording.values[None])
@@ -307,7 +322,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             In the form of `X`: the weighted mean of decoded windows that overlap by half.
         """
         check_is_fitted(self)
-        tokenizer = self._part_with("encode")
+        tokenizer = self._estimator_with("encode")
         recording = self._recording(X, tokenizer)
         windows = SlidingWindows(self.windows_.length_).fit(recording.values[None])
         tokens = tokenizer.encode(windows.transform(recording.values[None]))
@@ -325,10 +340,14 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (t,) or (1, c, t), Series or DataFrame
-            Without missing values, unless the estimator takes them: there are then straight lines.
+            Without missing values, unless the estimator takes them: short gaps are then bridged by
+            straight lines, and up to half a window from gaps of more than an eighth of one there is
+            no score, but NaN.
         reference : array-like of shape (t,) or (1, c, t), Series, DataFrame or None, default=None
             The recording that others are compared with, such as that of `fit`. None: `X` itself,
-            as in a matrix profile. A fault that happened twice is found all the same.
+            as in a matrix profile. A fault that happened twice is found all the same. Windows are
+            not compared with themselves where `X` is the reference, begins with it or is its
+            beginning; give no other part of the reference.
 
         Returns
         -------
@@ -344,11 +363,12 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         .. [2] Yeh et al. "Matrix profile I: all pairs similarity joins for time series", 2016.
         """
         check_is_fitted(self)
-        transformer = self._part_with("transform")
+        transformer = self._estimator_with("transform")
         recording = self._recording(X, transformer)
         others = recording if reference is None else self._recording(reference, transformer)
         nearest = NearestWindows(self.windows_.length_).fit(transformer, bridged(others.values))
         scores = nearest.score(transformer, bridged(recording.values))
+        scores[near_long_gaps(recording.values, self.windows_.length_)] = np.nan
         if not hasattr(X, "index") and not hasattr(X, "columns"):
             return scores
         return like_recording(X, recording, scores[None], ["anomaly_score"])
@@ -403,7 +423,8 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         """
         check_is_fitted(self)
         recording = self._recording(X, self.estimator_)
-        return self.estimator_.score_samples(self.windows_.transform(recording.values[None]))
+        windows = self._present_windows(recording).transform(recording.values[None])
+        return self.estimator_.score_samples(windows)
 
     @available_if(_wrapped_has("impute"))
     def impute(self, X, *, n_draws=None, random_state=None):
@@ -460,9 +481,9 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
 
         Returns
         -------
-        future : float64 ndarray of shape (horizon,) or (c, horizon)
+        future : float64 ndarray of shape (horizon,) or (1, c, horizon)
             (horizon,) where `X` has one dimension. If `n_draws` is given, draws of shape
-            (n_draws, ...).
+            (n_draws, horizon) or (n_draws, c, horizon).
         """
         validate_parameter_constraints(
             {"horizon": [IntegerInterval(1)], "n_draws": [IntegerInterval(1), None]},
@@ -479,8 +500,9 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             _DRAWS_OF_MEDIAN if n_draws is None else n_draws,
             self._random_state(random_state),
         )
+        draws = np.median(draws, axis=0, keepdims=True) if n_draws is None else draws
         draws = draws[:, 0] if np.ndim(X) == 1 else draws
-        return np.median(draws, axis=0) if n_draws is None else draws
+        return draws[0] if n_draws is None and np.ndim(X) == 1 else draws
 
     @available_if(_wrapped_has("sample", "impute"))
     def sample(self, n_timepoints=None, *, random_state=None):
@@ -498,7 +520,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
 
         Returns
         -------
-        recording : float64 ndarray of shape (t,) or (c, t)
+        recording : float64 ndarray of shape (t,) or (1, c, t)
             (t,) for one channel.
         """
         check_is_fitted(self)
@@ -513,7 +535,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             self.scale_,
             self._random_state(random_state),
         )
-        return values[0] if len(values) == 1 else values
+        return values[0] if len(values) == 1 else values[None]
 
     def window_starts(self, X):
         """When each window of `transform` starts: dates of a time axis, or time points.
@@ -528,7 +550,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         """
         check_is_fitted(self)
         recording = self._recording(X)
-        return _at(recording, self.windows_.starts(recording.values[None]))
+        return _at(recording, self._present_windows(recording).starts(recording.values[None]))
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features, which are those of the estimator of windows.
@@ -542,9 +564,14 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         names : ndarray of str of shape (d,)
         """
         check_is_fitted(self)
-        return self._part_with("transform").get_feature_names_out()
+        return self._estimator_with("transform").get_feature_names_out()
 
-    def _part_with(self, method):
+    def _present_windows(self, recording):
+        """Windows of a recording with the `stride` of now, which may be set anew after `fit`."""
+        windows = SlidingWindows(self.windows_.length_, stride=self.stride)
+        return windows.fit(recording.values[None])
+
+    def _estimator_with(self, method):
         """The fitted estimator if it has a method, or else its tokenizer."""
         if hasattr(self.estimator_, method) or not hasattr(self.estimator_, "tokenizer_"):
             return self.estimator_
@@ -567,6 +594,13 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
                     f"The recording lacks {n_missing} values, and {type(reader).__name__} takes no "
                     "missing ones: fill them first, as `impute` does where a generator is wrapped."
                 )
+        longest = np.diff(runs(np.isnan(recording.values).all(axis=0))).max(initial=0)
+        if reader is not None and longest >= self.windows_.length_:
+            raise ValueError(
+                f"The recording has a gap of {longest} points, in which a whole window of "
+                f"{self.windows_.length_} has no known value: fill it first, or take the parts "
+                "before and after it as two recordings."
+            )
         return recording
 
     def _random_state(self, random_state):
@@ -586,6 +620,11 @@ def training_windows(values, length, max_windows, allow_nan, random_state):
         If fewer than two are left.
     """
     n_starts = values.shape[1] - length + 1
+    if n_starts < 2:
+        raise ValueError(
+            f"The recording has {values.shape[1]} time points, no more than a window of {length}: "
+            "give a smaller length."
+        )
     n_windows = min(max_windows, max(2, n_starts // max(1, length // _CLOSEST)))
     shares = np.linspace(0, n_starts, n_windows + 1)
     places = shares[:-1] + random_state.uniform(size=n_windows) * np.diff(shares)
@@ -599,7 +638,9 @@ def training_windows(values, length, max_windows, allow_nan, random_state):
     if len(panel) < 2:
         raise ValueError(
             f"The recording has hardly a window of {length} time points without long gaps: give a "
-            "smaller length, or an estimator that takes missing values."
+            "smaller length, or an estimator that takes missing values. Times without a row are "
+            "missing, such as weekends between days; without a time axis rows are taken as they "
+            "come."
         )
     return panel
 
@@ -620,6 +661,10 @@ def features_of_points(features, starts, length):
     for row, start in zip(features, starts, strict=True):
         total[start : start + length] += weights[:, None] * row
         weight[start : start + length] += weights
+    if (weight == 0).any():
+        raise ValueError(
+            "per='point' with a stride above the length of a window leaves points without features."
+        )
     return total / weight[:, None]
 
 

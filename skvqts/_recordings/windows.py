@@ -152,7 +152,7 @@ class SlidingWindows(TransformerMixin, TorchStateMixin, BaseEstimator):
 
         Returns
         -------
-        recording : float64 ndarray of shape (t,) or (c, t)
+        recording : float64 ndarray of shape (t,) or (1, c, t)
             (t,) for one channel.
 
         Raises
@@ -172,7 +172,8 @@ class SlidingWindows(TransformerMixin, TorchStateMixin, BaseEstimator):
                 f"{X.shape}."
             )
         starts = self._starts_of(len(X), n_timepoints)
-        return overlap_add(X, starts).squeeze(0) if X.shape[1] == 1 else overlap_add(X, starts)
+        recording = overlap_add(X, starts)
+        return recording[0] if len(recording) == 1 else recording[None]
 
     def starts(self, X):
         """Where in a recording each window starts: int64 ``(n_windows,)``, in time points.
