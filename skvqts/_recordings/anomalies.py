@@ -44,6 +44,10 @@ class NearestWindows:
     point has the score of the windows that it is in the middle of; up to an end, that of the first
     or last one.
 
+    Features that are pooled over a window know little of the order in it. So a stretch that runs
+    backwards, or a piece that is missing, may go unnoticed. How likely a generator finds the tokens
+    has no say: its prior was trained on the faults as well.
+
     Parameters
     ----------
     length : int
