@@ -4,6 +4,7 @@ from . import augmentation, metrics, objectives
 from ._fcn_classifier import FCNClassifier
 from ._files.models import load
 from ._fine_tuned_classifier import FineTunedClassifier
+from ._fitting.unequal import as_series_list
 from ._generation.autoregressive import AutoregressivePriorGenerator
 from ._generation.flow.decoder import FlowDecoder
 from ._generation.masked import MaskedPriorGenerator
@@ -42,6 +43,7 @@ __all__ = [
     "VersionWarning",
     "WindowedEstimator",
     "__version__",
+    "as_series_list",
     "augmentation",
     "load",
     "metrics",

@@ -57,7 +57,8 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         training series; to use one that is fitted already, on many more series without labels,
         wrap it: ``FrozenEstimator(extractor)``. None: an `SSLFeatureExtractor` with the
         `device`, `n_threads`, `precision` and `verbose` of the classifier. With one of
-        ``missing="mask"`` the classifier takes missing values as well.
+        ``missing="mask"`` the classifier takes missing values as well, and lists of series of
+        unequal length, see `as_series_list`.
 
     start : {"pretrained", "random"}, default="pretrained"
         Start from the weights of `pretrained`, or from new ones of the same network; then
@@ -221,8 +222,9 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
-            Training series; at least two. Missing values are for `pretrained` to allow.
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
+            Training series; at least two. Missing values, and series of unequal length, are for
+            `pretrained` to allow.
         y : array-like of shape (n,)
             Their classes, of any kind that can be sorted.
         checkpoint : str, path-like or None, default=None
@@ -252,7 +254,14 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             all the same.
         """
         X_given = X  # callbacks are handed what the user passed
-        X = validate_series(self, X, reset=True, min_samples=2, missing=self._missing())
+        X = validate_series(
+            self,
+            X,
+            reset=True,
+            min_samples=2,
+            missing=self._missing(),
+            n_timepoints=self._pretrained_length(),
+        )
         self.classes_, classes = validate_labels(self, y, len(X))
         generator = generator_from(self.random_state)
         checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
@@ -298,7 +307,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
 
         Returns
         -------
@@ -312,7 +321,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
 
         Returns
         -------
@@ -326,7 +335,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
 
         Returns
         -------
@@ -340,7 +349,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
 
         Returns
         -------
@@ -360,6 +369,12 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         if isinstance(self.pretrained, FrozenEstimator):
             return allowed_gaps(self.pretrained.estimator)
         return getattr(self.pretrained, "missing", "refuse")
+
+    def _pretrained_length(self):
+        """Length of the series that a fitted `pretrained` has seen; None for one to be fitted."""
+        if isinstance(self.pretrained, FrozenEstimator):
+            return getattr(self.pretrained.estimator, "n_timepoints_in_", None)
+        return None
 
     def _transformer(self, X, generator, checkpoint):
         """The transformer to start from, with `architecture_` and `scaler_`; fitted, or a new one.

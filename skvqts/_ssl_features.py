@@ -27,14 +27,23 @@ from ._fitting.validation import (
     StrOptions,
     _fit_context,
     generator_from,
+    holds_series,
     validate_series,
 )
-from ._nn.encoders import FRONT_ENDS, make_decoder, make_encoder, resolved_sizes
+from ._nn.encoders import (
+    FRONT_ENDS,
+    activations_inside,
+    make_decoder,
+    make_encoder,
+    resolved_sizes,
+    tokens_inside,
+)
 from ._nn.layers import build, estimate_statistics
 from ._nn.self_supervision import SelfSupervision, View
 from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import CollapseWarning, warn_user
 from .functional.collapse import effective_rank, has_collapsed, relative_std
+from .functional.gaps import ended, ends
 from .functional.readout import pooled_features, pooled_latents
 from .objectives import OBJECTIVES, Objective, make_objective
 
@@ -120,6 +129,9 @@ class SSLFeatureExtractor(
         sees straight lines across gaps and, as further channels, how deep in a gap each value
         lies; no loss compares anything with what is missing. In training about half of
         the series lose more values at random, so that gaps need not be in the training set.
+        Series may be of unequal length, as a list of arrays (t_i,) or (c, t_i), see
+        `as_series_list`: what is missing after the last known value of a series is beyond its end,
+        where nothing has a part in a loss or a feature.
 
     batch_size : int, default=64
         Series per training step, at least 2.
@@ -201,7 +213,7 @@ class SSLFeatureExtractor(
     encoder_ : torch.nn.Module
         The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``.
     n_channels_in_, n_timepoints_in_ : int
-        Shape of a series seen in `fit`.
+        Shape of a series seen in `fit`, of a list the longest.
     n_features_in_ : int
         Number of time points for 2-D `X`, of channels for 3-D `X`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -300,8 +312,9 @@ class SSLFeatureExtractor(
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
-            Training series; at least two. NaN stands for a missing value, see `missing`.
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
+            Training series; at least two. NaN stands for a missing value, and a list holds series
+            of unequal length, see `missing`.
         y : ignored
         checkpoint : str, path-like or None, default=None
             File that keeps what has been learned so far, about every half minute. A fit that was
@@ -378,8 +391,10 @@ class SSLFeatureExtractor(
             features = self._read(X, "features")
             self._feature_scaler = ColumnScaler().fit(features)
             # Every k-th series, at most 1,024, so that a sorted set is measured all along.
-            latents = self._read(X[:: -(-len(X) // _COLLAPSE_ROWS)], "latents")
-            self.latent_std_, self.effective_rank_ = measure_collapse(latents, encoder.latent_dim)
+            X = X[:: -(-len(X) // _COLLAPSE_ROWS)]
+            latents = self._read(X, "latents").reshape(len(X), -1, encoder.latent_dim)
+            inside = tokens_inside(encoder, ends(torch.from_numpy(X.copy())))
+            self.latent_std_, self.effective_rank_ = measure_collapse(latents, inside)
         checkpoint.close(self)
         return self
 
@@ -388,9 +403,9 @@ class SSLFeatureExtractor(
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
-            Series of the fitted shape, with missing values if it was fitted with
-            ``missing="mask"``.
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
+            Series of the fitted shape; if it was fitted with ``missing="mask"``, with missing
+            values, and in a list of any length up to the fitted one, unless `output` is "latents".
 
         Returns
         -------
@@ -398,7 +413,8 @@ class SSLFeatureExtractor(
         """
         self._validate_params()
         check_is_fitted(self)
-        out = self._read(validate_series(self, X, missing=allowed_gaps(self)), self.output)
+        X = validate_series_to_read(self, X, ("latents",), "use 'latents_pooled' or 'features'")
+        out = self._read(X, self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
 
     @property
@@ -479,25 +495,43 @@ class TwoViewStep(nn.Module):
         self.ssl.branch.update_momentum_copies(self.encoder)
 
 
-def measure_collapse(latents, latent_dim):
+def validate_series_to_read(estimator, X, outputs_per_token, advice):
+    """Series ``(n, c, t)`` for the `output` of a fitted estimator.
+
+    Of a list of series those outputs are refused that have columns for each token.
+    """
+    if holds_series(X, allowed_gaps(estimator)) and estimator.output in outputs_per_token:
+        raise ValueError(
+            f"output={estimator.output!r} has columns for each token, of which series of a list "
+            f"have different numbers: {advice}."
+        )
+    return validate_series(estimator, X, missing=allowed_gaps(estimator))
+
+
+def measure_collapse(latents, inside=None):
     """Spread of the pooled latents and their effective rank, with a warning where both are small.
 
     Parameters
     ----------
-    latents : float32 ndarray of shape (n, N * D)
-    latent_dim : int
-        The dimension D.
+    latents : float32 ndarray of shape (n, N, D)
+        0 beyond the ends of series.
+    inside : bool Tensor of shape (n, N) or None
+        Where they are not beyond them; None: nowhere.
 
     Returns
     -------
     std : ndarray of shape (D,)
     rank : float
     """
-    latents = torch.from_numpy(latents).view(len(latents), -1, latent_dim)
-    pooled = latents.mean(1)
+    latents = torch.from_numpy(latents)
+    if inside is None:
+        pooled = latents.mean(1)
+    else:
+        pooled = latents.sum(1) / inside.sum(1, keepdim=True)
+        latents = latents[inside][None]
     std = relative_std(latents, pooled).numpy()
     rank = effective_rank(pooled)
-    if has_collapsed(float(std.mean()), rank, len(latents), latent_dim):
+    if has_collapsed(float(std.mean()), rank, *pooled.shape):
         warn_user(
             "The representation has collapsed: the training series hardly differ in it "
             f"(mean latent_std_ {std.mean():.2g}, effective_rank_ {rank:.2g}). Are "
@@ -510,9 +544,13 @@ def measure_collapse(latents, latent_dim):
 
 def read_out(encoder, x, output):
     """What `transform` returns for a batch of scaled series."""
+    lengths = ends(x)
+    inside = tokens_inside(encoder, lengths)
+    activations = [] if output == "features" else None
+    latents = ended(encoder(x, activations), inside)
     if output == "latents":
-        return encoder(x).flatten(1)
+        return latents.flatten(1)
     if output == "latents_pooled":
-        return pooled_latents(encoder(x))
-    activations = []
-    return pooled_features(encoder(x, activations), activations)
+        return pooled_latents(latents, inside)
+    masks = activations_inside(encoder, lengths, x.shape[2], activations)
+    return pooled_features(latents, activations, inside, masks)

@@ -30,23 +30,30 @@ from ._fitting.validation import (
     StrOptions,
     _fit_context,
     generator_from,
+    holds_series,
+    validate_lengths,
     validate_one_hot,
     validate_read_out,
     validate_series,
     validate_tokens,
 )
-from ._nn.encoders import split_series
+from ._nn.encoders import activations_inside, split_series, tokens_inside
 from ._nn.layers import build, kept_statistics
 from ._nn.quantizer import VectorQuantizer
 from ._nn.self_supervision import SelfSupervision, View
 from ._nn.vqvae import make_vqvae
 from ._quantizer import Quantizer, make_quantizer
-from ._ssl_features import ENCODER_CONSTRAINTS, allowed_gaps, encoder_architecture
+from ._ssl_features import (
+    ENCODER_CONSTRAINTS,
+    allowed_gaps,
+    encoder_architecture,
+    validate_series_to_read,
+)
 from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import warn_user
 from .functional import codebook as cb
 from .functional import readout
-from .functional.gaps import hidden_at_random
+from .functional.gaps import ended, ends, hidden_at_random
 from .objectives import OBJECTIVES, Objective, make_objective
 
 OUTPUTS = (
@@ -60,6 +67,8 @@ OUTPUTS = (
     "continuous_pooled",
 )
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
+_PER_TOKEN = (*_INVERTIBLE, "continuous")
+_END = -1  # in the place of ids beyond the end of a series, inside this library only
 _KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
 
 
@@ -175,6 +184,9 @@ class VQTokenizer(
         sees straight lines across gaps and, as further channels, how deep in a gap each value
         lies; no loss compares anything with what is missing. In training about half of
         the series lose more values at random, so that gaps need not be in the training set.
+        Series may be of unequal length, as a list of arrays (t_i,) or (c, t_i), see
+        `as_series_list`: what is missing after the last known value of a series is beyond its end,
+        where nothing moves a code or has a part in a loss, a feature or `codebook_usage_`.
 
     batch_size : int, default=64
         Series per training step; two at least with `ssl`.
@@ -261,7 +273,7 @@ class VQTokenizer(
     encoder_ : torch.nn.Module
         The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``.
     n_channels_in_, n_timepoints_in_ : int
-        Shape of a series seen in `fit`.
+        Shape of a series seen in `fit`, of a list the longest.
     n_features_in_ : int
         Number of time points for 2-D `X`, of channels for 3-D `X`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -381,8 +393,9 @@ class VQTokenizer(
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
-            Training series; at least two. NaN stands for a missing value, see `missing`.
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
+            Training series; at least two. NaN stands for a missing value, and a list holds series
+            of unequal length, see `missing`.
         y : ignored
         checkpoint : str, path-like or None, default=None
             File that keeps what has been learned so far, about every half minute. A fit that was
@@ -453,8 +466,10 @@ class VQTokenizer(
             self.token_shape_ = network.grid
             self.codebook_ = network.codebook().detach().cpu().numpy().copy()
             # Read in evaluation mode, as `transform` will read.
-            tokens, features = self._read(read_at_the_end(X, record), "tokens", "features")
-            self.codebook_usage_, self.perplexity_ = code_usage(tokens, len(self.codebook_))
+            ids, features = self._read(read_at_the_end(X, record), "ended tokens", "features")
+            self.codebook_usage_, self.perplexity_ = code_usage(
+                ids[ids != _END], len(self.codebook_)
+            )
             self._feature_scaler = ColumnScaler().fit(features)
         checkpoint.close(self)
         return self
@@ -464,9 +479,10 @@ class VQTokenizer(
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
-            Series of the fitted shape, with missing values if it was fitted with
-            ``missing="mask"``.
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
+            Series of the fitted shape; if it was fitted with ``missing="mask"``, with missing
+            values, and in a list of any length up to the fitted one, unless `output` has columns
+            for each token.
 
         Returns
         -------
@@ -475,7 +491,7 @@ class VQTokenizer(
         """
         self._validate_params()
         check_is_fitted(self)
-        X = validate_series(self, X, missing=allowed_gaps(self))
+        X = validate_series_to_read(self, X, _PER_TOKEN, "use `encode` or a pooled output")
         (out,) = self._read(X, self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
 
@@ -514,30 +530,66 @@ class VQTokenizer(
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
 
         Returns
         -------
-        tokens : int64 ndarray of shape (n, n_tokens)
+        tokens : int64 ndarray of shape (n, n_tokens), or list of n int64 ndarrays
+            Of a list each series has the tokens that its length needs, in row-major order too. Of
+            an array all have as many; what is beyond the last known value of a series then means
+            nothing, and `decode` leaves it out if it is told the lengths.
         """
         check_is_fitted(self)
-        return self._read(validate_series(self, X, missing=allowed_gaps(self)), "tokens")[0]
+        is_list = holds_series(X, allowed_gaps(self))
+        X = validate_series(self, X, missing=allowed_gaps(self))
+        (tokens,) = self._read(X, "ended tokens" if is_list else "tokens")
+        return [of_series[of_series != _END] for of_series in tokens] if is_list else tokens
 
-    def decode(self, tokens):
+    def decode(self, tokens, lengths=None):
         """Series of token ids.
 
         Parameters
         ----------
-        tokens : array-like of shape (n, n_tokens)
+        tokens : array-like of shape (n, n_tokens), or list of n arrays
             Whole numbers in ``[0, codebook_size)``, for those of the high of two bands in
-            ``[codebook_size, 2 * codebook_size)``.
+            ``[codebook_size, 2 * codebook_size)``. A list, as `encode` makes it of a list, has the
+            tokens of series of unequal length.
+        lengths : array-like of shape (n,) or None, default=None
+            Numbers of time points of the series, after a fit with ``missing="mask"``. None: all
+            that the tokens stand for, which is up to a token's length more than was encoded.
 
         Returns
         -------
-        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
+        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`, or list of n ndarrays
+            A list for a list, of series of shape (t_i,) or (c, t_i). In an array NaN stands beyond
+            the `lengths`.
+
+        Raises
+        ------
+        ValueError
+            If `tokens` are no ids of codes, series of no length have as many, or `lengths` are not
+            theirs.
         """
         check_is_fitted(self)
-        return self._decoded(validate_tokens(self, tokens, code_ranges(self)), self.module_.embed)
+        missing = allowed_gaps(self)
+        is_list = holds_series(tokens, missing)
+        if not is_list and lengths is None:
+            ids = validate_tokens(self, tokens, code_ranges(self))
+            return self._decoded(ids, self.module_.embed)
+        if missing != "mask":
+            raise ValueError("lengths are for a VQTokenizer that was fitted with missing='mask'.")
+        if is_list:
+            ids, lengths = aligned_tokens(self, tokens, lengths)
+        else:
+            ids = validate_tokens(self, tokens, code_ranges(self))
+            lengths = validate_lengths(self, lengths, len(ids))
+            ids = np.where(tokens_of_lengths(self, lengths), ids, _END)
+        X = self._decoded(ids, self.module_.embed)
+        if is_list:
+            return [series[..., :length] for series, length in zip(X, lengths, strict=True)]
+        for series, length in zip(X, lengths, strict=True):
+            series[..., length:] = np.nan
+        return X
 
     def score(self, X, y=None):
         """Negative mean squared reconstruction error, in units of the scaled series.
@@ -546,7 +598,7 @@ class VQTokenizer(
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
         y : ignored
 
         Returns
@@ -618,15 +670,19 @@ def start_codebooks(network, init, x, batch_size, generator):
         n_tokens = math.prod(network.grid[index])
         n_codes = len(band.quantizer.codebook)
         tokens_per_batch = min(batch_size, len(x)) * n_tokens
+        inside = tokens_inside(band.encoder, ends(x))
+        if inside is not None:
+            tokens_per_batch *= float(inside.double().mean())
         if init == "normal":
             band.quantizer.cluster_size.fill_(tokens_per_batch / n_codes)
             continue
         n_series = max(2, math.ceil(_KMEANS_VECTORS * n_codes / n_tokens))
-        order = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
-        batches = x[order[:n_series]].split(batch_size)
+        chosen = torch.randperm(len(x), generator=generator, device="cpu")[:n_series].to(x.device)
+        batches = x[chosen].split(batch_size)
         parts = [split_series(batch, len(network.bands))[index] for batch in batches]
         # The new network is in training mode: latents are normalised by the batch, as in training.
         z = torch.cat([band.encoder(part) for part in parts])
+        z = z if inside is None else z[inside[chosen]]
         band.quantizer.start_at_centres(z, tokens_per_batch, generator)
 
 
@@ -648,7 +704,7 @@ class VQStep(nn.Module):
     def forward(self, x):
         shown = hidden_at_random(x, self.generator) if self.gaps and self.training else x
         # Kept for `after_step`: codes move by them after the optimiser has moved the encoder.
-        self.quantized = self.network.encode(shown)
+        self.quantized = self.network.encode(shown, whole=x)
         z_q = self.network.quantized_latents(self.quantized)
         terms = self.network.reconstruction_losses(x, z_q)  # the first term, then the other two
         return terms | self.network.quantizer_losses(self.quantized)
@@ -687,13 +743,15 @@ class SelfSupervisedVQStep(nn.Module):
                 # The view goes through a plain autoencoder, without codes (NC-VQVAE).
                 decoded = network.reconstruction_losses(view.series, view.latents)
                 terms["augmented"] = sum(decoded.values())
+            quantized = self.vq_step.quantized
+            inside = network.inside(quantized)
             if self.ssl_view == "augmented" and not masks_input:
                 first = self.ssl.view(x, network.encoder, number=1)
             elif self.ssl_view == "quantized":
                 # As published: the gradient passes straight through the codes to the encoder.
-                first = View(x, network.quantized_latents(self.vq_step.quantized))
+                first = View(x, network.quantized_latents(quantized), inside=inside)
             else:
-                first = View(x, network.latents(self.vq_step.quantized))
+                first = View(x, network.latents(quantized), inside=inside)
             terms["ssl"] = self.ssl(first, view)
         return terms
 
@@ -726,31 +784,88 @@ def code_ranges(tokenizer):
     return np.column_stack([first, first + n_codes])
 
 
+def tokens_of_lengths(tokenizer, lengths):
+    """Which of the tokens ``(n, N)`` series of some lengths ``(n,)`` have."""
+    return tokens_inside(tokenizer.encoder_, torch.from_numpy(lengths)).numpy()
+
+
+def aligned_tokens(tokenizer, tokens, lengths=None):
+    """Tokens of series of unequal length in the places ``(n, N)`` of those of the longest.
+
+    Parameters
+    ----------
+    tokenizer : fitted VQTokenizer
+    tokens : list of n arrays
+    lengths : array-like of shape (n,) or None
+        Lengths of the series; None: the greatest of which a series has so many tokens.
+
+    Returns
+    -------
+    ids : int64 ndarray of shape (n, N)
+        -1 beyond the ends of series.
+    lengths : int64 ndarray of shape (n,)
+    """
+    columns = zip(tokenizer.token_shape_, tokenizer.module_.strides, strict=True)
+    of_length = np.arange(tokenizer.n_timepoints_in_ + 1)
+    n_tokens = sum(
+        n_rows * np.minimum(n_columns, -(-of_length // stride))
+        for (n_rows, n_columns), stride in columns
+    )
+    given = np.array([len(of_series) for of_series in tokens])
+    if lengths is None:
+        lengths = np.searchsorted(n_tokens, given, side="right") - 1
+    else:
+        lengths = validate_lengths(tokenizer, lengths, len(tokens))
+    wrong = np.flatnonzero((n_tokens[lengths] != given) | (given == 0))
+    if wrong.size:
+        index = wrong[0]
+        raise ValueError(
+            f"Series {index} has {given[index]} tokens: a series of {lengths[index]} time points "
+            f"has {n_tokens[lengths[index]]}, and one of {tokenizer.n_timepoints_in_} has "
+            f"{n_tokens[-1]}."
+        )
+    inside = tokens_of_lengths(tokenizer, lengths)
+    ranges = code_ranges(tokenizer)
+    values = np.concatenate([np.asarray(of_series) for of_series in tokens])
+    ids = np.broadcast_to(ranges[:, 0], inside.shape).astype(values.dtype)
+    ids[inside] = values
+    return np.where(inside, validate_tokens(tokenizer, ids, ranges), _END), lengths
+
+
 def read_out(network, x, outputs):
-    """What `transform` returns for a batch of scaled series: a Tensor for each of some outputs."""
+    """What `transform` returns for a batch of scaled series: a Tensor for each of some outputs.
+
+    "ended tokens" are tokens with -1 beyond the end of a series.
+    """
     # Only "features" needs the activations, which are large.
     activations = [] if "features" in outputs else None
     quantized = network.encode(x, activations)
+    inside = network.inside(quantized)
     n_codes = len(network.codebook())
 
     def of(output):
         match output:
             case "tokens":
                 return network.tokens(quantized)
+            case "ended tokens":
+                return ended(network.tokens(quantized), inside, _END)
             case "one_hot":
                 return readout.one_hot(network.tokens(quantized), n_codes)
             case "bag_of_codes":
-                return readout.bag_of_codes(network.tokens(quantized), n_codes)
+                return readout.bag_of_codes(network.tokens(quantized), n_codes, inside)
             case "quantized":
                 return network.quantized_latents(quantized).flatten(1)
             case "quantized_pooled":
-                return readout.pooled_latents(network.quantized_latents(quantized))
+                return readout.pooled_latents(network.quantized_latents(quantized), inside)
             case "continuous":
                 return network.latents(quantized).flatten(1)
             case "continuous_pooled":
-                return readout.pooled_latents(network.latents(quantized))
+                return readout.pooled_latents(network.latents(quantized), inside)
             case "features":  # codes by the square root of their shares: Hellinger's distance
-                pooled = readout.pooled_features(network.latents(quantized), activations)
+                masks = activations_inside(network.encoder, ends(x), x.shape[2], activations)
+                pooled = readout.pooled_features(
+                    network.latents(quantized), activations, inside, masks
+                )
                 return torch.cat([pooled, of("bag_of_codes").sqrt()], dim=1)
 
     return [of(output) for output in outputs]

@@ -35,10 +35,14 @@ __all__ = [
     "as_array_like",
     "checked_labels",
     "generator_from",
+    "holds_series",
+    "padded_series",
     "random_seed",
     "resolve_device",
+    "series_of_list",
     "validate_known_classes",
     "validate_labels",
+    "validate_lengths",
     "validate_n_samples",
     "validate_one_hot",
     "validate_parameter_constraints",
@@ -55,10 +59,9 @@ _RECORDING = "One long recording is cut into series by SlidingWindows."
 _NO_NUMBERS = ("date", "time", "duration", "period", "interval", "struct", "list")
 _TIMES = ("time", "times", "timestamp", "date", "datetime")
 _TEXT = ("str", "large_str", "utf8", "categor", "enum")
-_UNEQUAL = (
-    "{} holds series of unequal length, which {} does not accept: pad or resample them to one "
-    "length."
-)
+_UNEQUAL = "{} holds series of unequal length, which {} does not accept: {}."
+_ONE_LENGTH = "pad or resample them to one length"
+_UNEQUAL_BY_MASK = "fit it with missing='mask' (see skvqts.as_series_list), or " + _ONE_LENGTH
 _CONTAINERS = ("shape", "__array__", "__dataframe__", "__array_interface__")
 
 
@@ -93,13 +96,17 @@ TRAINING_CONSTRAINTS = {
 }
 
 
-def validate_series(estimator, X, *, reset=False, min_samples=1, missing="refuse"):
+def validate_series(
+    estimator, X, *, reset=False, min_samples=1, missing="refuse", n_timepoints=None
+):
     """Series as a finite ``(n, c, t)`` array of float32 or float64, not copied without need.
 
     Parameters
     ----------
     estimator : estimator
-    X : array-like of shape (n, t) or (n, c, t)
+    X : array-like of shape (n, t) or (n, c, t), or list of arrays
+        With ``missing="mask"`` a list, tuple or object array of series (t_i,) or (c, t_i) of
+        unequal length is taken too. They become an array in which NaN stands beyond their ends.
     reset : bool
         True: the estimator takes on the shape of `X`, as ``n_channels_in_``, ``n_timepoints_in_``,
         ``n_features_in_`` and ``feature_names_in_``. False: `X` must have that shape.
@@ -108,17 +115,25 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing="refuse
         What is done about missing values, which are NaN or masked. "mask" lets them pass where
         every series has a known value and, with `reset`, every channel has one in some series;
         "any" lets them pass.
+    n_timepoints : int or None
+        Length that an array made of a list has with `reset`; None: that of the longest series.
 
     Raises
     ------
     ValueError
         If `X` is not 2-D or 3-D, empty, not finite in float32, or of another shape, or if values
-        are missing that must not be.
+        are missing that must not be, or if a series of a list is longer than those of `fit`.
     TypeError
         If `X` is sparse or not numeric.
     """
     name = type(estimator).__name__
     allowed = missing != "refuse"
+    if holds_series(X, missing):
+        is_flat = all(np.ndim(series) == 1 for series in X)
+        n_timepoints = n_timepoints if reset else estimator.n_timepoints_in_
+        X = padded_series(series_of_list(X, name), name, n_timepoints)
+        if is_flat and (reset or len(estimator._series_shape) == 1):
+            X = X[:, 0]
     X = as_array_like(X, name, missing=allowed, advice=_advice(estimator, reset))
     _refuse_one_series(X, name, min_samples)
     is_panel = len(X.shape) == 3
@@ -163,6 +178,104 @@ def validate_series(estimator, X, *, reset=False, min_samples=1, missing="refuse
                 f"X has {given} {unit}, but {name} is expecting {expected} {unit} as input."
             )
     return X
+
+
+def holds_series(X, missing="mask"):
+    """Whether `X` is a list, tuple or object array of series, where missing values are masked.
+
+    In its cells it has arrays, or lists of unequal length. Lists of equal length are an array.
+    """
+    if isinstance(X, torch.Tensor) and X.is_nested:
+        return missing == "mask"
+    is_list = isinstance(X, (list, tuple)) or (
+        isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1
+    )
+    if missing != "mask" or not is_list or len(X) == 0:
+        return False
+    if all(len(getattr(series, "shape", ())) in (1, 2) for series in X):
+        return True
+    if not all(isinstance(series, (list, tuple, np.ndarray)) for series in X):
+        return False
+    try:
+        np.asarray(list(X))
+    except ValueError as error:
+        return "inhomogeneous" in str(error)
+    return False
+
+
+def series_of_list(X, name):
+    """The float64 series ``(c, t_i)`` of a list, as long as they have known values.
+
+    Raises
+    ------
+    ValueError
+        If one is not of shape (t_i,) or (c, t_i), or they have different numbers of channels.
+    TypeError
+        If one is not numeric.
+    """
+    found = []
+    for index, series in enumerate(X.unbind() if isinstance(X, torch.Tensor) else X):
+        if hasattr(series, "columns"):
+            raise TypeError(
+                f"Series {index} of X is a table: {name} takes arrays of shape (t_i,) or (c, t_i)."
+            )
+        series = np.asarray(as_array_like(series, name, f"Series {index} of X", missing=True))
+        if series.dtype.kind not in "biufO":
+            raise TypeError(f"Series {index} of X holds {series.dtype}, and no real numbers.")
+        series = np.atleast_2d(series.astype(np.float64))
+        if series.ndim != 2:
+            raise ValueError(
+                f"Series {index} of X has shape {series.shape}: {name} takes series of shape "
+                "(t_i,) or (c, t_i)."
+            )
+        if found and len(series) != len(found[0]):
+            raise ValueError(
+                f"Series {index} of X has {len(series)} channels, and the first one has "
+                f"{len(found[0])}: all series need the same channels."
+            )
+        known = np.flatnonzero(~np.isnan(series).all(axis=0))
+        found.append(series[:, : known[-1] + 1 if known.size else 0])
+    return found
+
+
+def padded_series(series, name, n_timepoints=None):
+    """An array ``(n, c, t)`` of series ``(c, t_i)``, with NaN beyond their ends.
+
+    Parameters
+    ----------
+    series : list of ndarrays
+    name : str
+        Who takes them.
+    n_timepoints : int or None
+        The length t; None: that of the longest series.
+    """
+    lengths = [of_series.shape[1] for of_series in series]
+    n_timepoints = max(1, *lengths) if n_timepoints is None else n_timepoints
+    longest = int(np.argmax(lengths))
+    if lengths[longest] > n_timepoints:
+        raise ValueError(
+            f"Series {longest} of X has {lengths[longest]} time points, and {name} was fitted to "
+            f"series of at most {n_timepoints}: cut longer ones, or fit to some of that length."
+        )
+    X = np.full((len(series), len(series[0]), n_timepoints), np.nan)
+    for row, of_series, length in zip(X, series, lengths, strict=True):
+        row[:, :length] = of_series
+    return X
+
+
+def validate_lengths(estimator, lengths, n_series):
+    """Lengths of series that were fitted or shorter, as an int64 array ``(n,)``."""
+    longest = estimator.n_timepoints_in_
+    lengths = np.asarray(lengths)
+    whole = lengths.astype(np.int64) if lengths.dtype.kind in "iuf" else None
+    if lengths.shape != (n_series,) or whole is None or not np.array_equal(whole, lengths):
+        raise ValueError(f"lengths must hold a whole number for each of {n_series} series.")
+    if whole.min() < 1 or whole.max() > longest:
+        raise ValueError(
+            f"lengths must lie between 1 and {longest}, the length of the longest series that "
+            f"{type(estimator).__name__} was fitted to."
+        )
+    return whole
 
 
 def _refuse_one_series(X, name, min_samples):
@@ -239,6 +352,11 @@ def _advice(estimator, reset):
     return None
 
 
+def _advice_on_length(advice):
+    """What can be done about series of unequal length, given what can about missing values."""
+    return _UNEQUAL_BY_MASK if advice and "missing='mask'" in advice else _ONE_LENGTH
+
+
 def _refuse_unknown_series(X, name, reset):
     """Refuse series without a known value, and in `fit` channels of which no series has one."""
     # The least value passes NaN over: it is NaN where there is nothing else.
@@ -263,11 +381,11 @@ def as_array_like(X, name, argument="X", missing=False, advice=None):
     besides filling them.
     """
     if isinstance(X, torch.Tensor) and X.is_nested:
-        raise ValueError(_UNEQUAL.format(argument, name))
+        raise ValueError(_UNEQUAL.format(argument, name, _advice_on_length(advice)))
     if isinstance(X, torch.Tensor):
         return _array_of_tensor(X, name)
     if isinstance(X, (list, tuple)):
-        X = _array_of_list(X, name, argument)
+        X = _array_of_list(X, name, argument, _advice_on_length(advice))
     if missing and np.ma.is_masked(X):
         X = X.astype(np.float64).filled(np.nan)
     if np.ma.is_masked(X):
@@ -344,7 +462,7 @@ def _array_of_tensor(X, name):
     return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
 
 
-def _array_of_list(X, name, argument):
+def _array_of_list(X, name, argument, advice):
     X = [_array_of_tensor(x, name) if isinstance(x, torch.Tensor) else x for x in X]
     if any(np.ma.is_masked(x) for x in X):
         return np.ma.stack(X)
@@ -353,7 +471,7 @@ def _array_of_list(X, name, argument):
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise ValueError(_UNEQUAL.format(argument, name)) from None
+        raise ValueError(_UNEQUAL.format(argument, name, advice)) from None
 
 
 def validate_labels(estimator, y, n_samples):

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .encoders import make_encoder
+from ..functional.gaps import ends
+from .encoders import make_encoder, tokens_inside
 from .layers import BatchNorm1d
 from .self_supervision import mean_and_maximum
 
@@ -76,7 +77,7 @@ class EncoderClassifier(nn.Module):
 
     def represent(self, x):
         """Pooled latents ``(B, 2 D)``."""
-        return mean_and_maximum(self.encoder(x))
+        return mean_and_maximum(self.encoder(x), tokens_inside(self.encoder, ends(x)))
 
 
 def make_encoder_classifier(n_classes, **architecture):

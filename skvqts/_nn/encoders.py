@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..functional.gaps import bridged
+from ..functional.gaps import bridged, positions_inside
 from ..functional.spectral import split_bands
 from .conv import ConvDecoder, ConvEncoder
 from .multiscale import MultiScaleEncoder
@@ -51,6 +51,45 @@ class BandEncoders(nn.Module):
     def forward(self, x, activations=None):
         parts = zip(self.bands, split_series(x, len(self.bands)), strict=True)
         return torch.cat([band(part, activations) for band, part in parts], dim=1)
+
+
+def tokens_inside(encoder, ends):
+    """Which tokens ``(B, N)`` of an encoder stand for time points before the ends of series.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        An encoder of a front end, or `BandEncoders`.
+    ends : int64 Tensor of shape (B,) or None
+
+    Returns
+    -------
+    inside : bool Tensor of shape (B, N) or None
+        None for `ends` of None: all do.
+    """
+    if ends is None:
+        return None
+    encoders = encoder.bands if isinstance(encoder, BandEncoders) else [encoder]
+    masks = []
+    for of_band in encoders:
+        n_rows, n_columns = of_band.grid
+        masks.append(positions_inside(ends, of_band.stride * n_columns, n_rows, n_columns))
+    return torch.cat(masks, dim=1)
+
+
+def activations_inside(encoder, ends, n_timepoints, activations):
+    """Which positions of the activations ``(B, M, C)`` of an encoder begin before ends of series.
+
+    One bool Tensor ``(B, M)`` for each of them, or None for `ends` of None: all do.
+    """
+    if ends is None:
+        return None
+    one = encoder.bands[0] if isinstance(encoder, BandEncoders) else encoder
+    n_rows = one.grid[0]  # layers have as many as there are rows of tokens
+    return [
+        positions_inside(ends, n_timepoints, n_rows, of_layer.shape[1] // n_rows)
+        for of_layer in activations
+    ]
 
 
 def split_series(x, n_bands):

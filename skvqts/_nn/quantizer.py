@@ -7,16 +7,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..functional import codebook as cb
+from ..functional.gaps import ended
 
 
 class Quantized(NamedTuple):
-    """What the quantiser makes of latents ``(B, N, D)``."""
+    """What the quantiser makes of latents ``(B, N, D)``.
+
+    Beyond the end of a series latents and the decoder's input are 0, and ids mean nothing.
+    """
 
     z: Tensor  # (B, N, D), the latents themselves
     z_q: Tensor  # (B, N, D), the decoder's input, straight-through gradient
     ids: Tensor  # (B, N) int64
     vectors: Tensor  # (B, N, d), the latents in the space of the codes
     codes: Tensor  # (B, N, d), the nearest codes
+    inside: Tensor | None = None  # (B, N) booleans, tokens of the series; None: all are
+
+    def counted(self, values):
+        """Values ``(B, N, ...)`` of the tokens that are of the series."""
+        return values if self.inside is None else values[self.inside]
 
 
 class VectorQuantizer(nn.Module):
@@ -84,17 +93,17 @@ class VectorQuantizer(nn.Module):
         self.codebook.copy_(codes)
         self.cluster_size.copy_(counts * (tokens_per_batch / len(vectors)))
 
-    def forward(self, z):
+    def forward(self, z, inside=None):
         # Distances and codes are float32 even where the network runs in bfloat16.
         with torch.autocast(z.device.type, enabled=False):
-            z = z.float()
+            z = ended(z.float(), inside)
             vectors = self.vectors(z)
             codebook = self.codes()
             ids = cb.nearest_code(vectors.flatten(0, -2), codebook).view(vectors.shape[:-1])
             codes = F.embedding(ids, codebook)
             # In evaluation exactly the codes: `z + (code - z)` rounds, and decoding ids must agree.
             z_q = self.expand(cb.straight_through(vectors, codes) if self.training else codes)
-        return Quantized(z, z_q, ids, vectors, codes)
+        return Quantized(z, ended(z_q, inside), ids, vectors, codes, inside)
 
     def vectors(self, z):
         """Latents in the space of the codes."""
@@ -111,16 +120,17 @@ class VectorQuantizer(nn.Module):
 
     def losses(self, quantized):
         """The unweighted terms of van den Oord et al. (2017), eq. 3, that concern the codes."""
-        terms = {"commitment": cb.commitment_loss(quantized.vectors, quantized.codes)}
+        vectors, codes = map(quantized.counted, (quantized.vectors, quantized.codes))
+        terms = {"commitment": cb.commitment_loss(vectors, codes)}
         if self.update_rule == "gradient":
-            terms["codebook"] = cb.codebook_loss(quantized.vectors, quantized.codes)
+            terms["codebook"] = cb.codebook_loss(vectors, codes)
         return terms
 
     @torch.no_grad()
     def update(self, quantized, generator):
         """Let running means follow a training batch, and revive dead codes."""
-        vectors = quantized.vectors.flatten(0, -2).detach()
-        ids = quantized.ids.flatten()
+        vectors = quantized.counted(quantized.vectors).flatten(0, -2).detach()
+        ids = quantized.counted(quantized.ids).flatten()
         codes, size = cb.ema_update(self.codebook, self.cluster_size, vectors, ids, self.ema_decay)
         if self.update_rule == "gradient":  # the optimiser moves the codes; only their use is kept
             codes = self.codebook

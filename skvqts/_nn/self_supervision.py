@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import objectives as ob
-from ..functional.augmentations import block_mask
-from ..functional.gaps import hidden_at_random
+from ..functional.augmentations import block_mask, within_ends
+from ..functional.gaps import ended, ends, hidden_at_random
 from ..functional.objectives import whitening_matrix
 from ..functional.readout import pool
+from .encoders import tokens_inside
 from .layers import BatchNorm1d, build
 
 _GROUP = 64  # features whitened together
@@ -30,11 +31,19 @@ class View(NamedTuple):
     series: Tensor  # (B, C, T)
     latents: Tensor | None  # (B, N, D)
     hidden: Tensor | None = None  # (B, 1, T) booleans, for masked modelling
+    inside: Tensor | None = None  # (B, N) booleans, tokens of the series; None: all are
+
+    def pooled(self):
+        """Mean and maximum of the latents of the series."""
+        return mean_and_maximum(self.latents, self.inside)
 
 
-def mean_and_maximum(latents):
-    """Pool latents by mean and maximum over the tokens, ``(B, 2 D)`` float32 (NC-VQVAE)."""
-    return pool(latents.float(), ("mean", "max"), (1,))
+def mean_and_maximum(latents, inside=None):
+    """Pool latents by mean and maximum over the tokens, ``(B, 2 D)`` float32 (NC-VQVAE).
+
+    `inside` is True ``(B, N)`` for the tokens that count; None: all do.
+    """
+    return pool(latents.float(), ("mean", "max"), (1,), inside)
 
 
 class SelfSupervision(nn.Module):
@@ -72,22 +81,25 @@ class SelfSupervision(nn.Module):
         """A random view of series, or the series with parts hidden, and its latents.
 
         `number` says which of two views of a batch it is: validation draws the same two after
-        every epoch.
+        every epoch. A view has the length of its series.
         """
+        lengths = ends(x)
         generator = self.generator
         if not self.training:
             generator = torch.Generator("cpu").manual_seed(number)
-        if not self.objective.masks_input:
-            series = self.augmentation(x, generator)
+        hidden = None
+        if self.objective.masks_input:
+            hidden = block_mask(
+                len(x), x.shape[2], generator, self.objective.ratio, self.objective.block
+            )
+            hidden = hidden[:, None].to(x.device)
+            series = x.masked_fill(hidden, math.nan if self.gaps else 0.0)
+        else:
+            series = within_ends(self.augmentation, x, generator, lengths)
             if self.gaps and self.training:
                 series = hidden_at_random(series, generator)
-            return View(series, encoder(series))
-        hidden = block_mask(
-            len(x), x.shape[2], generator, self.objective.ratio, self.objective.block
-        )
-        hidden = hidden[:, None].to(x.device)
-        series = x.masked_fill(hidden, math.nan if self.gaps else 0.0)
-        return View(series, encoder(series), hidden)
+        inside = tokens_inside(encoder, lengths)
+        return View(series, ended(encoder(series), inside), hidden, inside)
 
     def forward(self, first, second):
         """The loss between two views, in float32."""
@@ -117,9 +129,7 @@ class JointBranch(Branch):
         self.loss = loss
 
     def forward(self, first, second):
-        return self.loss(
-            *(self.projector(mean_and_maximum(view.latents)) for view in (first, second))
-        )
+        return self.loss(*(self.projector(view.pooled()) for view in (first, second)))
 
 
 class _MomentumBranch(Branch):
@@ -149,7 +159,8 @@ class _MomentumBranch(Branch):
     @torch.no_grad()
     def momentum_projection(self, view):
         """Projection of a view by the momentum copies."""
-        return self.momentum_projector(mean_and_maximum(self.momentum_encoder(view.series)))
+        latents = self.momentum_encoder(view.series)
+        return self.momentum_projector(mean_and_maximum(latents, view.inside))
 
 
 class BYOLBranch(_MomentumBranch):
@@ -160,10 +171,7 @@ class BYOLBranch(_MomentumBranch):
         self.predictor = predictor
 
     def forward(self, first, second):
-        predictions = [
-            self.predictor(self.projector(mean_and_maximum(view.latents)))
-            for view in (first, second)
-        ]
+        predictions = [self.predictor(self.projector(view.pooled())) for view in (first, second)]
         targets = [self.momentum_projection(view) for view in (second, first)]
         return ob.byol(predictions[0], targets[0], predictions[1], targets[1])
 
@@ -191,7 +199,7 @@ class MoCoBranch(_MomentumBranch):
 
     def forward(self, first, second):
         keys = self.momentum_projection(first), self.momentum_projection(second)
-        queries = [self.projector(mean_and_maximum(view.latents)) for view in (first, second)]
+        queries = [self.projector(view.pooled()) for view in (first, second)]
         # The gradient needs the queue as it was; it is overwritten below.
         queue = self.queue.clone()
         # Each query looks for the key of the other view.

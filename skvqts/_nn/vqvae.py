@@ -10,7 +10,8 @@ import math
 import torch
 from torch import nn
 
-from .encoders import FRONT_ENDS, BandEncoders, split_series, widths_of_bands
+from ..functional.gaps import ended, ends
+from .encoders import FRONT_ENDS, BandEncoders, split_series, tokens_inside, widths_of_bands
 
 
 class Band(nn.Module):
@@ -58,13 +59,18 @@ class VQVAE(nn.Module):
         """Series ``(B, C, T)`` encoded, quantised and decoded."""
         return self.decode(self.quantized_latents(self.encode(x)))
 
-    def encode(self, x, activations=None):
+    def encode(self, x, activations=None, whole=None):
         """Latents of series ``(B, C, T)``, quantised: one `Quantized` per band.
 
-        The standardised activations of the encoders are added to a list of `activations`.
+        The standardised activations of the encoders are added to a list of `activations`. The
+        series end where those of `whole` do, of which `x` may be a part; None: where `x` does.
         """
+        lengths = ends(x if whole is None else whole)
         parts = zip(self.bands, split_series(x, len(self.bands)), strict=True)
-        return [band.quantizer(band.encoder(part, activations)) for band, part in parts]
+        return [
+            band.quantizer(band.encoder(part, activations), tokens_inside(band.encoder, lengths))
+            for band, part in parts
+        ]
 
     def decode(self, z):
         """Series ``(B, C, T)`` of decoder input ``(B, N, D)``."""
@@ -90,6 +96,11 @@ class VQVAE(nn.Module):
         """Decoder input ``(B, N, D)``."""
         return torch.cat([of_band.z_q for of_band in quantized], dim=1)
 
+    def inside(self, quantized):
+        """Which tokens ``(B, N)`` are of the series and not beyond their ends; None: all are."""
+        masks = [of_band.inside for of_band in quantized]
+        return None if masks[0] is None else torch.cat(masks, dim=1)
+
     def tokens(self, quantized):
         """Token ids ``(B, N)`` in the joint codebook."""
         parts = zip(quantized, self._first_codes(), strict=True)
@@ -98,12 +109,14 @@ class VQVAE(nn.Module):
     def embed(self, ids):
         """Decoder input ``(B, N, D)`` of token ids ``(B, N)`` in the joint codebook.
 
-        Ids below those of their band, as of rows that pad a chunk, are taken as its first.
+        Ids of -1 stand for what is beyond the end of a series, as in `encode`. Others below those
+        of their band, as of rows that pad a chunk, are taken as its first.
         """
         parts = zip(self.bands, self._per_band(ids), self._first_codes(), strict=True)
-        return torch.cat(
+        z_q = torch.cat(
             [band.quantizer.embed((i - first).clamp(min=0)) for band, i, first in parts], dim=1
         )
+        return ended(z_q, ids >= 0)
 
     def distances(self, quantized):
         """Squared distances ``(B, N, K)`` to the joint codebook, infinite to other bands' codes."""

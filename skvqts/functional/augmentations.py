@@ -6,6 +6,7 @@ shape on the same device. All channels of a series are changed alike, except by
 is missing in its view, and moves with the values around it.
 """
 
+import math
 from functools import cache
 
 import torch
@@ -14,6 +15,27 @@ from scipy.interpolate import CubicSpline
 
 from .gaps import bridged
 from .spectral import istft, stft
+
+
+def within_ends(augment, x, generator, ends):
+    """A view of each series within its own length, made of those of one length at a time.
+
+    Parameters
+    ----------
+    augment : callable
+        ``augment(x, generator)`` makes views of series of one length.
+    x : Tensor of shape (B, C, T)
+    generator : torch.Generator
+    ends : int64 Tensor of shape (B,) or None
+        Lengths of the series; None: all have T time points.
+    """
+    if ends is None:
+        return augment(x, generator)
+    view = torch.full_like(x, math.nan)
+    for end in ends.unique().tolist():
+        rows = ends == end
+        view[rows, :, :end] = augment(x[rows, :, :end], generator)
+    return view
 
 
 def gaussian_noise(x, generator, scale):

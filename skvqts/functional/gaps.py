@@ -1,8 +1,11 @@
-"""Missing values of series ``(B, C, T)``, for which NaN stands.
+"""Missing values of series ``(B, C, T)``, for which NaN stands, and series of unequal length.
 
 A tensor of series is its own mask: what is NaN was not observed, and everything that takes such
 series asks `isnan` of them. A network sees lines across gaps and how deep in a gap each value lies;
 a loss sees the values that are known.
+
+Series of unequal length are missing after their ends. There nothing was to be observed either: what
+a network makes of the time beyond the end of a series counts nowhere.
 """
 
 import math
@@ -81,6 +84,46 @@ def hidden_at_random(x, generator):
     first = int(torch.randint(block, (1,), generator=generator, device="cpu"))
     hidden = hidden.repeat_interleave(block, dim=2)[..., first : first + length]
     return x.masked_fill(hidden.to(x.device), math.nan)
+
+
+def ends(x):
+    """Number of time points up to the last that has a known value, in any channel: ``(B,)`` int64.
+
+    None where all series last to the end of the tensor. Nothing is known of a series of NaN alone,
+    not its end either; it counts as lasting.
+    """
+    known = ~x.isnan()
+    if known[..., -1].any(1).all():
+        return None
+    length = x.shape[2]
+    since_end = known.any(1).flip(1).to(torch.uint8).argmax(1)
+    return (length - since_end).masked_fill(~known.flatten(1).any(1), length)
+
+
+def positions_inside(ends, n_timepoints, n_rows, n_columns):
+    """Which positions ``(B, n_rows * n_columns)`` of a network begin before the ends of series.
+
+    Parameters
+    ----------
+    ends : int64 Tensor of shape (B,)
+    n_timepoints : int
+        Time points that `n_columns` positions share, one after the other.
+    n_rows : int
+        Positions are in row-major order, with time as column.
+    n_columns : int
+    """
+    first_points = torch.arange(n_columns, device=ends.device) * n_timepoints
+    return (first_points < n_columns * ends[:, None]).repeat(1, n_rows)
+
+
+def ended(z, inside, value=0.0):
+    """Latents or ids ``(B, N, ...)``, with one value in place of those beyond the ends of series.
+
+    `inside` is True ``(B, N)`` where they are not, or None where none is.
+    """
+    if inside is None:
+        return z
+    return z.masked_fill(~inside.view(*inside.shape, *(1,) * (z.ndim - 2)), value)
 
 
 def filled(x, values):
