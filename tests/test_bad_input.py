@@ -130,6 +130,10 @@ GAPS = (
     "NaN",
     "NaN in a panel",
     "object array with None",
+    "lists of unequal length",
+    "panels of unequal length",
+    "object array of unequal length",
+    "nested tensor",
 )
 REFUSED_BY = [(n, c) for n in NAMES for c in REFUSED if n in WITHOUT_GAPS or c not in GAPS]
 
