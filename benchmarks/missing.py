@@ -29,6 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
 from benchmarks.data import default_folder, load, sets_of
 from benchmarks.gaps import KINDS
+from benchmarks.imputation import Interpolation
 from skvqts import SSLFeatureExtractor, VQTokenizer
 
 SETS = ("GunPoint", "ECG200", "SwedishLeaf", "TwoPatterns")
@@ -49,16 +50,6 @@ def load_set(name, folder):
     return X.astype(np.float64), y, X_test[chosen].astype(np.float64), y_test[chosen]
 
 
-def interpolated(X):
-    """Fill gaps of series ``(n, c, t)`` linearly; the first and last known values are repeated."""
-    X = X.copy()
-    times = np.arange(X.shape[2])
-    for series in X.reshape(-1, X.shape[2]):
-        missing = np.isnan(series)
-        series[missing] = np.interp(times[missing], times[~missing], series[~missing])
-    return X
-
-
 def measure(model, way, data, seed):
     """Return test accuracy and seconds of the fit for a model, a way and a seed."""
     X, y, X_test, y_test = data
@@ -66,7 +57,9 @@ def measure(model, way, data, seed):
         rng = np.random.default_rng(seed)
         X, X_test = (np.where(KINDS[KIND](part.shape, rng), np.nan, part) for part in (X, X_test))
     if way == "interpolation":
-        X, X_test = interpolated(X), interpolated(X_test)
+        filler = Interpolation()
+        filler.fit(X)
+        X, X_test = (filler.fill(part)[0] for part in (X, X_test))
     missing = "mask" if "mask" in way else "refuse"
     transformer = MODELS[model](missing=missing, random_state=seed, n_threads=1)
     seconds = seconds_of(transformer, X)

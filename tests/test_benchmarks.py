@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import oversampling, results
+from benchmarks import missing, oversampling, results
 from benchmarks.cells import Cells, mean_and_spread, table
 from benchmarks.fine_tuning import labelled
 from benchmarks.gaps import KINDS, coverage, crps, kinds_of
@@ -27,7 +27,7 @@ from benchmarks.rivals import same_bits
 from skvqts._nn.conv import total_stride
 
 from .conftest import two_shapes
-from .estimators import fitted, over_sampler
+from .estimators import fitted, over_sampler, tokenizer
 
 
 def test_a_cell_is_measured_once_and_a_cut_off_line_again(tmp_path):
@@ -252,6 +252,17 @@ def test_simple_fillings_by_hand():
     assert filled[0, 0, 10:].tolist() == [1, 2, 0, 1]
     assert period(np.sin(np.arange(60) * 2 * np.pi / 12)) == 12
     assert period(np.arange(20.0)) == 1
+
+
+@pytest.mark.parametrize("way", missing.WAYS)
+def test_features_of_series_with_gaps_are_judged(way, monkeypatch):
+    monkeypatch.setattr(missing, "MODELS", {"tokenizer": tokenizer})
+    X, y = two_shapes(60)
+    data = X[:30, None], y[:30], X[30:, None], y[30:]
+    row = missing.measure("tokenizer", way, data, seed=0)
+    assert row["accuracy"] > 0.6
+    assert row["seconds"] > 0
+    assert np.isfinite(X).all()
 
 
 def test_test_series_are_scored_in_units_of_the_training_series():
