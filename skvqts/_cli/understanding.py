@@ -430,7 +430,8 @@ def _long(table, name, time, label, remark):
     if len(lengths) > 1:
         raise ValueError(
             f"its series, named in column {str(name)!r}, are not all of one length: {min(lengths)} "
-            f"to {max(lengths)} times. Cut or pad them, or name other times by --time; in Python, as_series_list reads them."
+            f"to {max(lengths)} times. Cut or pad them, or name other times by --time; in Python, "
+            "as_series_list reads them."
         )
     times = np.stack([group[time].to_numpy() for group in groups])
     steps = np.diff(times, axis=1)

@@ -410,7 +410,8 @@ def _refuse_columns(table, name, argument):
         if str(column).lower() in _TIMES:
             raise ValueError(
                 f"{argument} has a column {column!r}, so that its rows are times and not series. "
-                f"{_WANTED.format(name)} {_RECORDING}"
+                f"{_WANTED.format(name)} {_RECORDING} A long table becomes series by "
+                "as_series_list."
             )
     if not hasattr(table, "dtypes"):  # of pyarrow
         return
