@@ -29,7 +29,7 @@ from skvqts.functional import gaps, readout
 from skvqts.functional.augmentations import within_ends
 
 from .conftest import two_shapes
-from .estimators import extractor, fcn, fine_tuned, masked_prior, tokenizer
+from .estimators import autoregressive_prior, extractor, fcn, fine_tuned, tokenizer
 from .refusals import assert_refused
 
 VALUE = (ValueError,)
@@ -443,7 +443,7 @@ def test_lists_that_do_not_fit_are_refused(name):
 
 
 def test_estimators_without_gaps_refuse_lists():
-    for model in (fcn(), masked_prior(decoder=None)):
+    for model in (fcn(), autoregressive_prior(decoder=None)):
         assert_refused(lambda m=model: m.fit(SERIES, Y), VALUE, "unequal length.*pad or resample")
 
 

@@ -47,12 +47,20 @@ from .stages import (
     PriorStep,
     code_distances,
     fitted_tokenizer,
+    is_unequal,
     keep_training_series,
     learn_classes,
     prior_architecture,
     prior_data,
     prior_plan,
     reconstruction_scale,
+)
+from .unequal import (
+    encoded,
+    lengths_to_sample,
+    refuse_unequal,
+    validate_more_series,
+    validate_training_series,
 )
 
 _DRAWS_OF_MEDIAN = 100
@@ -81,7 +89,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         How tokens become series. A `FlowDecoder` is fitted to the tokenizer and draws them, so that
         they are as rough and as smooth as those of the training set. None: the tokenizer decodes
         them to their mean. "auto": a `FlowDecoder` for ten series and more, with the `device`,
-        `n_threads`, `precision` and `verbose` of the generator, or else None.
+        `n_threads`, `precision` and `verbose` of the generator, or else None; None for series of
+        unequal length, too.
 
     width : int, default=128
         Dimension of the transformer.
@@ -202,6 +211,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         The labels, sorted; only after a fit with labels.
     class_counts_ : ndarray of shape (n_classes,)
         Number of training series of each class; only after a fit with labels.
+    lengths_ : ndarray of shape (n,) or None
+        Lengths of the training series; None where all are of one length.
     X_fit_, y_fit_ : ndarray
         Read-only copies of the training series and, if there are any, of their labels: what
         scorers compare samples with. They are kept in this process only; pickles and copies of the
@@ -348,8 +359,9 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : array-like of shape (n, t) or (n, c, t)
-            Training series, finite; at least two.
+        X : array-like of shape (n, t) or (n, c, t), or list of n arrays
+            Training series, finite; at least two. Of a list of series (t_i,) or (c, t_i) of unequal
+            length, see `as_series_list`, the generator learns series given their length.
         y : array-like of shape (n,) or None, default=None
             Their classes, of any kind that can be sorted; the prior is then conditional on them.
         checkpoint : str, path-like or None, default=None
@@ -379,8 +391,9 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
             estimator is fitted all the same.
         """
         X_given = X  # callbacks are handed what the user passed
-        X = validate_series(self, X, reset=True, min_samples=2)
+        X = validate_training_series(self, X)
         classes = learn_classes(self, y, len(X))
+        self._classes_of_lengths = classes if is_unequal(self) else None
         generator = generator_from(self.random_state)
         checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
         resolve_device(self.device)  # an absent one is refused before anything is trained
@@ -388,9 +401,13 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         # Series become tokens, and tokens series.
         self.tokenizer_ = fitted_tokenizer(self, X, generator, checkpoint)
         self.residual_scale_ = reconstruction_scale(self.tokenizer_, X)
-        self.decoder_ = fitted_decoder(self, X, y, generator, checkpoint)
+        self.decoder_ = None
+        if not is_unequal(self):
+            self.decoder_ = fitted_decoder(self, X, y, generator, checkpoint)
+        elif isinstance(self.decoder, FlowDecoder):
+            raise ValueError("A FlowDecoder draws series of one length: set decoder=None.")
         self._codebook = self.tokenizer_.codebook_  # `sample` asks whether it is still the same
-        tokens = self.tokenizer_.encode(X)
+        tokens = encoded(self, self.tokenizer_, X)
         arrays = [tokens, classes]
         # Training then draws tokens by these distances instead of taking the nearest codes.
         if self.code_temperature > 0:
@@ -421,7 +438,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         checkpoint.close(self)
         return self
 
-    def sample(self, n_samples=None, *, y=None, random_state=None, return_y=False):
+    def sample(self, n_samples=None, *, y=None, random_state=None, return_y=False, lengths=None):
         """Generate series.
 
         Row i depends on `random_state`, i and its class only: the first rows of a larger sample
@@ -438,24 +455,39 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
             None: the `random_state` of the generator.
         return_y : bool, default=False
             Return the classes too; needs a fit with labels.
+        lengths : array-like of shape (n_samples,) or None, default=None
+            Numbers of time points of the series, after a fit to series of unequal length. None:
+            those of training series, of the same class if there are classes, drawn at random.
 
         Returns
         -------
         X : float32 ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
-            Series in the units of the training set.
+            Series in the units of the training set; a list of arrays (t_i,) or (c, t_i) after a fit
+            to series of unequal length.
         y : ndarray of shape (n_samples,)
             Only if `return_y`.
 
         Raises
         ------
         ValueError
-            If `n_samples` is no positive whole number, or `y` holds a class that `fit` did not see
-            or contradicts `n_samples`.
+            If `n_samples` is no positive whole number, `y` holds a class that `fit` did not see
+            or contradicts `n_samples`, or `lengths` do or are not those of series up to the fitted
+            length.
         """
         check_is_fitted(self)
         self._validate_params()
-        decode = partial(decoded_series, self)
-        return sample_series(self, self._decodings(), decode, n_samples, y, random_state, return_y)
+        if n_samples is None and y is None and lengths is not None:
+            n_samples = np.size(lengths)
+        return sample_series(
+            self,
+            self._decodings(),
+            partial(decoded_series, self),
+            n_samples,
+            y,
+            random_state,
+            return_y,
+            lengths_to_sample(self, lengths),
+        )
 
     def score_samples(self, X, *, include_reconstruction=False, method="bound", n_masks=32):
         """Log-likelihood of series, or a lower bound of it, in nats per series.
@@ -465,7 +497,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         series around its reconstruction, normal with the variance of the training set's
         reconstruction error (`residual_scale_`), is added. The sum is a lower bound of the
         log-density, the evidence lower bound of Kingma and Welling (2014, equation 3), and
-        comparable between tokenizers.
+        comparable between tokenizers. After a fit to series of unequal length all of it is given
+        the length of a series.
 
         Parameters
         ----------
@@ -503,6 +536,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         )
         X, ids = self._series_and_tokens(X)
         if method == "exact":
+            refuse_unequal(self, "method='exact'")
             scores = mixture_log_likelihood(self, ids, self._exact_log_likelihood)
         else:
             bound = partial(self._log_likelihood, n_masks=n_masks)
@@ -588,6 +622,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         """
         check_is_fitted(self)
         self._validate_params()
+        refuse_unequal(self, "impute")
         wanted = {"n_draws": [IntegerInterval(1), None]}
         validate_parameter_constraints(wanted, {"n_draws": n_draws}, "impute")
         X = validate_series(self, X, missing="any").astype(np.float64)
@@ -637,6 +672,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
             {"horizon": horizon, "n_draws": n_draws},
             "forecast",
         )
+        refuse_unequal(self, "forecast")
         if horizon >= self.n_timepoints_in_:
             raise ValueError(
                 f"horizon={horizon} must be below the length of the series seen in fit, "
@@ -676,6 +712,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
             labels and `p_unconditional` 0.
         """
         check_is_fitted(self)
+        refuse_unequal(self, "anomaly_score")
         n_timepoints = self.n_timepoints_in_
         window = max(1, n_timepoints // 8) if window is None else window
         wanted = {"window": [IntegerInterval(1)]}
@@ -688,8 +725,8 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         """Valid series ``(n, c, t)`` and their tokens."""
         check_is_fitted(self)
         self._validate_params()
-        X = validate_series(self, X)
-        return X, checked_tokenizer(self).encode(X)
+        X = validate_more_series(self, X)
+        return X, encoded(self, checked_tokenizer(self), X)
 
     def _log_likelihood(self, ids, classes, n_masks=32):
         """Lower bound ``(n,)`` of the log-likelihood of tokens, by masks that never change."""

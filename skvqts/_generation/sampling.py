@@ -16,7 +16,9 @@ _CHUNK_TOKENS = 2**11  # tokens of one inference chunk
 _MAX_ROWS = 32  # token sequences of one
 
 
-def sample_series(estimator, decodings, decode, n_samples, y, random_state, return_y):
+def sample_series(
+    estimator, decodings, decode, n_samples, y, random_state, return_y, draw_lengths=None
+):
     """Series, and their classes if wanted, as `sample` of a generator returns them.
 
     Parameters
@@ -28,6 +30,9 @@ def sample_series(estimator, decodings, decode, n_samples, y, random_state, retu
         ``decode(ids, classes, seed)`` makes series ``(n, c, t)`` of tokens.
     n_samples, y, random_state, return_y
         The arguments of `sample`.
+    draw_lengths : callable or None
+        ``draw_lengths(classes, seed)`` gives the lengths of the series and which tokens ``(n, N)``
+        each has; series are then a list. None: all are of the fitted length.
     """
     name = type(estimator).__name__
     n_classes = estimator.architecture_["n_classes"]
@@ -42,10 +47,15 @@ def sample_series(estimator, decodings, decode, n_samples, y, random_state, retu
     if classes is None:
         classes = draw_classes(estimator, n_samples, seed)
     masks = np.ones((n_samples, n_tokens), dtype=bool)
+    if draw_lengths is not None:
+        lengths, masks = draw_lengths(classes, seed)
+    # Steps draw equally many tokens of every series only where all series have equally many.
     ids = TokenReader(estimator).fill(
-        np.zeros(masks.shape, np.int64), masks, classes, seed, decodings, from_scratch=True
+        np.where(masks, 0, -1), masks, classes, seed, decodings, from_scratch=draw_lengths is None
     )
     X = decode(ids, classes, seed).reshape(n_samples, *estimator._series_shape)
+    if draw_lengths is not None:
+        X = [series[..., :length] for series, length in zip(X, lengths, strict=True)]
     return (X, estimator.classes_[classes]) if return_y else X
 
 
@@ -135,7 +145,9 @@ def reconstruction_log_density(estimator, X):
     """
     residuals = reconstruction_residuals(checked_tokenizer(estimator), X).astype(np.float64)
     scale = estimator.residual_scale_[:, None]
-    return -(np.square(residuals / scale) / 2 + np.log(scale * np.sqrt(2 * np.pi))).sum((1, 2))
+    log_density = -(np.square(residuals / scale) / 2 + np.log(scale * np.sqrt(2 * np.pi)))
+    # NaN beyond the end of a series: there is nothing to be dense.
+    return np.where(np.isnan(residuals), 0.0, log_density).sum((1, 2))
 
 
 def row_stream(seed, row, stream):
@@ -147,7 +159,7 @@ def row_stream(seed, row, stream):
 class TokenReader:
     """Draws tokens ``(n, N)`` by a trained prior, chunk by chunk, and says how likely they are.
 
-    Ids are joint ids of all bands; classes are indices ``(n,)``.
+    Ids are joint ids of all bands, and -1 beyond the end of a series; classes are indices ``(n,)``.
 
     Parameters
     ----------
@@ -201,6 +213,7 @@ class TokenReader:
                 drawn = fill(predict, of_band, mask, decoding, uniforms, from_scratch=from_scratch)
                 start, stop = self.prior.span(band)
                 drawn = drawn + self.prior.bands[band].first_code
+                drawn = torch.where(ids[:, start:stop] < 0, -1, drawn)
                 ids = torch.cat([ids[:, :start], drawn, ids[:, stop:]], dim=1)
             return [ids]
 
@@ -259,11 +272,16 @@ class TokenReader:
         return self._in_chunks(judge_chunk, classes, ids)
 
     def _log_probabilities(self, band, ids, classes, masks):
-        """Log-probabilities ``(M, B, N_b)`` of a band's tokens, given those each mask shows."""
+        """Log-probabilities ``(M, B, N_b)`` of a band's tokens, given those each mask shows.
+
+        They are 0 beyond the end of a series, which is given.
+        """
         of_band, predict = self._predictor(band, ids, classes)
         logits = (predict(of_band, mask.expand(of_band.shape)) for mask in masks)
         log_p = [F.log_softmax(of_mask, dim=-1) for of_mask in logits]
-        return torch.stack([p.gather(-1, of_band[..., None])[..., 0] for p in log_p])
+        log_p = torch.stack([p.gather(-1, of_band[..., None])[..., 0] for p in log_p])
+        start, stop = self.prior.span(band)
+        return log_p.masked_fill(ids[:, start:stop] < 0, 0.0)
 
     def _predictor(self, band, ids, classes, guidance_scale=1.0):
         """Ids of a band's tokens within it, and the function that predicts them given others.
@@ -274,10 +292,12 @@ class TokenReader:
         prior = self.prior.bands[band]
         start, stop = self.prior.span(band)
         unconditional = torch.full_like(classes, self.prior.unconditional)
+        beyond = ids[:, start:stop] < 0
 
         def logits(of_band, mask, classes, positions):
             # A band sees the tokens of the bands before it, and none of those after it.
-            joint = torch.cat([ids[:, :start], of_band + prior.first_code], dim=1)
+            of_band = (of_band + prior.first_code).masked_fill(beyond, -1)
+            joint = torch.cat([ids[:, :start], of_band], dim=1)
             given = (part.to(self.device) for part in (joint, mask, classes))
             if positions is not None:
                 positions = positions.to(self.device)

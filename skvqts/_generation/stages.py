@@ -87,8 +87,23 @@ def fitted_tokenizer(estimator, X, generator, checkpoint):
     if tokenizer is None:
         shared = {name: getattr(estimator, name) for name in _SHARED}
         tokenizer = default_tokenizer(len(X), X.shape[2]).set_params(**shared)
-    in_users_form = X.reshape(len(X), *estimator._series_shape)
-    return fit_part(checkpoint, seeded_clone(tokenizer, generator), in_users_form)
+        if is_unequal(estimator):
+            tokenizer.set_params(missing="mask")
+    tokenizer = seeded_clone(tokenizer, generator)
+    return fit_part(checkpoint, tokenizer, in_users_form(estimator, X))
+
+
+def is_unequal(estimator):
+    """Whether a generator was fitted to series of unequal length, which has set `lengths_`."""
+    return getattr(estimator, "lengths_", None) is not None
+
+
+def in_users_form(estimator, X):
+    """Series ``(n, c, t)`` as the `fit` of a generator was given them, a list or an array."""
+    X = X.reshape(len(X), *estimator._series_shape)
+    if not is_unequal(estimator):
+        return X
+    return [series[..., :length] for series, length in zip(X, estimator.lengths_, strict=True)]
 
 
 def reconstruction_residuals(tokenizer, X):
@@ -99,7 +114,8 @@ def reconstruction_residuals(tokenizer, X):
 def reconstruction_scale(tokenizer, X):
     """Standard deviation of each channel's reconstruction error, scaled, above 0."""
     residuals = reconstruction_residuals(tokenizer, X)
-    scale = residuals.std(axis=(0, 2), dtype=np.float64)
+    std = np.nanstd if np.isnan(residuals).any() else np.std
+    scale = std(residuals, axis=(0, 2), dtype=np.float64)
     # A perfect reconstruction would have an unbounded density.
     return np.maximum(scale, np.finfo(np.float32).eps)
 
@@ -126,8 +142,10 @@ def keep_training_series(estimator, X, classes):
 
     Pickles do not hold them, as people generate series so as not to share the real ones.
     """
-    estimator.X_fit_ = X.reshape(len(X), *estimator._series_shape).copy()
-    estimator.X_fit_.setflags(write=False)
+    kept = deepcopy(in_users_form(estimator, X))
+    for array in kept if isinstance(kept, list) else [kept]:
+        array.setflags(write=False)
+    estimator.X_fit_ = kept
     vars(estimator).pop("y_fit_", None)  # of a previous fit
     if hasattr(estimator, "classes_"):
         estimator.y_fit_ = estimator.classes_[classes]
@@ -146,7 +164,10 @@ def prior_architecture(estimator, n_series, *, causal):
     if dropout == "auto":
         # Enough to keep samples about as far from the training series as other real series are.
         dropout = 0.1 if n_series < 32 else 0.05
+    # Files of generators of series of one length have no such entry.
+    ends = {"ends": True} if is_unequal(estimator) else {}
     return {
+        **ends,
         **token_alphabet(estimator.tokenizer_),
         "n_classes": len(getattr(estimator, "classes_", ())),
         "width": estimator.width,
@@ -276,6 +297,8 @@ class PriorStep(nn.Module):
         total = 0.0
         for band, n_tokens in enumerate(self.prior.n_tokens):
             masks = self._masks(len(ids), n_tokens).to(ids.device)
+            start, stop = self.prior.span(band)
+            masks = masks & (ids[:, start:stop] >= 0)  # what is beyond an end is always seen
             losses = self.prior.cross_entropy(band, ids, masks, classes, self.generator)
             # A band counts by its number of tokens: the loss is a mean over all tokens.
             total = total + n_tokens * masked_cross_entropy(losses, masks, self.schedule)
@@ -293,6 +316,7 @@ class PriorStep(nn.Module):
     def validation_loss(self, ids, classes, masks):
         """Negative likelihood bound per token of held-out sequences, by masks that stay."""
         total = 0.0
+        masks = masks & (ids >= 0)
         for band, of_band in enumerate(masks.split(self.prior.n_tokens, dim=1)):
             losses = self.average.cross_entropy(band, ids, of_band, classes)
             total = total + of_band.shape[1] * masked_cross_entropy(losses, of_band, "likelihood")
@@ -312,4 +336,5 @@ class PriorStep(nn.Module):
         noise = torch.empty(shares.shape, device="cpu", dtype=shares.dtype).exponential_(
             generator=self.generator
         )
-        return (shares / noise.to(shares.device)).argmax(-1)
+        drawn = (shares / noise.to(shares.device)).argmax(-1)
+        return torch.where(ids < 0, ids, drawn)

@@ -159,6 +159,8 @@ class BandPrior(nn.Module):
         Sizes and dropout of the transformer.
     causal : bool
         Predict each token from those before it.
+    ends : bool
+        Whether ids may be -1, beyond the end of a series; these are always seen.
     """
 
     def __init__(
@@ -177,6 +179,7 @@ class BandPrior(nn.Module):
         feedforward,
         dropout,
         causal,
+        ends=False,
     ):
         super().__init__()
         self.times = times
@@ -185,7 +188,8 @@ class BandPrior(nn.Module):
         self.mask_id = first_code + n_codes
         self.causal = causal
         self.head_dim = head_dim
-        self.codes = nn.Parameter(torch.empty(self.mask_id + 1, code_dim))
+        self.end_id = self.mask_id + 1  # that has a row only with `ends`
+        self.codes = nn.Parameter(torch.empty(self.mask_id + 1 + ends, code_dim))
         self.embed = nn.Linear(code_dim, width, bias=False)
         self.positions = nn.Parameter(torch.empty(len(times), width))
         self.classes = nn.Parameter(torch.empty(n_classes + 1, width))
@@ -218,13 +222,16 @@ class BandPrior(nn.Module):
         ids : int64 Tensor of shape (n, N)
             The training tokens of this band.
         """
-        # Codes of any size get a mean square of 1; the last row, the mask, keeps its random start.
+        # Codes of any size get a mean square of 1; mask and end keep their random start.
         centred = codebook - codebook.mean(0)
-        self.codes[:-1] = centred / centred.square().mean().sqrt().clamp(min=1e-12)
-        counts = F.one_hot(ids - self.first_code, self.bias.shape[1]).float().sum(0)
+        scale = centred.square().mean().sqrt().clamp(min=1e-12)
+        self.codes[: self.mask_id] = centred / scale
+        inside = (ids >= 0)[..., None]
+        codes = (ids - self.first_code).clamp(min=0)
+        counts = (F.one_hot(codes, self.bias.shape[1]) * inside).float().sum(0)
         overall = counts.sum(0) / counts.sum()
         # Two pseudo-counts shared out by overall frequency; 0.01 keeps unseen codes finite.
-        self.bias.copy_(((counts + 2 * overall + 0.01) / (len(ids) + 2)).log())
+        self.bias.copy_(((counts + 2 * overall + 0.01) / (inside.sum(0) + 2)).log())
         # So the first prediction is the bias alone.
         nn.init.zeros_(self.head.weight)
 
@@ -234,6 +241,7 @@ class BandPrior(nn.Module):
         With `positions`, int64 ``(B, m)``, of this band's tokens at these positions only: the last
         block then leaves out what nothing depends on.
         """
+        ids = ids.masked_fill(ids < 0, self.end_id)
         x = self.embed(F.embedding(ids, self.codes)) + self.positions
         x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
         # Behind the class, position i predicts token i; the last token predicts nothing.
@@ -304,7 +312,8 @@ class Prior(nn.Module):
         ----------
         band : int
         ids : int64 Tensor of shape (B, N)
-            Joint ids of the tokens of all bands, of which those of later bands are not used.
+            Joint ids of the tokens of all bands, of which those of later bands are not used. -1
+            beyond the end of a series, which is never hidden.
         masks : bool Tensor of shape (B, N_b)
             Tokens of the band that are hidden; a causal prior sees all that come before, hidden or
             not.
@@ -319,13 +328,16 @@ class Prior(nn.Module):
         of_band = ids[:, start:stop]
         # Causal attention itself hides the tokens to be predicted.
         if not prior.causal:
-            of_band = of_band.masked_fill(masks, prior.mask_id)
+            of_band = of_band.masked_fill(masks & (of_band >= 0), prior.mask_id)
         return prior(torch.cat([ids[:, :start], of_band], dim=1), classes, generator, positions)
 
     def cross_entropy(self, band, ids, masks, classes, generator=None):
-        """Cross-entropy ``(B, N_b)`` of the tokens of a band; arguments are those of `logits`."""
+        """Cross-entropy ``(B, N_b)`` of the tokens of a band; arguments are those of `logits`.
+
+        Beyond the end of a series it means nothing.
+        """
         start, stop = self.span(band)
-        targets = ids[:, start:stop] - self.bands[band].first_code
+        targets = (ids[:, start:stop] - self.bands[band].first_code).clamp(min=0)
         logits = self.logits(band, ids, masks, classes, generator).float()
         losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         return losses.view(targets.shape)

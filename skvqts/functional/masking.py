@@ -123,7 +123,7 @@ def masked_cross_entropy(losses, masks, schedule):
     losses : Tensor of shape (B, N)
         Cross-entropy of every token.
     masks : bool Tensor of shape (B, N)
-        Every row hides at least one token.
+        A row that hides none does not count.
     schedule : str
         With "likelihood" every row counts the same, however many tokens it hides, and the mean
         over draws is the negative of :func:`likelihood_bound` per token.
@@ -134,5 +134,6 @@ def masked_cross_entropy(losses, masks, schedule):
     """
     hidden = losses * masks
     if schedule == "likelihood":
-        return (hidden.sum(1) / masks.sum(1)).mean()
-    return hidden.sum() / masks.sum()
+        n_hidden = masks.sum(1)
+        return (hidden.sum(1) / n_hidden.clamp(min=1)).sum() / (n_hidden > 0).sum().clamp(min=1)
+    return hidden.sum() / masks.sum().clamp(min=1)
