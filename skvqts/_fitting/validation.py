@@ -54,7 +54,10 @@ __all__ = [
 # NaN may pass: the message of scikit-learn advises classifiers; `_check_values` refuses it.
 _SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}
 _WANTED = "{} takes an array of numbers of shape (n, t) or (n, c, t)."
-_RECORDING = "One long recording is cut into series by SlidingWindows."
+_RECORDING = (
+    "One long recording is cut into series by SlidingWindows, and read as a whole by "
+    "WindowedEstimator."
+)
 # Beginnings of the names that pandas, polars and Arrow give to types that are no numbers.
 _NO_NUMBERS = ("date", "time", "duration", "period", "interval", "struct", "list")
 _TIMES = ("time", "times", "timestamp", "date", "datetime")
