@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skvqts import load
+from skvqts import RandomConvolutionExtractor, WindowedEstimator, load
 from skvqts._cli.main import main
 from skvqts._cli.output import series_table
 from skvqts._cli.page import Page
@@ -188,6 +188,16 @@ def test_the_first_word_is_a_command_or_a_file(tmp_path, capsys, monkeypatch):
     assert jobs[4].codes == 8
 
 
+def test_anomalies_need_no_trained_model(files):
+    table = run(files, "anomalies", "gapped.csv")
+    model = WindowedEstimator(RandomConvolutionExtractor(), length=50, random_state=0)
+    lines = waves().to_numpy().T[None].copy()
+    lines[0, 0, 100:110] = np.interp(np.arange(100, 110), [99, 110], lines[0, 0, [99, 110]])
+    expected = model.fit(lines).anomaly_score(lines)
+    expected[75:135] = np.nan
+    np.testing.assert_allclose(table["anomaly_score"], expected)
+
+
 def test_anomalies_are_named_and_every_point_scored(files, capsys):
     table = run(files, "anomalies", "whole.csv", "--top=2", model="gapped.csv")
     model = load(files / "gapped.csv.skvqts")
@@ -260,6 +270,7 @@ def test_a_tokenizer_alone_has_a_page_too(files, tmp_path):
     assert main([str(files / "gapped.csv"), *arguments]) == 0
     text = (tmp_path / "skvqts_gapped.html").read_text(encoding="utf-8")
     assert "lacks values, which only a generator fills" in text
+    assert text.count("<img") == 1
 
 
 def test_words_of_a_page_are_no_tags(tmp_path):

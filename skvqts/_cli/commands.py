@@ -6,10 +6,10 @@ import numpy as np
 
 from .._files.models import load as load_model
 from .._recordings.anomalies import top_stretches
-from .._recordings.gaps import near_long_gaps
+from .._recordings.gaps import bridged, near_long_gaps
 from .._recordings.windowed import WindowedEstimator
 from .files import Recorded, load_whole
-from .models import fit, new_generator, new_tokenizer, new_windowed
+from .models import fit, new_generator, new_scorer, new_tokenizer, new_windowed
 from .output import check_writable, columns_of, series_table, write_table
 from .understanding import Flags
 
@@ -104,11 +104,13 @@ def anomalies(options):
             print(f"series {row}, time point {at}: {scores[row, at]:.2f}", flush=True)
         return _write(columns_of(scores, "t"), path)
     values = data.recording.values
-    has_gaps = bool(np.isnan(values).any())
-    model = _model(options, data, "impute" if has_gaps else None)
-    filled = model.impute(values[None], random_state=options.seed) if has_gaps else values[None]
+    lines = bridged(values)[None]  # what lies near a long gap has no score
+    if options.model is None:
+        model = new_scorer(data.length, options).fit(lines)
+    else:
+        model = _model(options, data)
     length = model.windows_.length_
-    scores = np.ravel(model.anomaly_score(filled))
+    scores = np.ravel(model.anomaly_score(lines))
     scores[near_long_gaps(values, length)] = np.nan
     for stretch in top_stretches(scores, options.top, length):
         first, last = data.in_words(stretch.start), data.in_words(stretch.stop - 1)

@@ -5,6 +5,7 @@ import time
 from .._generation.flow.decoder import FlowDecoder
 from .._generation.masked import MaskedPriorGenerator
 from .._generation.stages import default_tokenizer
+from .._random_convolutions import RandomConvolutionExtractor
 from .._recordings.windowed import WindowedEstimator
 from .._tokenizer import VQTokenizer
 
@@ -33,6 +34,12 @@ def new_windowed(options, max_windows, length="auto"):
     return WindowedEstimator(
         wrapped, length=length, max_windows=max_windows, random_state=options.seed
     )
+
+
+def new_scorer(length, options):
+    """What scores anomalies of a recording best, as measured, and is fitted in seconds."""
+    features = RandomConvolutionExtractor(n_threads=options.threads, random_state=options.seed)
+    return WindowedEstimator(features, length=length, random_state=options.seed)
 
 
 def fit(estimator, *data):

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from .._recordings.anomalies import top_stretches
-from .._recordings.gaps import near_long_gaps, runs
+from .._recordings.gaps import bridged, near_long_gaps, runs
 from .._recordings.windows import SlidingWindows
 from ..metrics import generation_report
 from ..metrics._report import MIN_SERIES
 from .figures import draw_anomalies, draw_gaps, draw_reconstructed, draw_recordings
-from .models import fit, new_windowed
+from .models import fit, new_scorer, new_windowed
 from .page import Page
 
 _FITTED = 0.8  # of a recording; the rest judges what is generated
@@ -43,9 +43,9 @@ def report_on_recording(data, options):
     filled = values
     if np.isnan(values).any() and hasattr(model, "impute"):
         filled = _gaps(page, model, data, options)
+    _strangest(page, data, bridged(filled), options)
     if np.isfinite(filled).all():
         _tokens(page, model, data, filled, n_fitted)
-        _strangest(page, model, data, filled)
     else:
         page.text(
             "The recording lacks values, which only a generator fills: its tokens are left out."
@@ -105,10 +105,11 @@ def _tokens(page, model, data, filled, n_fitted):
     )
 
 
-def _strangest(page, model, data, filled):
+def _strangest(page, data, filled, options):
     """The stretches with the highest anomaly scores."""
     start = time.perf_counter()
-    scores = np.ravel(model.anomaly_score(filled[None]))
+    scorer = new_scorer(data.length, options).fit(filled[None])
+    scores = np.ravel(scorer.anomaly_score(filled[None]))
     # What was filled is not judged, nor what touches it.
     scores[near_long_gaps(data.recording.values, data.length)] = np.nan
     stretches = top_stretches(scores, _STRETCHES, data.length)
@@ -119,9 +120,9 @@ def _strangest(page, model, data, filled):
     ]
     page.table(["from", "to", "score"], rows)
     page.text(
-        "A score says how far a point is from the rest of the recording: 0 is usual, and 1 a "
-        "median absolute deviation above that. Some are highest in any recording. What lies near "
-        "long gaps has no score."
+        "A score says how far the windows around a point are from all others, in the features of "
+        "random convolutions: 0 is usual, and 1 a median absolute deviation above that. Some are "
+        "highest in any recording. What lies near long gaps has no score."
     )
     _picture(page, draw_anomalies, "anomaly scores", data, filled, scores, stretches)
 
