@@ -13,6 +13,7 @@ from scipy.stats import gmean
 
 from benchmarks.anomaly import MODELS as ANOMALY_MODELS
 from benchmarks.cells import RESULTS, mean_and_spread
+from benchmarks.faults import KINDS as FAULTS
 from benchmarks.imputation import MODELS as GAP_MODELS
 from benchmarks.missing import MODELS as TRANSFORMERS
 from benchmarks.missing import SETS as SETS_WITHOUT_GAPS
