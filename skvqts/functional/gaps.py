@@ -42,7 +42,8 @@ def gap_depth(x):
     A value d time points from the nearest known one of its channel has ``1 - exp(-(d - 1) / 8)``:
     0 at the border of a gap, as where a value is known, since a line is right there, and near 1
     where nothing is known about. So single points that are missing do not show, whose places say
-    nothing of a series.
+    nothing of a series. Beyond the end of a series it is 0 as well: nothing is missing there, and a
+    self-supervised encoder would tell series by nothing but the depth that all their views share.
     """
     missing = x.isnan()
     length = x.shape[2]
@@ -51,7 +52,11 @@ def gap_depth(x):
     since = torch.where(before >= 0, times - before, length)
     until = torch.where(after < length, after - times, length)
     distance = torch.minimum(since, until).to(x.dtype)
-    return 1 - torch.exp(-(distance - 1).clamp(min=0) / _DEPTH)
+    depth = 1 - torch.exp(-(distance - 1).clamp(min=0) / _DEPTH)
+    lengths = ends(x)
+    if lengths is None:
+        return depth
+    return depth.masked_fill((times >= lengths[:, None])[:, None], 0.0)
 
 
 def _times_of_known(missing):
