@@ -309,7 +309,7 @@ def test_every_estimator_is_made_with_the_threads_that_were_asked_for(
     record = lambda generator, *_, **given: judged.update(given, generator=generator)  # noqa: E731
     monkeypatch.setattr(series_report, "generation_report", record)
     given = [_write(tmp_path / "waves.tsv", _labelled()), "--out", str(tmp_path), "--epochs=1"]
-    assert _cli.main([*given, *options]) == 0
+    assert _cli.main([*given, "--samples=4", *options]) == 0
     made = (judged["generator"], judged["generator"].tokenizer_)
     assert [estimator.n_threads for estimator in made] == [n_threads] * 2
     assert judged["n_threads"] == n_threads

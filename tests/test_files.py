@@ -379,6 +379,7 @@ def test_processes_that_are_killed_while_they_save_leave_a_whole_file():
 # ---- what does not open
 
 
+@pytest.mark.slow  # every bit of a small file is its quick form
 def test_no_file_with_a_flipped_bit_opens():
     assert robustness.flipped_bits(200, np.random.default_rng(2))["wrong"] == 0
 

@@ -54,7 +54,9 @@ def measured(code, *arguments):
     return float(done.stdout)
 
 
-@pytest.mark.parametrize("name", ["VQTokenizer", "SSLFeatureExtractor"])
+@pytest.mark.parametrize(
+    "name", ["VQTokenizer", pytest.param("SSLFeatureExtractor", marks=pytest.mark.slow)]
+)
 def test_repeated_fits_do_not_leak_memory(name):
     code = """
 X = two_shapes(24)[0]
@@ -73,7 +75,7 @@ print(anonymous_mb() - before)
     [
         ("VQTokenizer", 20_000),
         pytest.param("VQTokenizer", 100_000, marks=pytest.mark.slow),
-        ("SSLFeatureExtractor", 5_000),
+        pytest.param("SSLFeatureExtractor", 5_000, marks=pytest.mark.slow),
     ],
 )
 def test_a_large_memory_map_is_read_in_chunks(name, n, tmp_path):

@@ -20,7 +20,12 @@ from .conftest import two_shapes
 from .estimators import COUNT_PARAMETER, TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
-each_transformer = pytest.mark.parametrize("name", NAMES)
+# Of the two that take gaps the tokenizer is the quick form.
+SLOWEST = "SSLFeatureExtractor with gaps"
+each_transformer = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name == SLOWEST else name for name in NAMES],
+)
 seeds = st.integers(0, 2**32 - 1)
 
 

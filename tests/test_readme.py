@@ -40,6 +40,7 @@ def test_example_of_self_supervision_runs(capsys):
     assert names["search"].fit(names["X"], names["y"]).best_score_ > 0.5
 
 
+@pytest.mark.slow  # the example of the README is the quick form of those of long guides
 @pytest.mark.filterwarnings("ignore::skvqts.FidelityWarning")
 def test_example_of_judging_runs(capsys, monkeypatch):
     fit = FCNClassifier.fit
@@ -69,6 +70,7 @@ def test_example_of_recordings_runs():
     assert names["another"].shape == (5000,)
 
 
+@pytest.mark.slow
 def test_example_of_generation_runs(capsys):
     (example,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "generation.md").read_text(), re.S

@@ -62,7 +62,14 @@ for moment in MOMENTS:
 
 
 @needs_fork
-@pytest.mark.parametrize("name", ["VQTokenizer", "SSLFeatureExtractor", "MaskedPriorGenerator"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VQTokenizer",
+        pytest.param("SSLFeatureExtractor", marks=pytest.mark.slow),
+        pytest.param("MaskedPriorGenerator", marks=pytest.mark.slow),
+    ],
+)
 def test_a_first_fit_that_a_signal_ends_leaves_later_fits_intact(name):
     moments, *states = zip(*map(str.split, run_python(CODE, name).splitlines()), strict=True)
     assert len(set(moments)) == 8
