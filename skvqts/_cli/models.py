@@ -9,6 +9,7 @@ from .._random_convolutions import RandomConvolutionExtractor
 from .._recordings.windowed import WindowedEstimator
 from .._tokenizer import VQTokenizer
 
+_QUICK_EPOCHS = 18  # of some 1,100 windows each, as few are gone through again
 _TOKENS = 16  # of a window, as of the default tokenizer of a generator
 
 
@@ -25,12 +26,19 @@ def new_generator(options, tokenizer=None):
     return MaskedPriorGenerator(tokenizer, decoder=decoder, **shared)
 
 
-def new_windowed(options, max_windows, length="auto"):
-    """A generator, or a tokenizer alone, on the windows of a recording."""
+def new_windowed(options, max_windows, length="auto", quick=False):
+    """A generator, or a tokenizer alone, on the windows of a recording.
+
+    With `quick` it is fitted in two thirds of the usual time, for what is only looked at.
+    """
     tokenizer = None
     if options.tokenizer_only or options.codes is not None or options.epochs is not None:
         tokenizer = VQTokenizer(options.codes or 128, downsampled_width=_TOKENS, **_shared(options))
     wrapped = tokenizer if options.tokenizer_only else new_generator(options, tokenizer)
+    if quick and options.epochs is None and not options.tokenizer_only:
+        # No series are held out to judge the decoder by, which would train it twice.
+        decoder = FlowDecoder(early_stopping=False, max_epochs=_QUICK_EPOCHS, **_shared(options))
+        wrapped.set_params(decoder=decoder, max_epochs=_QUICK_EPOCHS)
     return WindowedEstimator(
         wrapped, length=length, max_windows=max_windows, random_state=options.seed
     )

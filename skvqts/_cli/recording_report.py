@@ -17,7 +17,7 @@ from .page import Page
 
 _FITTED = 0.8  # of a recording; the rest judges what is generated
 _WINDOWS = 256  # to train on, which take a minute
-_DRAWS = 20  # of what may stand in a gap
+_DRAWS = 10  # of what may stand in a gap
 _SHOWN_GAPS = 4
 _STRETCHES = 5
 _SHOWN_WINDOWS = 8  # of a recording, in pictures of details
@@ -33,7 +33,9 @@ def report_on_recording(data, options):
     """
     values = data.recording.values
     n_fitted = round(_FITTED * values.shape[1])
-    model = fit(new_windowed(options, _WINDOWS, data.length), values[None, :, :n_fitted])
+    model = fit(
+        new_windowed(options, _WINDOWS, data.length, quick=True), values[None, :, :n_fitted]
+    )
     page = Page(f"skvqts: {data.name}")
     page.text(f"{data.name}: {data.words}.")
     page.text(
