@@ -43,7 +43,7 @@ from ._nn.self_supervision import SelfSupervision, View
 from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import CollapseWarning, warn_user
 from .functional.collapse import effective_rank, has_collapsed, relative_std
-from .functional.gaps import ended, ends
+from .functional.gaps import ended, ends, lasting
 from .functional.readout import pooled_features, pooled_latents
 from .objectives import OBJECTIVES, Objective, make_objective
 
@@ -384,6 +384,7 @@ class SSLFeatureExtractor(
             record = train(step, [x], plan, generator, held_out, progress, checkpoint)
             # Running statistics become those of the series; training saw views of them.
             seen, X = read_at_the_end(x, record), read_at_the_end(X, record)
+            seen = lasting(seen, ends(seen))
             estimate_statistics(encoder, seen, plan.n_batches(len(seen)), generator)
             set_trained(self, encoder, plan, record)
 
@@ -547,7 +548,7 @@ def read_out(encoder, x, output):
     lengths = ends(x)
     inside = tokens_inside(encoder, lengths)
     activations = [] if output == "features" else None
-    latents = ended(encoder(x, activations), inside)
+    latents = ended(encoder(lasting(x, lengths), activations), inside)
     if output == "latents":
         return latents.flatten(1)
     if output == "latents_pooled":

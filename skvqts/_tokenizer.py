@@ -53,7 +53,7 @@ from .augmentation import PRESETS, Augmentation, make_augmentation
 from .exceptions import warn_user
 from .functional import codebook as cb
 from .functional import readout
-from .functional.gaps import ended, ends, hidden_at_random
+from .functional.gaps import ended, ends, hidden_at_random, lasting
 from .objectives import OBJECTIVES, Objective, make_objective
 
 OUTPUTS = (
@@ -666,11 +666,13 @@ def start_codebooks(network, init, x, batch_size, generator):
     batch_size : int
     generator : torch.Generator
     """
+    lengths = ends(x)
+    x = lasting(x, lengths)
     for index, band in enumerate(network.bands):
         n_tokens = math.prod(network.grid[index])
         n_codes = len(band.quantizer.codebook)
         tokens_per_batch = min(batch_size, len(x)) * n_tokens
-        inside = tokens_inside(band.encoder, ends(x))
+        inside = tokens_inside(band.encoder, lengths)
         if inside is not None:
             tokens_per_batch *= float(inside.double().mean())
         if init == "normal":
@@ -749,9 +751,9 @@ class SelfSupervisedVQStep(nn.Module):
                 first = self.ssl.view(x, network.encoder, number=1)
             elif self.ssl_view == "quantized":
                 # As published: the gradient passes straight through the codes to the encoder.
-                first = View(x, network.quantized_latents(quantized), inside=inside)
+                first = View(x, network.quantized_latents(quantized), None, inside, ends(x))
             else:
-                first = View(x, network.latents(quantized), inside=inside)
+                first = View(x, network.latents(quantized), None, inside, ends(x))
             terms["ssl"] = self.ssl(first, view)
         return terms
 

@@ -199,6 +199,16 @@ def test_ends_match_a_loop(b, c, t, share, seed):
         assert found.tolist() == expected
 
 
+def test_encoders_are_shown_the_last_value_beyond_the_end_and_gaps_before_it():
+    n = math.nan
+    x = torch.tensor([[[1.0, n, n, n, n], [n, n, 2.0, n, n]], [[1.0, n, 5.0, n, n], [n] * 5]])
+    shown = gaps.lasting(x, torch.tensor([4, 3]))  # one time point before the first end was hidden
+    expected = [[[1, n, n, n, 1], [n, n, 2, n, 2]], [[1, n, 5, 5, 5], [n, n, n, 0, 0]]]
+    np.testing.assert_array_equal(shown.numpy(), expected)
+    assert gaps.lasting(x, None) is x
+    assert gaps.gap_depth(shown)[:, :, 4].eq(0).all()
+
+
 def test_positions_inside_match_a_loop():
     ends = torch.tensor([1, 4, 5, 8, 20])
     found = gaps.positions_inside(ends, 20, 2, 5)
@@ -299,7 +309,8 @@ def test_codes_start_at_centres_of_the_tokens_of_the_series():
     inside = tokens_inside(model.encoder, gaps.ends(x))
     # The mean of one centre does not depend on the order of the series.
     order = torch.randperm(24, generator=generator(3))[: math.ceil(64 / 8)]
-    expected = model.encoder(x[order])[inside[order]].mean(0)
+    shown = gaps.lasting(x[order], gaps.ends(x[order]))
+    expected = model.encoder(shown)[inside[order]].mean(0)
     start_codebooks(model, "kmeans", x, 64, generator(3))
     torch.testing.assert_close(model.codebook()[0], expected)
     assert model.bands[0].quantizer.cluster_size.item() == pytest.approx(inside.sum().item())
@@ -490,7 +501,8 @@ def test_the_spread_of_latents_is_measured_within_series():
     model = fitted("extractor")
     X = padded(SERIES)
     with torch.no_grad():
-        z = model.encoder_(torch.from_numpy(model.scaler_.transform(X)))
+        x = torch.from_numpy(model.scaler_.transform(X))
+        z = model.encoder_(gaps.lasting(x, torch.from_numpy(LENGTHS)))
     stride = model.encoder_.stride
     cut = [of_series[: math.ceil(n / stride)] for of_series, n in zip(z, LENGTHS, strict=True)]
     pooled = torch.stack([of_series.mean(0) for of_series in cut])

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..functional.gaps import ends
+from ..functional.gaps import ends, lasting
 from .encoders import make_encoder, tokens_inside
 from .layers import BatchNorm1d
 from .self_supervision import mean_and_maximum
@@ -77,7 +77,9 @@ class EncoderClassifier(nn.Module):
 
     def represent(self, x):
         """Pooled latents ``(B, 2 D)``."""
-        return mean_and_maximum(self.encoder(x), tokens_inside(self.encoder, ends(x)))
+        lengths = ends(x)
+        latents = self.encoder(lasting(x, lengths))
+        return mean_and_maximum(latents, tokens_inside(self.encoder, lengths))
 
 
 def make_encoder_classifier(n_classes, **architecture):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..functional import objectives as ob
 from ..functional.augmentations import block_mask, within_ends
-from ..functional.gaps import ended, ends, hidden_at_random
+from ..functional.gaps import ended, ends, hidden_at_random, lasting
 from ..functional.objectives import whitening_matrix
 from ..functional.readout import pool
 from .encoders import tokens_inside
@@ -32,6 +32,7 @@ class View(NamedTuple):
     latents: Tensor | None  # (B, N, D)
     hidden: Tensor | None = None  # (B, 1, T) booleans, for masked modelling
     inside: Tensor | None = None  # (B, N) booleans, tokens of the series; None: all are
+    ends: Tensor | None = None  # (B,), lengths of the series; None: all have T time points
 
     def pooled(self):
         """Mean and maximum of the latents of the series."""
@@ -99,7 +100,8 @@ class SelfSupervision(nn.Module):
             if self.gaps and self.training:
                 series = hidden_at_random(series, generator)
         inside = tokens_inside(encoder, lengths)
-        return View(series, ended(encoder(series), inside), hidden, inside)
+        latents = ended(encoder(lasting(series, lengths)), inside)
+        return View(series, latents, hidden, inside, lengths)
 
     def forward(self, first, second):
         """The loss between two views, in float32."""
@@ -159,7 +161,7 @@ class _MomentumBranch(Branch):
     @torch.no_grad()
     def momentum_projection(self, view):
         """Projection of a view by the momentum copies."""
-        latents = self.momentum_encoder(view.series)
+        latents = self.momentum_encoder(lasting(view.series, view.ends))
         return self.momentum_projector(mean_and_maximum(latents, view.inside))
 
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import nn
 
-from ..functional.gaps import ended, ends
+from ..functional.gaps import ended, ends, lasting
 from .encoders import FRONT_ENDS, BandEncoders, split_series, tokens_inside, widths_of_bands
 
 
@@ -66,7 +66,7 @@ class VQVAE(nn.Module):
         series end where those of `whole` do, of which `x` may be a part; None: where `x` does.
         """
         lengths = ends(x if whole is None else whole)
-        parts = zip(self.bands, split_series(x, len(self.bands)), strict=True)
+        parts = zip(self.bands, split_series(lasting(x, lengths), len(self.bands)), strict=True)
         return [
             band.quantizer(band.encoder(part, activations), tokens_inside(band.encoder, lengths))
             for band, part in parts

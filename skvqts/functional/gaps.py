@@ -42,8 +42,7 @@ def gap_depth(x):
     A value d time points from the nearest known one of its channel has ``1 - exp(-(d - 1) / 8)``:
     0 at the border of a gap, as where a value is known, since a line is right there, and near 1
     where nothing is known about. So single points that are missing do not show, whose places say
-    nothing of a series. Beyond the end of a series it is 0 as well: nothing is missing there, and a
-    self-supervised encoder would tell series by nothing but the depth that all their views share.
+    nothing of a series.
     """
     missing = x.isnan()
     length = x.shape[2]
@@ -52,11 +51,7 @@ def gap_depth(x):
     since = torch.where(before >= 0, times - before, length)
     until = torch.where(after < length, after - times, length)
     distance = torch.minimum(since, until).to(x.dtype)
-    depth = 1 - torch.exp(-(distance - 1).clamp(min=0) / _DEPTH)
-    lengths = ends(x)
-    if lengths is None:
-        return depth
-    return depth.masked_fill((times >= lengths[:, None])[:, None], 0.0)
+    return 1 - torch.exp(-(distance - 1).clamp(min=0) / _DEPTH)
 
 
 def _times_of_known(missing):
@@ -103,6 +98,25 @@ def ends(x):
     length = x.shape[2]
     since_end = known.any(1).flip(1).to(torch.uint8).argmax(1)
     return (length - since_end).masked_fill(~known.flatten(1).any(1), length)
+
+
+def lasting(x, ends):
+    """Series whose last known values are repeated beyond their ends, as an encoder is shown them.
+
+    There nothing is missing, so that no gap is to be seen: all views of a series would share its
+    depth, and a self-supervised encoder would learn to tell series by nothing else.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, C, T)
+        Missing values are NaN, and stay so before the ends.
+    ends : int64 Tensor of shape (B,) or None
+        Lengths of the series; None: all have T time points.
+    """
+    if ends is None:
+        return x
+    beyond = torch.arange(x.shape[2], device=x.device) >= ends[:, None]
+    return torch.where(beyond[:, None], bridged(x), x)
 
 
 def positions_inside(ends, n_timepoints, n_rows, n_columns):
