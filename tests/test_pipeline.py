@@ -28,7 +28,10 @@ def gunpoint():
     return load_classification("GunPoint", split="train")[:2]
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    "name",
+    [*SETS[1:2], *(pytest.param(name, marks=pytest.mark.slow) for name in SETS[::2]), SETS[3]],
+)
 def test_cross_validation_and_grid_search_do_not_depend_on_n_jobs(name):
     X, y = load_classification(name, split="train")[:2]
     grid = {"tok__codebook_size": [16, 32, 64]}

@@ -28,7 +28,13 @@ TRAINED = {
 }
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.endswith(("bands", "stft")) else ())
+        for name in TRAINED
+    ],
+)
 def test_training_in_bfloat16_follows_training_in_float32(name):
     curves = [
         TRAINED[name](max_epochs=8, learning_rate=0.01, precision=precision)

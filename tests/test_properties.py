@@ -20,11 +20,11 @@ from .conftest import two_shapes
 from .estimators import COUNT_PARAMETER, TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
-# Of the two that take gaps the tokenizer is the quick form.
-SLOWEST = "SSLFeatureExtractor with gaps"
+# The other tokenizers and the other extractor are the quick form of these.
+SLOWEST = ("SSLFeatureExtractor with gaps", "VQTokenizer stft")
 each_transformer = pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name == SLOWEST else name for name in NAMES],
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOWEST else name for name in NAMES],
 )
 seeds = st.integers(0, 2**32 - 1)
 

@@ -28,6 +28,7 @@ def test_example_runs(capsys):
     assert accuracy > 0.9
 
 
+@pytest.mark.slow
 def test_example_of_self_supervision_runs(capsys):
     text = (ROOT / "docs" / "self_supervision.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
@@ -57,6 +58,7 @@ def test_example_of_judging_runs(capsys, monkeypatch):
     assert out.strip().splitlines()[-1].startswith("[-")
 
 
+@pytest.mark.slow
 def test_example_of_recordings_runs():
     text = (ROOT / "docs" / "recordings.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.S)

@@ -222,7 +222,9 @@ def test_scorers_of_a_pickled_generator_ask_for_training_series_and_then_agree(m
     assert informed(loaded.fit(*TRAIN), *TEST) == scorer(loaded, *TEST) == expected
 
 
-@pytest.mark.parametrize("name", ["memorization", "inception_score"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("memorization", marks=pytest.mark.slow), "inception_score"]
+)
 def test_generators_are_scored_by_their_training_series_in_workers_too(name):
     more = {} if name == "memorization" else {"referee": fcn()}
     scorer = make_generation_scorer(name, **more)

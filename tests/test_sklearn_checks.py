@@ -70,6 +70,17 @@ OVER_SAMPLERS = [
     over_sampler(generator=masked_prior(n_layers=0, **PRIOR | {"decoder": None}), random_state=None)
 ]
 ESTIMATORS = TRANSFORMERS + CLASSIFIERS + GENERATORS + OVER_SAMPLERS
+# Of each kind the others are the quick form of these.
+_LATER_OUTPUTS = ("one_hot", "quantized", "quantized_pooled", "continuous")
+LATER = [
+    *(e for e in TRANSFORMERS if getattr(e, "output", None) in _LATER_OUTPUTS),
+    *(e for e in TRANSFORMERS if getattr(e, "frontend", None) == "stft"),
+    *(e for e in TRANSFORMERS if getattr(e, "ssl", None) is not None),
+    CLASSIFIERS[1],
+    GENERATORS[1],
+    *OVER_SAMPLERS,
+]
+SOONER = [e for e in ESTIMATORS if not any(e is later for later in LATER)]
 
 MORE_CHECKS = [
     "check_dataframe_column_names_consistency",
@@ -86,8 +97,14 @@ MORE_CHECKS = [
 ]
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks(SOONER)
 def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(LATER)
+def test_scikit_learn_check_of_others(estimator, check):
     check(estimator)
 
 

@@ -214,7 +214,7 @@ def threads_of_a_worker(fitted):
     return allowed_threads(64), n_threads, counts, int(os.environ["OMP_NUM_THREADS"])
 
 
-@pytest.mark.parametrize("inner", [None, 1, 2])
+@pytest.mark.parametrize("inner", [pytest.param(None, marks=pytest.mark.slow), 1, 2])
 def test_joblib_limits_its_workers(inner, allow_threads):
     allow_threads(3)
     fitted = make("RandomConvolutionExtractor", 3).fit(X)

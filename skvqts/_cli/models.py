@@ -9,7 +9,7 @@ from .._random_convolutions import RandomConvolutionExtractor
 from .._recordings.windowed import WindowedEstimator
 from .._tokenizer import VQTokenizer
 
-_QUICK_EPOCHS = 18  # of some 1,100 windows each, as few are gone through again
+_QUICK_EPOCHS = 16  # of some 1,100 windows each, as few are gone through again
 _TOKENS = 16  # of a window, as of the default tokenizer of a generator
 
 
