@@ -12,7 +12,6 @@ import math
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_array
 
 from ._files.encoding import storable
 from ._fitting.runtime import computing
@@ -21,6 +20,7 @@ from ._fitting.validation import (
     RealInterval,
     _BaseComposition,
     as_array_like,
+    check_array,
     generator_from,
 )
 from .functional import augmentations as views

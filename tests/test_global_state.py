@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import signal
+import sys
 import threading
 import warnings
 from functools import partial
@@ -17,7 +18,7 @@ from skvqts import objectives
 from skvqts._fitting.progress import Progress
 from skvqts._fitting.runtime import computing
 from skvqts._generation.stages import PriorStep
-from skvqts.metrics import discriminative_score
+from skvqts.metrics import discriminative_score, inception_score
 
 from .conftest import NO_LIMIT, PRELUDE, needs_fork, run_python, two_shapes
 from .estimators import (
@@ -313,6 +314,24 @@ def test_concurrent_samples_and_fits_do_not_interfere(name):
         assert np.array_equal(sample, expected[0])
         assert np.array_equal(scores, expected[1])
         assert np.array_equal(sample_of_fit, expected[0])
+
+
+def test_checks_of_arrays_in_threads_leave_the_filters_of_warnings_alone():
+    probabilities = np.full((4, 3), 1 / 3)
+
+    def check():
+        for _ in range(50):
+            inception_score(probabilities)
+
+    interval, before = sys.getswitchinterval(), warnings.filters[:]
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):  # one in five times, they were changed
+            in_threads(check, 8)
+            assert warnings.filters == before
+    finally:
+        sys.setswitchinterval(interval)
+        warnings.filters[:] = before
 
 
 @needs_fork

@@ -1,9 +1,8 @@
 """Series of unequal length, in any form that people have them in, as a list of arrays."""
 
 import numpy as np
-from sklearn.utils import check_array
 
-from .validation import as_array_like, holds_series, series_of_list
+from .validation import as_array_like, check_array, holds_series, series_of_list
 
 _NAME = "as_series_list"
 

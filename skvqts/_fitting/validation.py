@@ -6,13 +6,14 @@ It is also the only one that imports private names of scikit-learn; all others t
 """
 
 import os
-from functools import partial
+import threading
+from functools import partial, wraps
 from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils import assert_all_finite, check_array, check_random_state, column_or_1d
+from sklearn.utils import assert_all_finite, check_random_state, multiclass, validation
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -20,8 +21,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_feature_names, validate_data
+from sklearn.utils.validation import _check_feature_names
 
 # scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "_fit_context",
     "_get_output_config",
     "as_array_like",
+    "check_array",
     "checked_labels",
     "generator_from",
     "holds_series",
@@ -50,6 +51,36 @@ __all__ = [
     "validate_series",
     "validate_tokens",
 ]
+
+# scikit-learn's checks change the filters of warnings for a moment. These belong to the process: of
+# two threads in a check at once, one would put back what the other had changed.
+_CHECKING = threading.RLock()
+if hasattr(os, "register_at_fork"):  # in a child, the thread that holds it would not exist
+    os.register_at_fork(
+        before=_CHECKING.acquire,
+        after_in_parent=_CHECKING.release,
+        after_in_child=_CHECKING.release,
+    )
+
+
+def _one_at_a_time(check):
+    """A check of scikit-learn that no two threads are in at once."""
+
+    @wraps(check)
+    def checked(*args, **kwargs):
+        # An array of dask is computed in the check, by threads that may themselves come here.
+        if any(hasattr(arg, "__dask_graph__") for arg in args):
+            return check(*args, **kwargs)
+        with _CHECKING:
+            return check(*args, **kwargs)
+
+    return checked
+
+
+check_array = _one_at_a_time(validation.check_array)
+validate_data = _one_at_a_time(validation.validate_data)
+column_or_1d = _one_at_a_time(validation.column_or_1d)
+check_classification_targets = _one_at_a_time(multiclass.check_classification_targets)
 
 # NaN may pass: the message of scikit-learn advises classifiers; `_check_values` refuses it.
 _SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}

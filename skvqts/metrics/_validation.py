@@ -4,10 +4,9 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._fitting.validation import as_array_like, checked_labels
+from .._fitting.validation import as_array_like, check_array, checked_labels
 
 _CALLER = "skvqts.metrics"
 _MAX_ABS = 1e150  # of values whose squares are summed
