@@ -157,7 +157,7 @@ def test_series_of_several_channels_are_written_in_long_form():
         (["encode", "series.npz", "--model", "gapped.csv.skvqts"], "is one of one recording, and"),
         (["encode", "whole.csv", "--model", "series.npz.skvqts"], "is one of a set of series, and"),
         (["encode", "whole.csv", "--model", "whole.csv"], "is not a skvqts file"),
-        (["encode", "gapped.csv", "--model", "gapped.csv.skvqts"], "lacks 10 values"),
+        (["encode", "gapped.csv", "--model", "gapped.csv.skvqts"], "has missing values (10)"),
         (["impute", "gapped.csv", "--tokenizer-only"], "leave --tokenizer-only out"),
     ],
 )  # fmt: skip

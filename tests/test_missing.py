@@ -17,7 +17,6 @@ import skvqts
 from skvqts import SSLFeatureExtractor, VQTokenizer, augmentation, objectives
 from skvqts._fitting import scaling as _scaling
 from skvqts._fitting.scaling import SeriesScaler
-from skvqts._generation.gaps import interpolated
 from skvqts._nn.encoders import FRONT_ENDS, make_decoder, make_encoder, split_series
 from skvqts._nn.layers import ZeroConv, build
 from skvqts.functional import gaps
@@ -64,7 +63,13 @@ def known_values(x):
 @pytest.mark.parametrize("length", [1, 2, 21])
 def test_gaps_are_bridged_by_straight_lines(share, length):
     x, gapped = batch((8, 2, length), share)
-    expected = interpolated(x.double().numpy(), ~gapped.isnan().numpy())
+    expected = gapped.double().numpy()
+    for channel in expected.reshape(-1, length):
+        known = ~np.isnan(channel)
+        values = (
+            np.interp(np.arange(length), known.nonzero()[0], channel[known]) if known.any() else 0
+        )
+        channel[:] = values
     bridged = gaps.bridged(gapped)
     np.testing.assert_allclose(bridged.numpy(), expected, atol=1e-5)
     assert torch.equal(bridged[~gapped.isnan()], x[~gapped.isnan()])

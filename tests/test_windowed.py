@@ -536,7 +536,7 @@ def test_errors_say_what_to_do():
         model.encode(wave(300, 1)[None])
     with_gap = wave()
     with_gap[0, 5] = np.nan
-    with pytest.raises(ValueError, match="lacks 1 values, and VQTokenizer takes no missing ones"):
+    with pytest.raises(ValueError, match=r"has missing values \(1\), and VQTokenizer takes none"):
         model.transform(with_gap[None])
     with pytest.raises(ValueError, match="'horizon' parameter of forecast"):
         fitted().forecast(wave()[None], 0)

@@ -128,9 +128,10 @@ def _data(options, complete=False):
     if data.words:
         print(f"{data.name}: {data.words}", flush=True)
     values = data.recording.values if isinstance(data, Recorded) else np.asarray(data.X_train)
-    if complete and np.isnan(values).any():
+    n_missing = int(np.isnan(values).sum())
+    if complete and n_missing:
         raise ValueError(
-            f"{options.data} lacks {int(np.isnan(values).sum()):,} values: fill them first, by the "
+            f"{options.data} has missing values ({n_missing:,}): fill them first, by the "
             "command impute."
         )
     return data

@@ -35,6 +35,7 @@ __all__ = [
     "as_array_like",
     "check_array",
     "checked_labels",
+    "content_of",
     "generator_from",
     "holds_series",
     "padded_series",
@@ -255,7 +256,7 @@ def series_of_list(X, name):
             )
         series = np.asarray(as_array_like(series, name, f"Series {index} of X", missing=True))
         if series.dtype.kind not in "biufO":
-            raise TypeError(f"Series {index} of X holds {series.dtype}, and no real numbers.")
+            raise TypeError(f"Series {index} of X holds {content_of(series)}, and no real numbers.")
         series = np.atleast_2d(series.astype(np.float64))
         if series.ndim != 2:
             raise ValueError(
@@ -462,6 +463,12 @@ def _refuse_columns(table, name, argument):
                 f"Column {column!r} of {argument} holds {dtype}, and no numbers: leave it out. "
                 f"{_WANTED.format(name)} {_RECORDING}"
             )
+
+
+def content_of(array):
+    """The word for what an array holds in place of numbers."""
+    words = {"U": "text", "S": "bytes", "M": "dates", "m": "durations", "c": "complex numbers"}
+    return words.get(array.dtype.kind, f"values of dtype {array.dtype}")
 
 
 def _is_number(text):

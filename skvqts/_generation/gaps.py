@@ -1,22 +1,14 @@
 """Gaps in series: lines across them, and which tokens lie where in time."""
 
 import numpy as np
+import torch
+
+from ..functional.gaps import bridged
 
 
 def interpolated(series, known):
-    """Series ``(n, c, t)`` with unknown values on straight lines between their neighbours.
-
-    Beyond the first and the last known value of a channel those are repeated; a channel without any
-    becomes 0. Known values stay as they are.
-    """
-    filled = np.where(known, series, 0.0)
-    times = np.arange(series.shape[2])
-    for row, channel in np.argwhere(~known.all(axis=2)):
-        seen = known[row, channel]
-        if seen.any():
-            values = np.interp(times[~seen], times[seen], series[row, channel, seen])
-            filled[row, channel, ~seen] = values
-    return filled
+    """Series ``(n, c, t)`` with unknown values on straight lines, as `bridged` draws them."""
+    return bridged(torch.from_numpy(np.where(known, series, np.nan))).numpy()
 
 
 def tokens_at(points, grid, strides):

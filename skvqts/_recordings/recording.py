@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._fitting.validation import as_array_like
+from .._fitting.validation import as_array_like, content_of
 
 _UNEVEN = 0.1  # of the usual step, by which others may miss a multiple, as those of days in a month
 MOST_TIMES = 10  # for each row of a table
@@ -63,7 +63,7 @@ def as_recording(X, caller):
             f"row for each time. An array of shape {values.shape} is a set of series."
         )
     if values.dtype.kind not in "biufO":
-        raise TypeError(f"{caller} takes real numbers, got an array of {values.dtype}.")
+        raise TypeError(f"{caller} takes real numbers, got an array of {content_of(values)}.")
     return _recording(values, None, _dates(getattr(X, "index", None)), caller)  # of a Series
 
 
@@ -211,7 +211,8 @@ def _numbers(name, values, caller):
     if values.dtype.kind not in "biuf":
         raise TypeError(
             f"{caller} takes columns of numbers and one of dates; column {name!r} holds "
-            f"{values.dtype}: leave it out, or convert a time axis to dates (pandas.to_datetime)."
+            f"{content_of(values)}: leave it out, or convert a time axis to dates "
+            "(pandas.to_datetime)."
         )
     return values.astype(np.float64)
 

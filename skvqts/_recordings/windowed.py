@@ -591,8 +591,9 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             n_missing = int(np.isnan(recording.values).sum())
             if n_missing:
                 raise ValueError(
-                    f"The recording lacks {n_missing} values, and {type(reader).__name__} takes no "
-                    "missing ones: fill them first, as `impute` does where a generator is wrapped."
+                    f"The recording has missing values ({n_missing:,}), and "
+                    f"{type(reader).__name__} takes none: fill them first, as `impute` does "
+                    "where a generator is wrapped."
                 )
         longest = np.diff(runs(np.isnan(recording.values).all(axis=0))).max(initial=0)
         if reader is not None and longest >= self.windows_.length_:
