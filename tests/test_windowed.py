@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from skvqts import SlidingWindows, WindowedEstimator, load
 from skvqts._recordings.gaps import bridged, filled_recording, runs, windows_of_gaps
 from skvqts._recordings.generation import chained, put_together, sampled_recording
+from skvqts._recordings.recording import as_recording, continued_like
 from skvqts._recordings.windowed import features_of_points, training_windows
 
 from .estimators import extractor, fcn, masked_prior, random_convolutions, tokenizer
@@ -371,6 +372,43 @@ def test_a_forecast_is_the_generators_and_then_goes_on():
     median = model.forecast(values[None], 5, random_state=1)
     assert median.shape == (1, 2, 5)
     assert fitted(masked_prior, 1).forecast(wave(300, 1)[0], 3).shape == (3,)
+    frame = pd.DataFrame(wave().T, index=HOURS, columns=["a", "b"])
+    of_table = fitted().forecast(frame, 5, random_state=1)
+    expected = pd.date_range(HOURS[-1] + HOURS.freq, periods=5, freq="h")
+    np.testing.assert_array_equal(of_table.index, expected)
+    np.testing.assert_array_equal(of_table[["a", "b"]].T, median[0])
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.date_range("2024-02-27", periods=6, freq="D"),  # into March
+        pd.date_range("2024-03-30", periods=6, freq="h", tz="Europe/Oslo"),
+        pd.date_range("2023-07-31", periods=6, freq="ME"),
+        pd.date_range("2020-01-01", periods=6, freq="QS"),
+        pd.period_range("2023-11", periods=6, freq="M"),
+    ],
+)
+def test_the_dates_of_a_recording_go_on_at_its_step(index):
+    table = pd.DataFrame({"b": np.arange(6.0), "a": np.arange(6.0) + 10}, index=index)
+    future = continued_like(table[:4], as_recording(table[:4], "me"), table[4:].to_numpy().T)
+    pd.testing.assert_frame_equal(future, table[4:], check_freq=False, check_index_type=False)
+    assert future.index.dtype == index.dtype
+    series = continued_like(
+        table["a"][:4], as_recording(table["a"][:4], "me"), table["a"][4:].to_numpy()[None]
+    )
+    pd.testing.assert_series_equal(series, table["a"][4:], check_freq=False)
+
+
+def test_a_column_of_dates_goes_on_and_without_dates_rows_are_counted():
+    dated = pl.DataFrame({"v": [1.0, 2.0, 3.0], "when": HOURS[:3].to_numpy()})
+    future = continued_like(dated, as_recording(dated, "me"), np.array([[4.0, 5.0, 6.0]]))
+    assert future.columns == dated.columns
+    np.testing.assert_array_equal(future["when"], HOURS[3:6])
+    assert future["v"].to_list() == [4.0, 5.0, 6.0]
+    plain = pd.DataFrame({"v": [1.0, 2.0, 3.0]})
+    future = continued_like(plain, as_recording(plain, "me"), np.array([[4.0, 5.0]]))
+    pd.testing.assert_frame_equal(future, pd.DataFrame({"v": [4.0, 5.0]}))
 
 
 # ---- anomalies

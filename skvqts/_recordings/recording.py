@@ -124,6 +124,16 @@ def like_recording(X, recording, values, names=None):
     return values[None] if np.ndim(X) == 3 else values[0]
 
 
+def continued_like(X, recording, values):
+    """Values ``(c, horizon)`` after a recording, in the form that it was given in.
+
+    The dates of a table go on at its step; without dates it has the usual index.
+    """
+    form = X[:0] if hasattr(X, "columns") or _is_series(X) else X
+    times = None if recording.times is None else _times_after(recording.times, values.shape[1])
+    return like_recording(form, Recording(values, recording.names, times), values)
+
+
 def index_at(X, recording, places):
     """An index of pandas at some time points of a recording, as that of `X` if it has one."""
     if hasattr(X, "columns") or _is_series(X):
@@ -156,7 +166,9 @@ def _table_like(table, recording, columns):
 
 def _index_like(index, times):
     """An index of pandas, with the times that had no row."""
-    if index is None or times is None or len(index) == len(times):
+    if times is None:
+        return index if index is not None and len(index) else None
+    if index is None or len(index) == len(times):
         return index
     if hasattr(index, "to_timestamp"):  # of periods
         return type(index)(times, freq=index.freq, name=index.name)
@@ -261,11 +273,22 @@ def _on_even_times(values, names, times, caller):
         return Recording(even, names, times)
     counted = ticks if months is None else months
     every = np.interp(np.arange(n_times), places, counted - counted[0]).round().astype(np.int64)
-    if months is None:
-        every_time = (every + ticks[0]).astype("datetime64[us]")
-    else:
-        every_time = (every + months[0]).astype("datetime64[M]") + beyond
-    return Recording(even, names, every_time.astype(times.dtype))
+    return Recording(even, names, _as_dates(every + counted[0], beyond, times.dtype))
+
+
+def _times_after(times, horizon):
+    """Dates ``(horizon,)`` that go on where evenly spaced ones end, at their usual step."""
+    months, beyond = _in_months(times)
+    counted = times.astype("datetime64[us]").astype(np.int64) if months is None else months
+    step = np.median(np.diff(counted)).round().astype(np.int64)
+    return _as_dates(counted[-1] + step * np.arange(1, horizon + 1), beyond, times.dtype)
+
+
+def _as_dates(counted, beyond, dtype):
+    """Dates of what `_in_months` counts, or of microseconds where it counts nothing."""
+    if beyond is None:
+        return counted.astype("datetime64[us]").astype(dtype)
+    return (counted.astype("datetime64[M]") + beyond).astype(dtype)
 
 
 def _in_months(times):

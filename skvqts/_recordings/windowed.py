@@ -24,7 +24,13 @@ from .._generation.masked import MaskedPriorGenerator
 from .anomalies import NearestWindows, Stretch, top_stretches
 from .gaps import bridged, filled_recording, near_long_gaps, runs
 from .generation import forecasted, sampled_recording
-from .recording import as_recording, check_channels, index_at, like_recording
+from .recording import (
+    as_recording,
+    check_channels,
+    continued_like,
+    index_at,
+    like_recording,
+)
 from .windows import SlidingWindows, overlap_add, triangle
 
 _BRIDGED = 20  # gaps of at most a window over this are bridged in training
@@ -481,9 +487,9 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
 
         Returns
         -------
-        future : float64 ndarray of shape (horizon,) or (1, c, horizon)
-            (horizon,) where `X` has one dimension. If `n_draws` is given, draws of shape
-            (n_draws, horizon) or (n_draws, c, horizon).
+        future : float64 ndarray of shape (horizon,) or (1, c, horizon), Series or DataFrame
+            In the form of `X`; dates go on at its step. If `n_draws` is given, a float64 ndarray
+            of shape (n_draws, c, horizon), or (n_draws, horizon) where `X` has one dimension.
         """
         validate_parameter_constraints(
             {"horizon": [IntegerInterval(1)], "n_draws": [IntegerInterval(1), None]},
@@ -500,9 +506,9 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             _DRAWS_OF_MEDIAN if n_draws is None else n_draws,
             self._random_state(random_state),
         )
-        draws = np.median(draws, axis=0, keepdims=True) if n_draws is None else draws
-        draws = draws[:, 0] if np.ndim(X) == 1 else draws
-        return draws[0] if n_draws is None and np.ndim(X) == 1 else draws
+        if n_draws is None:
+            return continued_like(X, recording, np.median(draws, axis=0))
+        return draws[:, 0] if np.ndim(X) == 1 else draws
 
     @available_if(_wrapped_has("sample", "impute"))
     def sample(self, n_timepoints=None, *, random_state=None):
