@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._files.encoding import storable
 from ._fitting.reading import read_series, scaled_chunks
 from ._fitting.runtime import allowed_threads, computing
-from ._fitting.scaling import ColumnScaler, SeriesScaler
+from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import TorchStateMixin, all_or_nothing
 from ._fitting.validation import (
     IntegerInterval,
@@ -148,8 +148,9 @@ class RandomConvolutionExtractor(
             self.module_ = kernels.eval().to(device)
         with computing(device, self.n_threads_):
             kernels.measure(scaled_chunks(self, X))
-            (features,) = read_series(self, lambda x: [kernels(x)], X)
-            self._feature_scaler = ColumnScaler().fit(features)
+            moments = ColumnMoments()
+            read_series(self, lambda x: [kernels(x)], X, lambda start, of: moments.add(of[0]))
+            self._feature_scaler = ColumnScaler().fit(moments)
         return self
 
     def transform(self, X):

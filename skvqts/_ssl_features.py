@@ -13,7 +13,7 @@ from ._fitting.checkpoint import open_checkpoint
 from ._fitting.progress import Progress
 from ._fitting.reading import read_at_the_end, read_rows, read_series
 from ._fitting.runtime import computing
-from ._fitting.scaling import ColumnScaler, SeriesScaler
+from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import (
     CallbackSupportMixin,
     TorchStateMixin,
@@ -389,11 +389,13 @@ class SSLFeatureExtractor(
             set_trained(self, encoder, plan, record)
 
             self.token_shape_ = (encoder.grid,)
-            features = self._read(X, "features")
-            self._feature_scaler = ColumnScaler().fit(features)
+            moments = ColumnMoments()
+            self._read(X, "features", sink=lambda start, results: moments.add(results[0]))
+            self._feature_scaler = ColumnScaler().fit(moments)
             # Every k-th series, at most 1,024, so that a sorted set is measured all along.
             X = X[:: -(-len(X) // _COLLAPSE_ROWS)]
-            latents = self._read(X, "latents").reshape(len(X), -1, encoder.latent_dim)
+            (latents,) = self._read(X, "latents")
+            latents = latents.reshape(len(X), -1, encoder.latent_dim)
             inside = tokens_inside(encoder, ends(torch.from_numpy(X.copy())))
             self.latent_std_, self.effective_rank_ = measure_collapse(latents, inside)
         checkpoint.close(self)
@@ -415,7 +417,7 @@ class SSLFeatureExtractor(
         self._validate_params()
         check_is_fitted(self)
         X = validate_series_to_read(self, X, ("latents",), "use 'latents_pooled' or 'features'")
-        out = self._read(X, self.output)
+        (out,) = self._read(X, self.output)
         return self._feature_scaler.scale(out) if self.output == "features" else out
 
     @property
@@ -423,10 +425,9 @@ class SSLFeatureExtractor(
         """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
         return self.module_
 
-    def _read(self, X, output):
-        """A read-out of valid series ``(n, c, t)``."""
-        (out,) = read_series(self, lambda x: [read_out(self.module_, x, output)], X)
-        return out
+    def _read(self, X, output, sink=None):
+        """A list of one read-out of valid series ``(n, c, t)``."""
+        return read_series(self, lambda x: [read_out(self.module_, x, output)], X, sink)
 
     def _network_constructor(self):
         architecture, _ = self._shaped_by

@@ -15,7 +15,7 @@ from ._fitting.checkpoint import open_checkpoint
 from ._fitting.progress import Progress
 from ._fitting.reading import read_at_the_end, read_rows, read_series
 from ._fitting.runtime import computing
-from ._fitting.scaling import ColumnScaler, SeriesScaler
+from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import (
     CallbackSupportMixin,
     TorchStateMixin,
@@ -466,11 +466,16 @@ class VQTokenizer(
             self.token_shape_ = network.grid
             self.codebook_ = network.codebook().detach().cpu().numpy().copy()
             # Read in evaluation mode, as `transform` will read.
-            ids, features = self._read(read_at_the_end(X, record), "ended tokens", "features")
-            self.codebook_usage_, self.perplexity_ = code_usage(
-                ids[ids != _END], len(self.codebook_)
-            )
-            self._feature_scaler = ColumnScaler().fit(features)
+            counts, moments = np.zeros(len(self.codebook_), np.int64), ColumnMoments()
+
+            def take(start, results):
+                tokens, features = results
+                np.add.at(counts, tokens[tokens != _END], 1)
+                moments.add(features)
+
+            self._read(read_at_the_end(X, record), "ended tokens", "features", sink=take)
+            self.codebook_usage_, self.perplexity_ = code_usage(counts)
+            self._feature_scaler = ColumnScaler().fit(moments)
         checkpoint.close(self)
         return self
 
@@ -509,7 +514,8 @@ class VQTokenizer(
         Returns
         -------
         ndarray of shape (n, t) or (n, c, t), as in `fit`
-            float32, of exactly the fitted length, in the units of the training set.
+            Of exactly the fitted length, in the units of the training set; float32, or float64
+            where that would lose detail (``scaler_.dtype``).
 
         Raises
         ------
@@ -560,9 +566,10 @@ class VQTokenizer(
 
         Returns
         -------
-        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`, or list of n ndarrays
+        X : ndarray of shape (n, t) or (n, c, t), as in `fit`, or list of n ndarrays
             A list for a list, of series of shape (t_i,) or (c, t_i). In an array NaN stands beyond
-            the `lengths`.
+            the `lengths`. float32, or float64 where that would lose detail: far from the origin,
+            or of the smallest and largest numbers (``scaler_.dtype``).
 
         Raises
         ------
@@ -622,9 +629,9 @@ class VQTokenizer(
         """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
         return self.module_.encoder
 
-    def _read(self, X, *outputs):
+    def _read(self, X, *outputs, sink=None):
         """Read-outs of valid series ``(n, c, t)``: one array for each output."""
-        return read_series(self, partial(read_out, self.module_, outputs=outputs), X)
+        return read_series(self, partial(read_out, self.module_, outputs=outputs), X, sink)
 
     def _decoded(self, rows, embed=lambda z: z):
         """Series, in the form that `fit` saw, of rows that `embed` turns into decoder input."""
@@ -763,17 +770,18 @@ class SelfSupervisedVQStep(nn.Module):
         self.ssl.branch.update_momentum_copies(self.vq_step.network.encoder)
 
 
-def code_usage(tokens, n_codes):
-    """Share of each code among the tokens of the training set, and the perplexity of the shares.
+def code_usage(counts):
+    """Share of each code in the tokens of the training set, and the perplexity of the shares.
 
     It warns where there are fewer tokens than codes.
     """
-    if tokens.size < n_codes:
+    n_tokens, n_codes = counts.sum(), len(counts)
+    if n_tokens < n_codes:
         warn_user(
-            f"The training set has only {tokens.size} tokens for codebook_size="
+            f"The training set has only {n_tokens} tokens for codebook_size="
             f"{n_codes}; some codes cannot be learned."
         )
-    shares = cb.usage(torch.from_numpy(tokens), n_codes)
+    shares = torch.from_numpy(counts).double() / n_tokens
     return shares.numpy(), float(cb.perplexity(shares))
 
 

@@ -1,11 +1,12 @@
 """Density, coverage and the kernel distance against slow, obvious versions and known answers."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from skvqts.metrics import density_coverage, kernel_distance
+from skvqts.metrics import density_coverage, frechet_distance, kernel_distance
 
 
 def normal(*shape, seed=0, shift=0.0):
@@ -101,6 +102,32 @@ def test_gaussian_kernel_distance_keeps_its_digits_far_from_the_origin():
     near, far = (kernel_distance(X + level, Y + level, kernel="rbf") for level in (0, 1e8))
     assert near > 0.05
     assert far == pytest.approx(near, rel=1e-5)
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0, 1e4, 1e8])
+def test_polynomial_kernel_distance_equals_that_of_fractions_wherever_the_origin_is(level):
+    X = np.round(4 * normal(6, 3)) / 4 + level
+    Y = np.round(4 * normal(5, 3, seed=1, shift=0.5)) / 4 + level
+    rows = [[[Fraction(value) for value in row] for row in sample] for sample in (X, Y)]
+
+    def kernel(x, y):
+        return (sum(a * b for a, b in zip(x, y, strict=True)) / 3 + 1) ** 3
+
+    exact = float(discrepancy_by_loops(*rows, kernel))
+    assert kernel_distance(X, Y) == pytest.approx(exact, rel=1e-6)
+
+
+def test_what_overflows_or_underflows_is_refused():
+    X, Y = normal(7, 3), normal(5, 3, seed=1)
+    with pytest.raises(ValueError, match=r"overflows: standardise them, or use kernel='rbf'"):
+        kernel_distance(1e100 * X, 1e100 * Y)
+    for score in (kernel_distance, density_coverage, frechet_distance):
+        with pytest.raises(ValueError, match="squares vanish: multiply both"):
+            score(1e-200 * X, 1e-200 * Y)
+    assert density_coverage(X, 1e-200 * Y) == density_coverage(X, 0 * Y)
+    for factor in (1e-100, 1e100):
+        expected = kernel_distance(X, Y, kernel="rbf")
+        assert kernel_distance(factor * X, factor * Y, kernel="rbf") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kernel", ["polynomial", "rbf"])

@@ -118,10 +118,10 @@ def test_no_batch_is_smaller_than_least_batch(n, sizes):
 
     least = plan(n_epochs=1, batch_size=2, least_batch=2)
     run(model, (torch.arange(n),), losses, least)
-    assert sorted(batch_sizes) == sizes
+    assert sorted(batch_sizes[:-1]) == sizes  # the last one judges the last step
     batch_sizes.clear()
     run(model, (torch.arange(4),), losses, least, validation=(torch.arange(3),))
-    assert batch_sizes == [2, 2, 3]
+    assert batch_sizes[:-1] == [2, 2, 3]
 
 
 def test_parts_of_a_model_may_have_other_learning_rates():

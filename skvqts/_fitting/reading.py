@@ -11,7 +11,7 @@ _MAX_CHUNK = 64
 _FEW_POINTS = 2**14  # values of series that are read after a Ctrl-C
 
 
-def read_series(estimator, function, X):
+def read_series(estimator, function, X, sink=None):
     """Apply a function of scaled series to series in the user's units.
 
     Parameters
@@ -22,15 +22,17 @@ def read_series(estimator, function, X):
         From a float32 Tensor ``(b, c, t)`` of scaled series on the estimator's device to a list of
         Tensors of b rows.
     X : ndarray of shape (n, c, t)
+    sink : callable or None
+        Takes the results of each chunk, as for `in_chunks`.
 
     Returns
     -------
-    list of ndarrays of n rows
+    list of ndarrays of n rows, or None with a `sink`
     """
-    return read_rows(estimator, function, X, estimator.scaler_.transform)
+    return read_rows(estimator, function, X, estimator.scaler_.transform, sink)
 
 
-def read_rows(estimator, function, rows, prepare=None):
+def read_rows(estimator, function, rows, prepare=None, sink=None):
     """Apply a function of tensors to the rows of an array, such as tokens or latents.
 
     Parameters
@@ -42,10 +44,12 @@ def read_rows(estimator, function, rows, prepare=None):
     rows : ndarray of n rows
     prepare : callable or None
         What is done to a chunk, an array, before it becomes a Tensor.
+    sink : callable or None
+        Takes the results of each chunk, as for `in_chunks`.
 
     Returns
     -------
-    list of ndarrays of n rows
+    list of ndarrays of n rows, or None with a `sink`
     """
     device = torch.device(estimator.device_)
 
@@ -56,7 +60,7 @@ def read_rows(estimator, function, rows, prepare=None):
 
     chunk_rows = chunk_size(estimator.n_channels_in_ * estimator.n_timepoints_in_)
     with computing(device, estimator.n_threads_):
-        return in_chunks(read_chunk, rows, chunk_rows, type(estimator).__name__)
+        return in_chunks(read_chunk, rows, chunk_rows, type(estimator).__name__, sink)
 
 
 def read_at_the_end(X, record):
@@ -90,7 +94,7 @@ def chunk_size(n_values_per_row):
     return min(_MAX_CHUNK, 2 ** (fitting.bit_length() - 1))
 
 
-def in_chunks(function, X, rows, name):
+def in_chunks(function, X, rows, name, sink=None):
     """Apply `function` to chunks of exactly `rows` rows, the last one padded with zeros.
 
     Convolution and matrix kernels round by the shape of the batch; with one
@@ -104,22 +108,37 @@ def in_chunks(function, X, rows, name):
     rows : int
     name : str
         Who reads, for the word on time that more than a minute of it gets.
+    sink : callable or None
+        ``sink(start, results)`` takes the results of each chunk, which begins at row `start`, so
+        that they are never all in memory. None: they are collected.
 
     Returns
     -------
-    list of ndarray
+    list of ndarray, or None with a `sink`
     """
-    outs = None
+    collected = None if sink else Collected(len(X))
+    sink = sink or collected.add
     pace = Pace(name)
     for start in range(0, len(X), rows):
         chunk = np.array(X[start : start + rows], order="C")  # torch wants one it may write to
         n = len(chunk)
         if n < rows:
             chunk = np.concatenate([chunk, np.zeros((rows - n, *X.shape[1:]), chunk.dtype)])
-        results = function(chunk)
-        if outs is None:
-            outs = [np.empty((len(X), *result.shape[1:]), result.dtype) for result in results]
-        for out, result in zip(outs, results, strict=True):
-            out[start : start + n] = result[:n]
+        sink(start, [result[:n] for result in function(chunk)])
         pace.step(start // rows + 1, -(-len(X) // rows))
-    return outs
+    return None if collected is None else collected.arrays
+
+
+class Collected:
+    """The results of all chunks, in arrays of `n_rows` rows."""
+
+    def __init__(self, n_rows):
+        self.n_rows = n_rows
+        self.arrays = None
+
+    def add(self, start, results):
+        """Put the results of a chunk in their place."""
+        if self.arrays is None:
+            self.arrays = [np.empty((self.n_rows, *r.shape[1:]), r.dtype) for r in results]
+        for array, result in zip(self.arrays, results, strict=True):
+            array[start : start + len(result)] = result

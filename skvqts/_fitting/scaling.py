@@ -6,10 +6,15 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from .._files.encoding import storable
+from ..exceptions import DivergedError
 
 _EPS = np.finfo(np.float64).eps
 _DISTANCE = 5.0  # of series from their mean, in the space of scaled features
 _FARTHEST = 1e15  # standard deviations from the training series
+_DETAIL = 1e-4  # of a standard deviation, by which float32 may round series
+_FLOAT32 = np.finfo(np.float32)
+_TINY = 1e-140  # values whose squares are at the lower end of float64
+_LARGER = 2.0**500  # brings them to where they are not
 _BLOCK = 2**20  # values scaled at a time, so that large arrays need little memory besides
 
 
@@ -61,9 +66,21 @@ class SeriesScaler:
             )
         return scaled
 
+    @property
+    def dtype(self):
+        """Of series in the units of the training set: float32 or, where it loses detail, float64.
+
+        It does far from the origin, and at either end of what it can represent.
+        """
+        spacing = _FLOAT32.eps * np.abs(self.mean_)
+        largest = np.abs(self.mean_) + self.scale_ / _DETAIL
+        fits = (spacing <= _DETAIL * self.scale_) & (largest <= _FLOAT32.max)
+        fits &= self.scale_ >= _FLOAT32.tiny / _DETAIL
+        return np.dtype(np.float32 if fits.all() else np.float64)
+
     def inverse(self, X):
-        """Series in the units of the training set, float32."""
-        series = np.empty(X.shape, np.float32)
+        """Series in the units of the training set, of the `dtype` that they need."""
+        series = np.empty(X.shape, self.dtype)
         for rows in _blocks(X):
             series[rows] = X[rows] * self.scale_ + self.mean_
         return series
@@ -82,6 +99,29 @@ class SeriesScaler:
         return X * scale + mean
 
 
+class ColumnMoments:
+    """Means and sums of squared deviations of the columns of a matrix that comes in parts.
+
+    So the matrix, which can be far larger than the series it was computed from, is never whole in
+    memory. The update is that of Chan, Golub and LeVeque (1979), in float64.
+    """
+
+    def __init__(self):
+        self.n_rows = 0
+        self.mean = self.squares = 0.0
+
+    def add(self, X):
+        """Take the next rows ``(m, d)`` into account."""
+        n_rows = self.n_rows + len(X)
+        with np.errstate(invalid="ignore", over="ignore"):  # features of a diverged network
+            mean = X.mean(0, dtype=np.float64)
+            shift = mean - self.mean
+            within = np.square(X - mean).sum(0)
+            self.squares = self.squares + within + shift**2 * (self.n_rows * len(X) / n_rows)
+            self.mean = self.mean + shift * (len(X) / n_rows)
+        self.n_rows = n_rows
+
+
 @storable
 class ColumnScaler:
     """Give the columns of a float32 feature matrix mean 0 and one common variance.
@@ -91,10 +131,27 @@ class ColumnScaler:
     of columns. Constant columns become 0.
     """
 
-    def fit(self, X):
-        """Learn from the features of the training set ``(n, d)``."""
-        self.mean_, scale = _moments(X, axis=0, eps=np.finfo(np.float32).eps)
-        self.scale_ = scale * (np.sqrt(X.shape[1]) / _DISTANCE)
+    def fit(self, moments):
+        """Learn from the moments of the features of the training set.
+
+        Parameters
+        ----------
+        moments : ColumnMoments
+
+        Raises
+        ------
+        DivergedError
+            If the features are not finite: they are those of a network that has just been trained.
+        """
+        mean, scale = moments.mean[None], np.sqrt(moments.squares[None] / moments.n_rows)
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+            raise DivergedError(
+                "Training diverged: features of the training series are not finite. Try a smaller "
+                "learning_rate."
+            )
+        self.mean_ = mean
+        scale = _not_of_rounding(mean, scale, np.finfo(np.float32).eps)
+        self.scale_ = scale * (np.sqrt(scale.size) / _DISTANCE)
         return self
 
     def scale(self, X):
@@ -106,14 +163,32 @@ class ColumnScaler:
 
 def _moments(X, axis, eps=_EPS):
     """Mean and standard deviation; where nothing varies beyond rounding, 1 or the rounding."""
-    if np.isnan(X.min()):
-        mean, scale = _known_moments(X, axis)
-    else:
-        mean = X.mean(axis, keepdims=True, dtype=np.float64)
-        scale = _deviation(X, axis, mean)
+    mean, scale = _plain_moments(X, axis)
+    tiny = (np.abs(mean) < _TINY) & (scale < _TINY)
+    if tiny.any() and np.any(X, where=tiny):
+        larger = np.multiply(X, _LARGER, where=tiny, out=np.zeros(X.shape))
+        for moment, of_larger in zip((mean, scale), _plain_moments(larger, axis), strict=True):
+            moment[tiny] = of_larger[tiny] / _LARGER
+    return mean, _not_of_rounding(mean, scale, eps)
+
+
+def _not_of_rounding(mean, scale, eps):
+    """Standard deviations; 1 or the rounding of the mean where that is all that varies."""
     # A constant deviates by the rounding of its mean; dividing by that would turn noise into data.
     rounding = 10 * eps * np.abs(mean)
-    return mean, np.where(scale <= rounding, np.maximum(1.0, rounding), scale)
+    return np.where(scale <= rounding, np.maximum(1.0, rounding), scale)
+
+
+def _plain_moments(X, axis):
+    """Mean and standard deviation, whose squares underflow where values are tiny."""
+    if any(np.isnan(X[rows].min()) for rows in _blocks(X)):
+        return _known_moments(X, axis)
+    sums = [X[rows].sum(axis, keepdims=True, dtype=np.float64) for rows in _blocks(X)]
+    if 0 in np.atleast_1d(axis):
+        mean = sum(sums) / (X.size / sums[0].size)
+    else:
+        mean = np.concatenate(sums) / X.shape[axis]
+    return mean, _deviation(X, axis, mean)
 
 
 def _known_moments(X, axis):

@@ -308,7 +308,8 @@ def train(step, data, plan, generator, validation=None, progress=None, checkpoin
     ------
     DivergedError
         If the mean loss of an epoch is not finite or 10,000 times that of the first batch, or
-        10,000 where that is below 1, or if weights are not finite at the end.
+        10,000 where that is below 1, or if that of a batch is so, or weights are not finite, at the
+        end.
     """
     n_batches = plan.n_batches(len(data[0]))
     training = _Training(step, plan, n_batches, generator)
@@ -338,8 +339,8 @@ def train(step, data, plan, generator, validation=None, progress=None, checkpoin
     # There is no best epoch without validation, nor where no validation loss was finite.
     step.load_state_dict(training.best or training.finished)
     step.zero_grad(set_to_none=True)
+    _check_last_step(training, data)
     step.eval()
-    _check_weights(step)
     if checkpoint is not None and checkpoint.path is not None and not record.interrupted:
         checkpoint.finish(training.state())
     return record
@@ -603,10 +604,24 @@ def _check_divergence(epoch, loss, first_loss):
         )
 
 
-def _check_weights(step):
-    # The loss of an epoch says nothing about its last step.
-    if not all(value.isfinite().all() for value in step.state_dict().values()):
+@torch.no_grad()
+def _check_last_step(training, data):
+    """Judge the weights that the last step has left, as a loss is that of before its step."""
+    step, generator = training.step, training.generator
+    is_finite = all(value.isfinite().all() for value in step.state_dict().values())
+    loss = math.nan
+    if is_finite and training.first_loss is not None:  # a finished checkpoint was judged before
+        # On a batch, and leaving no trace: views and masks are drawn, statistics and queues move.
+        before = {name: value.clone() for name, value in step.state_dict().items()}
+        drawn = generator.get_state()
+        step.train()
+        n_rows = max(training.plan.batch_size, training.plan.least_batch)
+        loss = training.loss_terms([tensor[:n_rows] for tensor in data])["loss"]
+        generator.set_state(drawn)
+        step.load_state_dict(before)
+        is_finite = loss <= _DIVERGED * max(training.first_loss, 1.0)
+    if not is_finite:
         raise DivergedError(
-            "Training diverged: weights are not finite after its last step. Try a smaller "
-            "learning_rate."
+            f"Training diverged in its last step: the loss is {float(loss):.4g} after it. Try a "
+            "smaller learning_rate."
         )

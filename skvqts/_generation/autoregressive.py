@@ -379,8 +379,9 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
 
         Returns
         -------
-        X : float32 ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
-            Series in the units of the training set.
+        X : ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
+            Series in the units of the training set, float32, or float64 where that would lose
+            detail (``tokenizer_.scaler_.dtype``).
         y : ndarray of shape (n_samples,)
             Only if `return_y`.
 

@@ -461,8 +461,9 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
 
         Returns
         -------
-        X : float32 ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
-            Series in the units of the training set; a list of arrays (t_i,) or (c, t_i) after a fit
+        X : ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
+            Series in the units of the training set, float32, or float64 where that would lose
+            detail (``tokenizer_.scaler_.dtype``); a list of arrays (t_i,) or (c, t_i) after a fit
             to series of unequal length.
         y : ndarray of shape (n_samples,)
             Only if `return_y`.

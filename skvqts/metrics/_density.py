@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics.pairwise import euclidean_distances, polynomial_kernel, rbf_kernel
+from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 from sklearn.utils import gen_batches
 
 from ._validation import validate_choice, validate_integer, validate_two_samples
@@ -112,7 +112,7 @@ def kernel_distance(features_real, features_gen, *, kernel="polynomial"):
     ------
     ValueError
         If a sample has fewer than two rows, is not finite, or widths differ, or `kernel` is
-        unknown.
+        unknown, or the cubes of so large features overflow.
 
     References
     ----------
@@ -121,14 +121,27 @@ def kernel_distance(features_real, features_gen, *, kernel="polynomial"):
     """
     validate_choice("kernel", kernel, ("polynomial", "rbf"))
     real, gen = validate_two_samples(features_real, features_gen)
-    return squared_mmd(real, gen, _gaussian_kernel(real) if kernel == "rbf" else polynomial_kernel)
+    return squared_mmd(real, gen, _gaussian_kernel(real) if kernel == "rbf" else None)
 
 
-def squared_mmd(real, gen, kernel=polynomial_kernel):
-    """Unbiased squared MMD of valid float64 arrays; ``kernel(x, y)`` gives a matrix."""
-    within = sum(_mean_off_diagonal(kernel, sample) for sample in (real, gen))
-    across = sum(kernel(real[rows], gen).sum() for rows in gen_batches(len(real), _BLOCK))
-    return float(within - 2 * across / (len(real) * len(gen)))
+def squared_mmd(real, gen, kernel=None):
+    """Unbiased squared MMD of valid float64 arrays; ``kernel(x, y)`` gives a matrix.
+
+    None is the polynomial kernel.
+    """
+    if kernel is None:
+        centre = real.mean(0)
+        real, gen = real - centre, gen - centre
+        kernel = _polynomial_kernel_around(centre)
+    with np.errstate(over="ignore", invalid="ignore"):  # judged by the result
+        within = sum(_mean_off_diagonal(kernel, sample) for sample in (real, gen))
+        across = sum(kernel(real[rows], gen).sum() for rows in gen_batches(len(real), _BLOCK))
+        value = float(within - 2 * across / (len(real) * len(gen)))
+    if not np.isfinite(value):
+        raise ValueError(
+            "The kernel of so large features overflows: standardise them, or use kernel='rbf'."
+        )
+    return value
 
 
 def _mean_off_diagonal(kernel, sample):
@@ -139,6 +152,28 @@ def _mean_off_diagonal(kernel, sample):
         block = kernel(sample[rows], sample)
         total += block.sum() - block[np.arange(len(block)), np.arange(n)[rows]].sum()
     return total / (n * (n - 1))
+
+
+def _polynomial_kernel_around(centre):
+    """The polynomial kernel of ``centre + u`` and ``centre + v``, less terms of one of them alone.
+
+    These cancel in an unbiased discrepancy: they have the same mean within samples and across. Far
+    from the origin they are all that float64 would see of ``(x @ y / d + 1) ** 3``. With
+    ``x @ y / d + 1 = a + b + g``, where ``b = b_u + b_v`` and ``g = u @ v / d``, what remains is
+
+    ``g ((a + b)^2 + (a + b) (a + b + g) + (a + b + g)^2) + 3 b_u b_v (2 a + b)``.
+    """
+    d = len(centre)
+    a = centre @ centre / d + 1
+
+    def kernel(u, v):
+        b_u, b_v = (u @ centre / d)[:, None], v @ centre / d
+        b = b_u + b_v
+        g = u @ v.T / d
+        first, second = a + b, a + b + g
+        return g * (first**2 + first * second + second**2) + 3 * b_u * b_v * (2 * a + b)
+
+    return kernel
 
 
 def _gaussian_kernel(real):

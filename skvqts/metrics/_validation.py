@@ -10,6 +10,7 @@ from .._fitting.validation import as_array_like, check_array, checked_labels
 
 _CALLER = "skvqts.metrics"
 _MAX_ABS = 1e150  # of values whose squares are summed
+_MIN_ABS = 1e-150  # of the largest value of samples, below which squares of all vanish
 _SUM_TOLERANCE = 1e-4  # rows of float32 probabilities add up to 1 within this
 
 
@@ -71,6 +72,7 @@ def validate_two_samples(X, Y, min_samples=2, names=("features_real", "features_
             f"{names[0]} has rows of shape {X.shape[1:]} and {names[1]} of shape {Y.shape[1:]}: "
             "they must be the same features."
         )
+    _refuse_tiny(X, Y, names)
     return X.reshape(len(X), -1), Y.reshape(len(Y), -1)
 
 
@@ -78,6 +80,16 @@ def validate_sample(X, name, min_samples=2):
     """A finite float64 sample ``(n, d)`` of features, or of series, flattened."""
     X = _validate_array(X, name, min_samples)
     return X.reshape(len(X), -1)
+
+
+def _refuse_tiny(X, Y, names):
+    """Refuse two samples that are so small that their squares are 0, or have no digits."""
+    largest = max(np.abs(X).max(), np.abs(Y).max())
+    if 0 < largest < _MIN_ABS:
+        raise ValueError(
+            f"All values of {names[0]} and {names[1]} are below {_MIN_ABS:.0e}, so that their "
+            "squares vanish: multiply both by a large number."
+        )
 
 
 def _drop_single_channel(X):
@@ -111,6 +123,7 @@ def validate_two_panels(
             f"{names[0]} has series of {X.shape[2]} time point(s); at least {min_timepoints} are "
             "needed."
         )
+    _refuse_tiny(X, Y, names)
     return X, Y
 
 

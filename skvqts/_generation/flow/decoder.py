@@ -342,8 +342,9 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
 
         Returns
         -------
-        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
-            Series in the units of the training set; where `is_used_` is False, their means.
+        X : ndarray of shape (n, t) or (n, c, t), as in `fit`
+            Series in the units of the training set, float32, or float64 where that would lose
+            detail (``tokenizer_.scaler_.dtype``); where `is_used_` is False, their means.
 
         Raises
         ------
@@ -417,7 +418,7 @@ def decoded_series(estimator, ids, classes, seed):
 
 
 def drawn_series(decoder, ids, classes, seed):
-    """Series ``(n, c, t)``, float32, that a fitted FlowDecoder draws for tokens and classes.
+    """Series ``(n, c, t)`` that a fitted FlowDecoder draws for tokens and classes.
 
     Parameters
     ----------
@@ -428,8 +429,9 @@ def drawn_series(decoder, ids, classes, seed):
     """
     keys = [(seed, row) for row in range(len(ids))]
     scaled, repeats, heights = drawn_scaled(decoder, ids, classes, keys)
-    X = decoder.tokenizer_.scaler_.inverse(scaled).astype(np.float64)
-    return decoder._exactness.impose(X, repeats > 0, classes, heights).astype(np.float32)
+    X = decoder.tokenizer_.scaler_.inverse(scaled)
+    exact = decoder._exactness.impose(X.astype(np.float64), repeats > 0, classes, heights)
+    return exact.astype(X.dtype)
 
 
 def drawn_scaled(decoder, ids, classes, keys, series=None, known=None):
