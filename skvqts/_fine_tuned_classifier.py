@@ -21,6 +21,8 @@ from ._fitting.state import (
     all_or_nothing,
     frozen_inside,
     seeded_clone,
+    shared_parameters,
+    with_default_parts,
 )
 from ._fitting.training import hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
@@ -214,6 +216,23 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         self.n_threads = n_threads
         self.verbose = verbose
         self.random_state = random_state
+
+    def set_params(self, **params):
+        """Set parameters, also those of an encoder that is not given.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``pretrained__width=64``: a `pretrained` that is None becomes an
+            `SSLFeatureExtractor` first.
+
+        Returns
+        -------
+        self : FineTunedClassifier
+        """
+        shared = shared_parameters(self, _SHARED, params)
+        makers = {"pretrained": lambda _: SSLFeatureExtractor(**shared)}
+        return super().set_params(**with_default_parts(self, params, makers))
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing

@@ -19,6 +19,7 @@ from ._fitting.state import (
     TorchStateMixin,
     all_or_nothing,
     network_to_continue,
+    with_default_parts,
 )
 from ._fitting.training import hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
@@ -304,6 +305,21 @@ class SSLFeatureExtractor(
         self.n_threads = n_threads
         self.verbose = verbose
         self.random_state = random_state
+
+    def set_params(self, **params):
+        """Set parameters, also those of an objective or augmentation that is a name.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``objective__weight=0.1``: the objective of a name becomes an object first.
+
+        Returns
+        -------
+        self : SSLFeatureExtractor
+        """
+        makers = {"objective": make_objective, "augmentation": make_augmentation}
+        return super().set_params(**with_default_parts(self, params, makers))
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing

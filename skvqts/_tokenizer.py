@@ -21,6 +21,7 @@ from ._fitting.state import (
     TorchStateMixin,
     all_or_nothing,
     network_to_continue,
+    with_default_parts,
 )
 from ._fitting.training import hold_out, set_trained, train, training_plan
 from ._fitting.validation import (
@@ -382,6 +383,26 @@ class VQTokenizer(
         self.n_threads = n_threads
         self.verbose = verbose
         self.random_state = random_state
+
+    def set_params(self, **params):
+        """Set parameters, also those of a quantizer that is None, or of names.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``quantizer__update="gradient"``, or ``ssl__weight=0.1`` of
+            ``ssl="vicreg"``: what None or a name stands for becomes an object first.
+
+        Returns
+        -------
+        self : VQTokenizer
+        """
+        makers = {
+            "quantizer": make_quantizer,
+            "ssl": lambda value: value and make_objective(value),
+            "augmentation": make_augmentation,
+        }
+        return super().set_params(**with_default_parts(self, params, makers))
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing

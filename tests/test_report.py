@@ -5,7 +5,9 @@ import json
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning
 from sklearn.neighbors import KNeighborsClassifier
@@ -239,6 +241,30 @@ def test_given_extractor_is_not_fitted_and_order_of_rows_does_not_matter(generat
     for score in sorted_.scores:
         if score.name == "coverage":
             assert min(score.value, score.of_train) > 0.6
+
+
+@pytest.mark.filterwarnings("error:X does not have valid feature names")
+@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame])
+def test_estimators_fitted_to_frames_are_used_without_a_warning(container, generator):
+    names = [f"t{i}" for i in range(24)]
+    frame = container(dict(zip(names, TRAIN[0].T, strict=True)))
+    parts = {
+        "tokenizer": VQTokenizer(8, width=8, max_epochs=1, random_state=0),
+        "extractor": RandomConvolutionExtractor(20),
+        "referee": fcn(max_epochs=1),
+    }
+    of_arrays = {name: clone(part).fit(*TRAIN) for name, part in parts.items()}
+    of_frames = {name: clone(part).fit(frame, TRAIN[1]) for name, part in parts.items()}
+    assert all(hasattr(part, "feature_names_in_") for part in of_frames.values())
+    assert report(generator, **of_frames).scores == report(generator, **of_arrays).scores
+    tokenizer = of_frames["tokenizer"]
+    shown = metrics.LatentDisplay.from_estimator(tokenizer, frame, TRAIN[1])
+    expected = metrics.LatentDisplay.from_estimator(of_arrays["tokenizer"], *TRAIN)
+    assert np.array_equal(shown.points, expected.points)
+    metrics.EmbeddingDisplay.from_samples(TEST[0], TRAIN[0], extractor=tokenizer)
+    scorer = metrics.make_generation_scorer("neg_fid", referee=of_frames["extractor"])
+    other = metrics.make_generation_scorer("neg_fid", referee=of_arrays["extractor"])
+    assert scorer(generator, TEST[0]) == other(generator, TEST[0])
 
 
 def test_data_frame_is_a_sample_and_four_series_suffice(generator):

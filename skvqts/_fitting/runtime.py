@@ -8,6 +8,14 @@ from contextlib import contextmanager
 import joblib
 import torch
 
+# Parts of what torch says, as a RuntimeError or a kind of it.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "could not create a primitive",
+)
+
 
 def allowed_threads(n_threads):
     """How many of the CPU threads that a user asked for a computation may use now.
@@ -38,8 +46,24 @@ def computing(device, n_threads, *, training=False):
         torch.inference_mode(not training),
         torch.set_grad_enabled(training),
         torch.autocast(device.type, enabled=False),
+        _out_of_memory_told(training),
     ):
         yield
+
+
+@contextmanager
+def _out_of_memory_told(training):
+    """Raise a MemoryError that says what to do where torch lacks memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _OUT_OF_MEMORY):
+            raise
+        advice = "a smaller network, such as a smaller width, needs less"
+        if training:
+            advice = f"a smaller batch_size, or {advice}"
+        told = str(error).strip().split("\n")[0]
+        raise MemoryError(f"There is not enough memory: {advice}. Torch said: {told}") from error
 
 
 class _ThreadPin:

@@ -174,6 +174,39 @@ def network_to_continue(estimator, shaped_by):
     return deepcopy(estimator.module_)
 
 
+def with_default_parts(estimator, params, makers):
+    """Parameters for `set_params`, with the parts whose parameters are set though they are None.
+
+    A part that is None, or a name, stands for a default; it is made here, so that its parameters
+    can be searched.
+
+    Parameters
+    ----------
+    estimator : estimator
+    params : dict
+        As `set_params` takes them.
+    makers : dict of str to callable
+        ``make(value)`` gives the object that a value of a parameter stands for.
+    """
+    parts = {}
+    for name, make in makers.items():
+        value = params.get(name, getattr(estimator, name))
+        is_nested = any(key.startswith(f"{name}__") for key in params)
+        if is_nested and (value is None or isinstance(value, str)):
+            parts[name] = make(value)
+            if parts[name] is None:
+                raise ValueError(
+                    f"{name}={value!r} of this {type(estimator).__name__} has no parameters: set "
+                    f"{name} to an object that has."
+                )
+    return params | parts
+
+
+def shared_parameters(estimator, names, params):
+    """Parameters of an estimator that its default parts have too, as `params` will set them."""
+    return {name: params.get(name, getattr(estimator, name)) for name in names}
+
+
 def seeded_clone(estimator, generator):
     """An unfitted clone; without a `random_state` of its own it gets one from `generator`.
 

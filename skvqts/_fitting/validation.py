@@ -23,6 +23,8 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_feature_names
 
+from ..exceptions import refuse_beyond_memory
+
 # scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
 __all__ = [
     "TRAINING_CONSTRAINTS",
@@ -598,14 +600,11 @@ def validate_n_samples(n_samples, y, n_values, name):
             f"n_samples={n_samples} contradicts y, which holds {len(y)} labels: leave n_samples "
             "out, or give one label for all."
         )
-    n_bytes = 4 * int(n_samples) * int(n_values)
-    if hasattr(os, "sysconf") and n_bytes > os.sysconf("SC_PAGE_SIZE") * os.sysconf(
-        "SC_PHYS_PAGES"
-    ):
-        raise ValueError(
-            f"n_samples={n_samples} series need {n_bytes / 2**30:.0f} GiB, more than this machine "
-            "has: sample in parts, each with a random_state of its own."
-        )
+    refuse_beyond_memory(
+        4 * int(n_samples) * int(n_values),
+        f"n_samples={n_samples} series need",
+        "sample in parts, each with a random_state of its own",
+    )
     return n_samples
 
 

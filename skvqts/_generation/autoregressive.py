@@ -10,7 +10,12 @@ from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
 from .._fitting.progress import Progress
 from .._fitting.runtime import computing
-from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
+from .._fitting.state import (
+    CallbackSupportMixin,
+    TorchStateMixin,
+    all_or_nothing,
+    with_default_parts,
+)
 from .._fitting.training import set_trained, train
 from .._fitting.validation import (
     StrOptions,
@@ -23,7 +28,7 @@ from .._fitting.validation import (
 from .._nn.layers import build
 from .._nn.prior import Prior
 from ..functional.decoding import Decoding
-from .flow.decoder import FlowDecoder, decoded_series, fitted_decoder
+from .flow.decoder import FlowDecoder, decoded_series, fitted_decoder, searched_decoder
 from .sampling import (
     TokenReader,
     checked_tokenizer,
@@ -43,6 +48,7 @@ from .stages import (
     prior_data,
     prior_plan,
     reconstruction_scale,
+    searched_tokenizer,
 )
 
 
@@ -281,6 +287,25 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         self.n_threads = n_threads
         self.verbose = verbose
         self.random_state = random_state
+
+    def set_params(self, **params):
+        """Set parameters, also those of a tokenizer or decoder that is not given.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``tokenizer__codebook_size=64``: a `tokenizer` that is None becomes
+            ``VQTokenizer(downsampled_width=16)`` first, a `decoder` that is "auto" `FlowDecoder()`.
+
+        Returns
+        -------
+        self : AutoregressivePriorGenerator
+        """
+        makers = {
+            "tokenizer": lambda _: searched_tokenizer(self, params),
+            "decoder": lambda value: value and searched_decoder(self, params),
+        }
+        return super().set_params(**with_default_parts(self, params, makers))
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing

@@ -11,7 +11,12 @@ from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
 from .._fitting.progress import Progress
 from .._fitting.runtime import computing
-from .._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
+from .._fitting.state import (
+    CallbackSupportMixin,
+    TorchStateMixin,
+    all_or_nothing,
+    with_default_parts,
+)
 from .._fitting.training import set_trained, train
 from .._fitting.validation import (
     IntegerInterval,
@@ -30,7 +35,7 @@ from .._nn.prior import Prior
 from ..functional.decoding import ORDERS, Decoding, low_discrepancy_order
 from ..functional.masking import SCHEDULES, stratified_masks
 from .anomalies import anomaly_scores
-from .flow.decoder import FlowDecoder, decoded_series, fitted_decoder
+from .flow.decoder import FlowDecoder, decoded_series, fitted_decoder, searched_decoder
 from .imputation import impute_series
 from .sampling import (
     TokenReader,
@@ -54,6 +59,7 @@ from .stages import (
     prior_data,
     prior_plan,
     reconstruction_scale,
+    searched_tokenizer,
 )
 from .unequal import (
     encoded,
@@ -351,6 +357,25 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         self.n_threads = n_threads
         self.verbose = verbose
         self.random_state = random_state
+
+    def set_params(self, **params):
+        """Set parameters, also those of a tokenizer or decoder that is not given.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``tokenizer__codebook_size=64``: a `tokenizer` that is None becomes
+            ``VQTokenizer(downsampled_width=16)`` first, a `decoder` that is "auto" `FlowDecoder()`.
+
+        Returns
+        -------
+        self : MaskedPriorGenerator
+        """
+        makers = {
+            "tokenizer": lambda _: searched_tokenizer(self, params),
+            "decoder": lambda value: value and searched_decoder(self, params),
+        }
+        return super().set_params(**with_default_parts(self, params, makers))
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing

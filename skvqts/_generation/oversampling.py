@@ -9,7 +9,13 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.frozen import FrozenEstimator
 
 from .._files.encoding import storable
-from .._fitting.state import TorchStateMixin, frozen_inside, seeded_clone, unchanged_on_failure
+from .._fitting.state import (
+    TorchStateMixin,
+    frozen_inside,
+    seeded_clone,
+    unchanged_on_failure,
+    with_default_parts,
+)
 from .._fitting.validation import (
     RealInterval,
     StrOptions,
@@ -112,6 +118,22 @@ default=None
         self.generator = generator
         self.sampling_strategy = sampling_strategy
         self.random_state = random_state
+
+    def set_params(self, **params):
+        """Set parameters, also those of a generator that is not given.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``generator__width=64``: a `generator` that is None becomes
+            ``MaskedPriorGenerator()`` first.
+
+        Returns
+        -------
+        self : GenerativeOverSampler
+        """
+        makers = {"generator": lambda _: MaskedPriorGenerator()}
+        return super().set_params(**with_default_parts(self, params, makers))
 
     @_fit_context(prefer_skip_nested_validation=False)
     @unchanged_on_failure

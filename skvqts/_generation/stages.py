@@ -11,7 +11,7 @@ from torch import nn
 
 from .._fitting.checkpoint import fit_part
 from .._fitting.reading import read_series
-from .._fitting.state import frozen_inside, seeded_clone
+from .._fitting.state import frozen_inside, seeded_clone, shared_parameters
 from .._fitting.training import MOST_POINTS, automatic_epochs, order_by_class, training_plan
 from .._fitting.validation import (
     TRAINING_CONSTRAINTS,
@@ -43,7 +43,7 @@ PRIOR_CONSTRAINTS = {
     "temperature": [RealInterval(0)],
     "guidance_scale": [RealInterval(0)],
 }
-_SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
+SHARED = ("precision", "device", "n_threads", "verbose")  # with the default tokenizer
 _EPOCH_ROWS = 1024  # token sequences of an epoch, at least
 _MOST_TOKENS = 10_000_000  # that max_epochs="auto" of a prior sees at most
 _VALIDATION_ROWS = 512  # held-out token sequences with masks, at least
@@ -69,6 +69,14 @@ def default_tokenizer(n_series, n_timepoints):
     return tokenizer.set_params(max_epochs=n_epochs)
 
 
+def searched_tokenizer(estimator, params):
+    """What a tokenizer that is None becomes when one of its parameters is set.
+
+    Unlike `default_tokenizer` it cannot know the training series.
+    """
+    return VQTokenizer(downsampled_width=16, **shared_parameters(estimator, SHARED, params))
+
+
 def fitted_tokenizer(estimator, X, generator, checkpoint):
     """Stage 1: the tokenizer of a generator, frozen, or a clone that is fitted here.
 
@@ -85,7 +93,7 @@ def fitted_tokenizer(estimator, X, generator, checkpoint):
     if isinstance(tokenizer, FrozenEstimator):
         return frozen_inside(estimator, "tokenizer", (VQTokenizer,))
     if tokenizer is None:
-        shared = {name: getattr(estimator, name) for name in _SHARED}
+        shared = {name: getattr(estimator, name) for name in SHARED}
         tokenizer = default_tokenizer(len(X), X.shape[2]).set_params(**shared)
         if is_unequal(estimator):
             tokenizer.set_params(missing="mask")

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..exceptions import refuse_beyond_memory
+
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -17,6 +19,7 @@ def build(constructor, generator):
     device, where nothing is drawn; then each layer is initialised as torch does it.
     Modules that start otherwise or have parameters of their own have ``initialise(generator)``.
     """
+    refuse_a_network_beyond_memory(constructor)
     module = allocate(constructor)
     for layer in module.modules():
         if hasattr(layer, "initialise"):
@@ -34,6 +37,22 @@ def build(constructor, generator):
         elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.reset_parameters()
     return module
+
+
+def refuse_a_network_beyond_memory(constructor):
+    """Raise a MemoryError before anything is drawn for a network that cannot be trained here."""
+    try:
+        n_weights = sum(value.numel() for value in _shape_of(constructor).state_dict().values())
+    except (RuntimeError, TypeError) as error:
+        if "overflow" not in str(error):
+            raise
+        n_weights = 2**63  # which is what overflows
+    # Float32 values: each weight has a gradient, and two running means of gradients.
+    refuse_beyond_memory(
+        4 * 4 * n_weights,
+        f"A network of {n_weights:.3g} weights needs",
+        "choose a smaller width, codebook_size or number of kernels",
+    )
 
 
 @torch.inference_mode(False)  # or a model opened inside it could never be trained further

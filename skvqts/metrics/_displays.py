@@ -6,7 +6,13 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
 from .._fitting.validation import checked_labels, random_seed
-from ._validation import restore_ndim, validate_choice, validate_integer, validate_two_panels
+from ._validation import (
+    restore_ndim,
+    validate_choice,
+    validate_integer,
+    validate_two_panels,
+    with_names_of_fit,
+)
 
 _AXES = {"pca": "principal component", "tsne": "t-SNE dimension"}
 _PERPLEXITY = 30  # of t-SNE, as published, for samples that are large enough
@@ -128,7 +134,7 @@ class EmbeddingDisplay(_ScatterDisplay):
             if extractor is None:
                 features.append(X.reshape(len(X), -1))
             else:
-                features.append(np.asarray(extractor.transform(X)))
+                features.append(np.asarray(extractor.transform(with_names_of_fit(extractor, X))))
         n_real, n_gen = map(len, features)
         groups = np.repeat(["real", "generated"], [n_real, n_gen])
         points = _in_the_plane(np.concatenate(features), method, rng, n_fitted=n_real)
@@ -226,7 +232,7 @@ class LatentDisplay(_ScatterDisplay):
         rng = check_random_state(random_state)
         X = np.asarray(X)
         drawn = rng.permutation(len(X))[:max_samples]
-        features = np.asarray(transformer.transform(X[drawn]))
+        features = np.asarray(transformer.transform(with_names_of_fit(transformer, X[drawn])))
         y = np.full(len(X), "series") if y is None else checked_labels(y, len(X), "y")
         groups = y[drawn]
         order = np.argsort(groups, kind="stable")  # classes stand in their order in the legend

@@ -28,6 +28,7 @@ from ._validation import (
     validate_one_kind,
     validate_panel,
     validate_probabilities,
+    with_names_of_fit,
 )
 
 MIN_SERIES = 4  # test or generated, that are compared
@@ -284,7 +285,7 @@ def generation_report(
         tokenizer = getattr(generator, "tokenizer_", None)
     X_reconstructed = None
     if tokenizer is not None:
-        tokens = tokenizer.encode(restore_ndim(X_real, ndim))
+        tokens = tokenizer.encode(with_names_of_fit(tokenizer, restore_ndim(X_real, ndim)))
         X_reconstructed = np.reshape(tokenizer.decode(tokens), X_real.shape)
     series = _Samples(
         real=X_real,
@@ -482,7 +483,12 @@ def series_scores(series, distances, n_repeats, rng):
 
 def feature_scores(inputs, referee, extractor, n_repeats, rng):
     """Fréchet and kernel distance, density and coverage, in the features of an extractor."""
-    features = inputs.apply(lambda X: np.asarray(transformed_once(extractor, X), dtype=np.float64))
+
+    def features_of(X):
+        features = transformed_once(extractor, with_names_of_fit(extractor, X))
+        return np.asarray(features, dtype=np.float64)
+
+    features = inputs.apply(features_of)
     d = features.real.shape[1]
     scores = []
     for names, function in (
@@ -548,8 +554,10 @@ def half_sample_scores(names, referee, function, samples, n_repeats, rng, d=None
 
 def class_scores(inputs, referee, classifier, rng):
     """Inception score of generated series, beside that of real ones."""
-    p_gen = validate_probabilities(classifier.predict_proba(inputs.generated), ndim=2)
-    p_real = validate_probabilities(classifier.predict_proba(inputs.real), ndim=2)
+    p_gen, p_real = (
+        validate_probabilities(classifier.predict_proba(with_names_of_fit(classifier, X)), ndim=2)
+        for X in (inputs.generated, inputs.real)
+    )
     return [
         Score(
             name="inception score",

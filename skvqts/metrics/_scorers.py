@@ -24,7 +24,13 @@ from ._frechet import ReferenceStatistics, frechet_distance, frechet_distance_of
 from ._information import inception_score
 from ._memorization import capped_memorization_score, memorization_score
 from ._series import autocorrelation_difference
-from ._validation import is_fitted, validate_choice, validate_integer, validate_two_samples
+from ._validation import (
+    is_fitted,
+    validate_choice,
+    validate_integer,
+    validate_two_samples,
+    with_names_of_fit,
+)
 
 
 def density(features_real, features_gen):
@@ -299,7 +305,8 @@ class GenerationScorer:
                 value = self._score_features(estimator, X)
             case "probabilities":
                 referee = self._fitted_referee(estimator, X)
-                value = self.score(referee.predict_proba(self._sample(estimator, X)))
+                X_gen = with_names_of_fit(referee, self._sample(estimator, X))
+                value = self.score(referee.predict_proba(X_gen))
             case "series":
                 value = self.score(X, self._sample(estimator, X))
             case "training":
@@ -315,8 +322,9 @@ class GenerationScorer:
             X_gen = generator.sample(n, random_state=self.random_state)
             return self.reference.frechet_distance(X_gen)
         referee = self._fitted_referee(generator, X)
-        features_real = transformed_once(referee, X)
-        features_gen = referee.transform(self._sample(generator, X))
+        features_real = transformed_once(referee, with_names_of_fit(referee, X))
+        X_gen = with_names_of_fit(referee, self._sample(generator, X))
+        features_gen = referee.transform(X_gen)
         if self.score is frechet_distance:
             # no warning of few samples: all candidates of a search are compared at equal sizes
             return frechet_distance_of_samples(*validate_two_samples(features_real, features_gen))

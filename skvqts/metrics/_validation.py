@@ -1,5 +1,7 @@
 """Validation of what score functions take: features, series, labels and distributions."""
 
+from importlib import import_module
+from importlib.util import find_spec
 from numbers import Integral
 
 import numpy as np
@@ -133,6 +135,23 @@ def restore_ndim(X, ndim):
     A classifier or transformer of the user's may take only tables.
     """
     return X[:, 0] if ndim == 2 else X
+
+
+def with_names_of_fit(estimator, X):
+    """Series ``(n, t)`` as a table with the column names that an estimator was fitted to.
+
+    Without, scikit-learn warns of an array that is our own doing. Other series, and those for an
+    estimator that knows no names, remain an array.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None or X.ndim != 2 or X.shape[1] != len(names):
+        return X
+    for library in ("pandas", "polars"):  # whoever fits to a table has one of them
+        if find_spec(library):
+            frame = import_module(library).DataFrame
+            columns = {"columns" if library == "pandas" else "schema": list(names)}
+            return frame(np.ascontiguousarray(X), **columns)
+    return X
 
 
 def validate_labelled(X, y, name, min_samples=1):

@@ -14,7 +14,13 @@ from ..._fitting.checkpoint import fit_part, open_checkpoint
 from ..._fitting.progress import Progress
 from ..._fitting.reading import chunk_size, in_chunks
 from ..._fitting.runtime import computing
-from ..._fitting.state import TorchStateMixin, all_or_nothing, seeded_clone
+from ..._fitting.state import (
+    TorchStateMixin,
+    all_or_nothing,
+    seeded_clone,
+    shared_parameters,
+    with_default_parts,
+)
 from ..._fitting.training import hold_out, set_trained, train, training_plan
 from ..._fitting.validation import (
     TRAINING_CONSTRAINTS,
@@ -34,7 +40,7 @@ from ..._tokenizer import VQTokenizer, code_ranges
 from ...exceptions import warn_user
 from ...functional.flow import energy_distance, walk
 from ..sampling import checked_tokenizer, decode_scaled, row_stream, seed_of
-from ..stages import fitted_tokenizer, learn_classes, n_epoch_rows
+from ..stages import SHARED, fitted_tokenizer, learn_classes, n_epoch_rows, searched_tokenizer
 from .exactness import Exactness, repeats_of
 from .network import VelocityNetwork
 from .training import (
@@ -247,6 +253,22 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
+    def set_params(self, **params):
+        """Set parameters, also those of a tokenizer that is not given.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``tokenizer__codebook_size=64``: a `tokenizer` that is None becomes
+            ``VQTokenizer(downsampled_width=16)`` first.
+
+        Returns
+        -------
+        self : FlowDecoder
+        """
+        makers = {"tokenizer": lambda _: searched_tokenizer(self, params)}
+        return super().set_params(**with_default_parts(self, params, makers))
+
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
     def fit(self, X, y=None, *, checkpoint=None):
@@ -383,6 +405,11 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
         return partial(VelocityNetwork, **self.architecture_)
 
 
+def searched_decoder(estimator, params):
+    """What a decoder that is "auto" becomes when one of its parameters is set."""
+    return FlowDecoder(**shared_parameters(estimator, SHARED, params))
+
+
 def fitted_decoder(estimator, X, y, generator, checkpoint):
     """The decoder of a generator, fitted to series ``(n, c, t)``, or None where it has none.
 
@@ -401,8 +428,7 @@ def fitted_decoder(estimator, X, y, generator, checkpoint):
     if decoder is None or (decoder == "auto" and len(X) < LEAST_SERIES):
         return None
     if decoder == "auto":
-        shared = ("precision", "device", "n_threads", "verbose")
-        decoder = FlowDecoder(**{name: getattr(estimator, name) for name in shared})
+        decoder = searched_decoder(estimator, {})
     decoder = seeded_clone(decoder, generator)
     decoder.set_params(tokenizer=FrozenEstimator(estimator.tokenizer_))
     in_users_form = X.reshape(len(X), *estimator._series_shape)
