@@ -102,6 +102,7 @@ print(peak.mb - out.nbytes / 2**20)
     [
         ("VQTokenizer", "width=16, latent_dim=16"),
         pytest.param("SSLFeatureExtractor", "width=16, latent_dim=16", marks=pytest.mark.slow),
+        pytest.param("SeriesVAE", "width=16, latent_dim=16", marks=pytest.mark.slow),
         ("RandomConvolutionExtractor", "n_kernels=1000"),
     ],
 )
