@@ -112,7 +112,7 @@ X = np.sin(np.arange(400_000) / 50).reshape(4, 100_000) * np.arange(1, 5)[:, Non
 with Peak() as peak:
     transformer = make(max_epochs=2, SIZE).fit(X)
     out = transformer.transform(X[:1])
-    if hasattr(transformer, "decode"):
+    if hasattr(transformer, "encode"):
         assert transformer.decode(transformer.encode(X)).shape == X.shape
 assert np.isfinite(out).all()
 print(peak.mb)
