@@ -1,6 +1,8 @@
 """Scikit-learn-compatible discrete representation learning and generation of time series."""
 
 from . import augmentation, metrics, objectives
+from ._autoencoders.autoencoder import SeriesAutoencoder
+from ._autoencoders.vae import SeriesVAE
 from ._fcn_classifier import FCNClassifier
 from ._files.models import load
 from ._fine_tuned_classifier import FineTunedClassifier
@@ -38,6 +40,8 @@ __all__ = [
     "Quantizer",
     "RandomConvolutionExtractor",
     "SSLFeatureExtractor",
+    "SeriesAutoencoder",
+    "SeriesVAE",
     "SlidingWindows",
     "VQTokenizer",
     "VersionWarning",

@@ -10,6 +10,8 @@ from skvqts import (
     GenerativeOverSampler,
     MaskedPriorGenerator,
     RandomConvolutionExtractor,
+    SeriesAutoencoder,
+    SeriesVAE,
     SSLFeatureExtractor,
     VQTokenizer,
 )
@@ -28,6 +30,13 @@ _SMALL_EXTRACTOR = {
     "width": 4,
     "latent_dim": 8,
     "n_blocks": 1,
+    "max_epochs": 3,
+    "random_state": 0,
+}
+_SMALL_AUTOENCODER = {
+    "latent_dim": 3,
+    "width": 4,
+    "n_blocks": 0,
     "max_epochs": 3,
     "random_state": 0,
 }
@@ -52,6 +61,16 @@ def tokenizer(**parameters):
 def extractor(**parameters):
     """A small SSLFeatureExtractor."""
     return SSLFeatureExtractor(**_SMALL_EXTRACTOR | parameters)
+
+
+def autoencoder(**parameters):
+    """A small SeriesAutoencoder."""
+    return SeriesAutoencoder(**_SMALL_AUTOENCODER | parameters)
+
+
+def vae(**parameters):
+    """A small SeriesVAE."""
+    return SeriesVAE(**_SMALL_AUTOENCODER | parameters)
 
 
 def random_convolutions(max_epochs=None, **parameters):
@@ -103,6 +122,8 @@ TRANSFORMERS = {
     "SSLFeatureExtractor": extractor,
     "SSLFeatureExtractor with gaps": functools.partial(extractor, missing="mask"),
     "RandomConvolutionExtractor": random_convolutions,
+    "SeriesAutoencoder": autoencoder,
+    "SeriesVAE": vae,
 }
 CLASSIFIERS = {"FCNClassifier": fcn, "FineTunedClassifier": fine_tuned}
 GENERATORS = {
@@ -119,6 +140,8 @@ COUNT_PARAMETER = {
     "VQTokenizer": "codebook_size",
     "SSLFeatureExtractor": "width",
     "RandomConvolutionExtractor": "n_kernels",
+    "SeriesAutoencoder": "latent_dim",
+    "SeriesVAE": "latent_dim",
 }
 
 

@@ -22,6 +22,7 @@ from skvqts._fitting.progress import Progress
 
 from .conftest import two_shapes
 from .estimators import (
+    autoencoder,
     autoregressive_prior,
     extractor,
     fcn,
@@ -29,6 +30,7 @@ from .estimators import (
     flow_decoder,
     masked_prior,
     tokenizer,
+    vae,
 )
 
 X, Y = two_shapes(24)
@@ -48,6 +50,9 @@ CASES = {
         f"extractor, {name}": (extractor, SMALL_BATCHES | {"objective": name})
         for name in objectives.OBJECTIVES
     },
+    "SeriesAutoencoder": (autoencoder, SMALL_BATCHES),
+    "SeriesVAE": (vae, SMALL_BATCHES | {"kl_warmup": 0.9}),
+    "SeriesVAE, early stopping": (vae, SMALL_BATCHES | {"early_stopping": True}),
     "FCNClassifier": (fcn, SMALL_BATCHES),
     "FineTunedClassifier": (fine_tuned, SMALL_BATCHES),
     "a frozen encoder": (fine_tuned, SMALL_BATCHES | {"train_encoder": False}),

@@ -57,6 +57,8 @@ FIRST_FEATURES = [-1.767767, -0.15445052, 1.2480403, -1.4651519]  # of it, when 
 def results(estimator):
     """What an estimator gives of the series, by its methods."""
     names = ("transform", "predict_proba", "encode", "score_samples", "class_log_likelihoods")
+    if not hasattr(estimator, "classes_"):
+        names = names[:-1]
     found = {name: getattr(estimator, name)(X) for name in names if hasattr(estimator, name)}
     if hasattr(estimator, "tokenizer_"):
         tokens = estimator.tokenizer_.encode(X)

@@ -102,6 +102,7 @@ print(peak.mb - out.nbytes / 2**20)
     [
         ("VQTokenizer", "width=16, latent_dim=16"),
         pytest.param("SSLFeatureExtractor", "width=16, latent_dim=16", marks=pytest.mark.slow),
+        pytest.param("SeriesVAE", "width=16, latent_dim=16", marks=pytest.mark.slow),
         ("RandomConvolutionExtractor", "n_kernels=1000"),
     ],
 )
@@ -111,7 +112,7 @@ X = np.sin(np.arange(400_000) / 50).reshape(4, 100_000) * np.arange(1, 5)[:, Non
 with Peak() as peak:
     transformer = make(max_epochs=2, SIZE).fit(X)
     out = transformer.transform(X[:1])
-    if hasattr(transformer, "decode"):
+    if hasattr(transformer, "encode"):
         assert transformer.decode(transformer.encode(X)).shape == X.shape
 assert np.isfinite(out).all()
 print(peak.mb)

@@ -16,13 +16,15 @@ from skvqts._fitting.validation import resolve_precision
 from skvqts._nn.quantizer import VectorQuantizer
 
 from .conftest import two_shapes
-from .estimators import CLASSIFIERS, GENERATORS, extractor, tokenizer
+from .estimators import CLASSIFIERS, GENERATORS, autoencoder, extractor, tokenizer, vae
 
 X, Y = two_shapes(24)
 TRAINED = {
     "VQTokenizer": tokenizer,
     "VQTokenizer Barlow Twins": lambda **more: tokenizer(ssl="barlow_twins", **more),
     "SSLFeatureExtractor": extractor,
+    "SeriesAutoencoder": autoencoder,
+    "SeriesVAE": vae,
     **CLASSIFIERS,
     **GENERATORS,
 }
@@ -83,7 +85,15 @@ def test_this_cpu_tells_what_it_can_do():
         assert "architecture" in validation.cpu_capabilities()
 
 
-STEPS = ("SelfSupervisedVQStep", "VQStep", "TwoViewStep", "ClassificationStep", "PriorStep")
+STEPS = (
+    "SelfSupervisedVQStep",
+    "VQStep",
+    "TwoViewStep",
+    "ClassificationStep",
+    "PriorStep",
+    "ReconstructionStep",
+    "ELBOStep",
+)
 
 
 class Precisions(TorchDispatchMode):

@@ -20,8 +20,8 @@ from .conftest import two_shapes
 from .estimators import COUNT_PARAMETER, TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
-# The other tokenizers and the other extractor are the quick form of these.
-SLOWEST = ("SSLFeatureExtractor with gaps", "VQTokenizer stft")
+# The other tokenizers, the other extractor and the other autoencoder are the quick form of these.
+SLOWEST = ("SSLFeatureExtractor with gaps", "VQTokenizer stft", "SeriesAutoencoder")
 each_transformer = pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow) if name in SLOWEST else name for name in NAMES],

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skvqts import Quantizer
 
 from .estimators import (
+    autoencoder,
     autoregressive_prior,
     extractor,
     fcn,
@@ -17,6 +18,7 @@ from .estimators import (
     over_sampler,
     random_convolutions,
     tokenizer,
+    vae,
 )
 
 OUTPUTS = [
@@ -54,6 +56,8 @@ TRANSFORMERS = [
     make_extractor(),
     make_extractor(missing="mask"),
     random_convolutions(n_kernels=5),
+    autoencoder(**SMALL | {"width": 2}),
+    vae(**SMALL | {"width": 2}),
 ]
 CLASSIFIERS = [
     fine_tuned(pretrained=make_extractor(width=8), learning_rate=0.05, **CLASSIFIER),

@@ -19,11 +19,13 @@ from skvqts._generation.stages import prior_plan
 from .conftest import NO_LIMIT, PRELUDE, needs_fork, run_python, two_shapes
 from .estimators import (
     CLASSIFIERS,
+    autoencoder,
     autoregressive_prior,
     extractor,
     masked_prior,
     random_convolutions,
     tokenizer,
+    vae,
 )
 
 X, Y = two_shapes(24)
@@ -32,6 +34,8 @@ ESTIMATORS = {
     "VQTokenizer": tokenizer,
     "SSLFeatureExtractor": extractor,
     "RandomConvolutionExtractor": random_convolutions,
+    "SeriesAutoencoder": autoencoder,
+    "SeriesVAE": vae,
     **CLASSIFIERS,
     "MaskedPriorGenerator": masked_prior,
     "AutoregressivePriorGenerator": autoregressive_prior,

@@ -463,6 +463,8 @@ MOST_POINTS = {
     "VQTokenizer": 100_000_000,
     "SSLFeatureExtractor": 100_000_000,
     "FineTunedClassifier": 100_000_000,
+    "SeriesAutoencoder": 100_000_000,
+    "SeriesVAE": 100_000_000,
     "FCNClassifier": 25_000_000,
 }
 

@@ -702,9 +702,10 @@ def validate_read_out(estimator, X, n_columns):
     X = as_array_like(X, type(estimator).__name__)
     X = check_array(X, dtype=np.float32, estimator=estimator, input_name="X")
     if X.shape[1] != n_columns:
+        output = f"output={estimator.output!r}" if hasattr(estimator, "output") else ""
         raise ValueError(
             f"X has {X.shape[1]} columns, but inverse_transform of "
-            f"{type(estimator).__name__}(output={estimator.output!r}) is expecting {n_columns}."
+            f"{type(estimator).__name__}({output}) is expecting {n_columns}."
         )
     return X
 

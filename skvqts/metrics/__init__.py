@@ -14,7 +14,14 @@ from ._frechet import (
     frechet_distance_extrapolated,
     frechet_distance_from_statistics,
 )
-from ._information import (
+from ._information.continuous import (
+    differential_entropy,
+    gaussian_entropy,
+    gaussian_kl_divergence,
+    kl_divergence_of_samples,
+    mutual_information_of_samples,
+)
+from ._information.discrete import (
     cross_entropy,
     entropy,
     inception_score,
@@ -23,6 +30,7 @@ from ._information import (
     mutual_information,
     perplexity,
 )
+from ._information.tokens import CodeLength, code_length, token_label_information
 from ._memorization import memorization_score
 from ._report import GenerationReport, Score, generation_report
 from ._scorers import (
@@ -38,6 +46,7 @@ from ._scorers import (
 from ._series import autocorrelation_difference, reconstruction_error
 
 __all__ = [
+    "CodeLength",
     "DensityCoverage",
     "EmbeddingDisplay",
     "GenerationReport",
@@ -51,13 +60,17 @@ __all__ = [
     "classification_accuracy_score",
     "classification_accuracy_scorer",
     "classifier_two_sample_test",
+    "code_length",
     "cross_entropy",
     "density_coverage",
+    "differential_entropy",
     "discriminative_score",
     "entropy",
     "frechet_distance",
     "frechet_distance_extrapolated",
     "frechet_distance_from_statistics",
+    "gaussian_entropy",
+    "gaussian_kl_divergence",
     "generation_report",
     "get_scorer",
     "get_scorer_names",
@@ -66,11 +79,14 @@ __all__ = [
     "inception_scorer",
     "kernel_distance",
     "kl_divergence",
+    "kl_divergence_of_samples",
     "make_generation_scorer",
     "memorization_score",
     "mutual_information",
+    "mutual_information_of_samples",
     "neg_fcn_fid_scorer",
     "neg_fid_scorer",
     "perplexity",
     "reconstruction_error",
+    "token_label_information",
 ]

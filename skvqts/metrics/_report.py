@@ -16,7 +16,7 @@ from .._random_convolutions import RandomConvolutionExtractor
 from ._classifiers import correct_predictions, labels_in_training_proportion, two_sample_hits
 from ._density import density_coverage_of_samples, squared_mmd
 from ._frechet import frechet_distance_of_samples
-from ._information import inception_score_of_rows
+from ._information.discrete import inception_score_of_rows
 from ._memorization import distance_ratio, leave_one_out_distances, nearest_distances
 from ._resampling import bootstrap_error, half_samples
 from ._series import autocorrelations, difference_of_means, relative_squared_errors

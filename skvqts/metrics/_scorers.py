@@ -21,7 +21,7 @@ from ._classifiers import (
 )
 from ._density import density_coverage_of_samples, kernel_distance
 from ._frechet import ReferenceStatistics, frechet_distance, frechet_distance_of_samples
-from ._information import inception_score
+from ._information.discrete import inception_score
 from ._memorization import capped_memorization_score, memorization_score
 from ._series import autocorrelation_difference
 from ._validation import (

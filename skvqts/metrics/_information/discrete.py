@@ -7,8 +7,8 @@ series and its class, as a classifier sees it.
 import numpy as np
 from scipy.special import entr, rel_entr
 
-from ._resampling import extrapolated
-from ._validation import validate_integer, validate_joint, validate_probabilities
+from .._resampling import extrapolated
+from .._validation import validate_integer, validate_joint, validate_probabilities
 
 
 def entropy(probabilities):

@@ -1,0 +1,1 @@
+"""Autoencoders with continuous latents: the plain one and the variational one."""

@@ -1,0 +1,1 @@
+"""Information in nats: of discrete distributions, of continuous variables, and of tokens."""
