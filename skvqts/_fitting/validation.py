@@ -18,9 +18,10 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_feature_names, validate_data
+from sklearn.utils.validation import _check_feature_names, _check_sample_weight, validate_data
 
 from ..exceptions import refuse_beyond_memory
 
@@ -50,6 +51,7 @@ __all__ = [
     "validate_read_out",
     "validate_series",
     "validate_tokens",
+    "validate_weights",
 ]
 
 # NaN may pass: the message of scikit-learn advises classifiers; `_check_values` refuses it.
@@ -494,6 +496,40 @@ def validate_labels(estimator, y, n_samples):
     y = checked_labels(y, n_samples, "y", type(estimator).__name__)
     classes, indices = np.unique(y, return_inverse=True)
     return classes, indices.astype(np.int64)
+
+
+def validate_weights(estimator, sample_weight, y):
+    """Weights of training series, by themselves and by class: float32 of mean 1, or None.
+
+    None where all weigh the same.
+
+    Parameters
+    ----------
+    estimator : classifier
+        With a parameter `class_weight`.
+    sample_weight : array-like of shape (n,) or None
+    y : ndarray of shape (n,)
+        Valid labels.
+
+    Raises
+    ------
+    ValueError
+        If there is not one finite weight of at least 0 for each series, or all are 0 but those of
+        one of several classes.
+    """
+    weights = compute_sample_weight(estimator.class_weight, y)
+    if sample_weight is not None:
+        weights = weights * _check_sample_weight(
+            sample_weight, y, dtype=np.float64, ensure_non_negative=True
+        )
+    if len(np.unique(y[weights > 0])) < min(2, len(np.unique(y))):
+        raise ValueError(
+            f"{type(estimator).__name__} needs weights above 0 of two classes at least, or of all "
+            "series if there is only one class."
+        )
+    if np.all(weights == weights[0]):
+        return None
+    return (weights / weights.mean()).astype(np.float32)
 
 
 def checked_labels(y, n_samples, argument, name=None):
