@@ -5,6 +5,7 @@ Scores have `metrics/_validation.py`.
 It is also the only one that imports private names of scikit-learn; all others take them from here.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from numbers import Integral, Number, Real
 
@@ -539,6 +540,8 @@ def checked_labels(y, n_samples, argument, name=None):
         raise ValueError(f"Input {argument} contains NaN or None: every series needs a label.")
     if y.dtype == object and len({isinstance(label, str) for label in y}) > 1:
         raise TypeError(f"{argument} mixes strings with other labels.")
+    if y.dtype == object and all(type(label) is int for label in y):  # as lists of tables are
+        y = y.astype(np.int64)
     assert_all_finite(y, estimator_name=name, input_name=argument)
     if len(y) != n_samples:
         raise ValueError(
@@ -559,6 +562,11 @@ def _is_missing(label):
 def validate_known_classes(estimator, y, n_series):
     """Indices of classes that `fit` of a generator saw: a label for each series, or one for all."""
     name = type(estimator).__name__
+    if isinstance(y, Mapping):
+        raise TypeError(
+            "y holds a label for each series, and not numbers of series by label: "
+            "numpy.repeat(list(y), list(y.values())) makes these."
+        )
     if not hasattr(estimator, "classes_"):
         raise ValueError(f"y is for a {name} fitted with labels; this one was fitted without.")
     y = np.asarray([y] * n_series) if np.ndim(y) == 0 else y
@@ -607,6 +615,8 @@ def validate_n_samples(n_samples, y, n_values, name):
 
 def random_seed(random_state):
     """One integer from a scikit-learn `random_state`, for all generators of a call."""
+    if isinstance(random_state, Integral) and not 0 <= random_state < 2**32:
+        raise ValueError(f"random_state must be in [0, 2**32), got {random_state}.")
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
