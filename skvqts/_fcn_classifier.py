@@ -29,6 +29,7 @@ from ._fitting.validation import (
     generator_from,
     validate_labels,
     validate_series,
+    validate_weights,
 )
 from ._nn.classifiers import FCN, ClassificationStep
 from ._nn.layers import build
@@ -58,6 +59,10 @@ class FCNClassifier(
     scaling : {"train", "series"}, default="train"
         Standardise each channel by the mean and standard deviation of the training set, or of each
         series; then level and scale of a series are lost.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the loss, as ``{label: weight}``; labels that it does not name
+        have 1. "balanced": inversely proportional to the number of its series.
 
     batch_size : int, default=16
         Series per training step.
@@ -165,6 +170,7 @@ class FCNClassifier(
         **TRAINING_CONSTRAINTS,
         "width": [IntegerInterval(1)],
         "scaling": [StrOptions({"train", "series"})],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
     def __init__(
@@ -172,6 +178,7 @@ class FCNClassifier(
         *,
         width=128,
         scaling="train",
+        class_weight=None,
         batch_size=16,
         max_epochs="auto",
         learning_rate=1e-3,
@@ -188,6 +195,7 @@ class FCNClassifier(
     ):
         self.width = width
         self.scaling = scaling
+        self.class_weight = class_weight
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
@@ -204,7 +212,7 @@ class FCNClassifier(
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
-    def fit(self, X, y, *, checkpoint=None):
+    def fit(self, X, y, sample_weight=None, *, checkpoint=None):
         """Learn the network from labelled series: the cross-entropy of the classes, by AdamW.
 
         Parameters
@@ -213,6 +221,8 @@ class FCNClassifier(
             Training series, finite; at least two.
         y : array-like of shape (n,)
             Their classes, of any kind that can be sorted.
+        sample_weight : array-like of shape (n,) or None, default=None
+            Weight of each series in the loss, at least 0, beside that of its class; None: 1.
         checkpoint : str, path-like or None, default=None
             File that keeps what has been learned so far, about every half minute. A fit that was
             killed and is run again with the same data, parameters and file goes on from there, and
@@ -225,7 +235,7 @@ class FCNClassifier(
         Raises
         ------
         ValueError
-            If `X`, `y` or a parameter is not valid, or `device` is not present.
+            If `X`, `y`, `sample_weight` or a parameter is not valid, or `device` is not present.
         TypeError
             If `X` is sparse or not numeric.
         ModelFileError
@@ -239,8 +249,9 @@ class FCNClassifier(
         X_given = X  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=True, min_samples=2)
         self.classes_, classes = validate_labels(self, y, len(X))
+        weights = validate_weights(self, sample_weight, self.classes_[classes])
         generator = generator_from(self.random_state)
-        checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
+        checkpoint = open_checkpoint(checkpoint, self, X, y, generator, weights)
         # The loss on fewer than ten series, or than there are classes, would say little.
         useful = max(10, len(self.classes_))
         plan = training_plan(
@@ -258,7 +269,10 @@ class FCNClassifier(
             network = build(self._network_constructor(), generator).to(plan.device)
             classes = torch.from_numpy(classes).to(plan.device)
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
-            data, held_out = hold_out([x, classes], plan, generator, classes)
+            data = [x, classes]
+            if weights is not None:
+                data.append(torch.from_numpy(weights).to(plan.device))
+            data, held_out = hold_out(data, plan, generator, classes)
             step = ClassificationStep(network)
             progress = Progress(self, plan, X_given, y)
             record = train(step, data, plan, generator, held_out, progress, checkpoint)

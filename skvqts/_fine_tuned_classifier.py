@@ -33,6 +33,7 @@ from ._fitting.validation import (
     generator_from,
     validate_labels,
     validate_series,
+    validate_weights,
 )
 from ._nn.classifiers import ClassificationStep, make_encoder_classifier
 from ._nn.layers import build
@@ -73,6 +74,10 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
     encoder_rate : float or "auto", default="auto"
         Learning rate of the encoder as a share of `learning_rate`. "auto": 0.3 for a pretrained
         encoder, 1 for a new one.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the loss, as ``{label: weight}``; labels that it does not name
+        have 1. "balanced": inversely proportional to the number of its series.
 
     batch_size : int, default=64
         Series per training step.
@@ -175,6 +180,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         "pretrained": [SSLFeatureExtractor, VQTokenizer, FrozenEstimator, None],
         "start": [StrOptions({"pretrained", "random"})],
         "train_encoder": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
         "encoder_rate": [RealInterval(0, closed="neither"), StrOptions({"auto"})],
     }
 
@@ -185,6 +191,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         start="pretrained",
         train_encoder=True,
         encoder_rate="auto",
+        class_weight=None,
         batch_size=64,
         max_epochs="auto",
         learning_rate=2e-3,
@@ -203,6 +210,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         self.start = start
         self.train_encoder = train_encoder
         self.encoder_rate = encoder_rate
+        self.class_weight = class_weight
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
@@ -236,7 +244,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
-    def fit(self, X, y, *, checkpoint=None):
+    def fit(self, X, y, sample_weight=None, *, checkpoint=None):
         """Pretrain the encoder, or take a pretrained one, then learn from labelled series.
 
         Parameters
@@ -246,6 +254,8 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             `pretrained` to allow.
         y : array-like of shape (n,)
             Their classes, of any kind that can be sorted.
+        sample_weight : array-like of shape (n,) or None, default=None
+            Weight of each series in the loss, at least 0, beside that of its class; None: 1.
         checkpoint : str, path-like or None, default=None
             File that keeps what has been learned so far, about every half minute. A fit that was
             killed and is run again with the same data, parameters and file goes on from there, and
@@ -258,8 +268,8 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         Raises
         ------
         ValueError
-            If `X`, `y` or a parameter is not valid, `device` is not present, or `pretrained` holds
-            a transformer fitted to series of another shape.
+            If `X`, `y`, `sample_weight` or a parameter is not valid, `device` is not present, or
+            `pretrained` holds a transformer fitted to series of another shape.
         TypeError
             If `X` is sparse or not numeric, or `pretrained` holds something else.
         NotFittedError
@@ -282,8 +292,9 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             n_timepoints=self._pretrained_length(),
         )
         self.classes_, classes = validate_labels(self, y, len(X))
+        weights = validate_weights(self, sample_weight, self.classes_[classes])
         generator = generator_from(self.random_state)
-        checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
+        checkpoint = open_checkpoint(checkpoint, self, X, y, generator, weights)
         # The loss on fewer than ten series, or than there are classes, would say little.
         useful = max(10, len(self.classes_))
         plan = training_plan(
@@ -304,7 +315,10 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             network.to(plan.device)
             classes = torch.from_numpy(classes).to(plan.device)
             x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
-            data, held_out = hold_out([x, classes], plan, generator, classes)
+            data = [x, classes]
+            if weights is not None:
+                data.append(torch.from_numpy(weights).to(plan.device))
+            data, held_out = hold_out(data, plan, generator, classes)
             if self.train_encoder:
                 rate = self.encoder_rate
                 if rate == "auto":
@@ -431,10 +445,10 @@ def represent_series(network, data):
     Parameters
     ----------
     network : EncoderClassifier
-    data : list of two Tensors
-        Series and their classes.
+    data : list of Tensors
+        Series, their classes and, if they have any, their weights.
     """
-    x, classes = data
+    x, *others = data
     network.eval()
     parts = [network.represent(part) for part in x.split(_ENCODED_AT_ONCE)]
-    return [torch.cat(parts), classes]
+    return [torch.cat(parts), *others]

@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skvqts.metrics import density_coverage, frechet_distance, kernel_distance
@@ -137,3 +138,9 @@ def test_kernel_distance_in_blocks_does_not_depend_on_the_order_of_rows(kernel):
     shuffled = np.random.default_rng(3).permutation(X)
     result = kernel_distance(X, Y, kernel=kernel)
     assert result == pytest.approx(kernel_distance(shuffled, Y, kernel=kernel), rel=1e-9)
+
+
+def test_a_column_of_whole_series_is_refused_with_what_to_do():
+    column = pd.Series(normal(6, 3).tolist())
+    with pytest.raises(ValueError, match=r"features_real holds whole series .* numpy\.stack"):
+        frechet_distance(column, normal(6, 3))

@@ -191,3 +191,10 @@ def test_pipelines_and_grid_search():
         "fcnclassifier2",
         "fcnclassifier3",
     ]
+
+
+def test_whole_numbers_as_objects_are_labels():
+    X, y = two_shapes(24)
+    classifier = fcn().fit(X, y.astype(object))
+    assert classifier.classes_.tolist() == [0, 1]
+    assert np.array_equal(classifier.predict(X), fcn().fit(X, y).predict(X))

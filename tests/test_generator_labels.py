@@ -357,3 +357,16 @@ def test_mostly_unique_labels_do_not_warn():
         warnings.simplefilter("error")
         generator = masked_prior().fit(X, y)
         assert len(generator.sample(y=np.arange(12))) == 12
+
+
+@each_generator
+def test_numbers_of_series_by_label_are_refused_with_what_makes_labels(name):
+    generator = fitted_generator(name)
+    assert_refused(lambda: generator.sample(y={1: 5}), (TypeError,), r"numpy.repeat\(list\(y\)")
+
+
+@each_generator
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**30])
+def test_seeds_out_of_range_are_refused(name, seed):
+    generator = fitted_generator(name)
+    assert_refused(lambda: generator.sample(2, random_state=seed), VALUE, "random_state must be in")

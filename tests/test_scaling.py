@@ -63,3 +63,29 @@ def test_scaling_large_arrays_needs_little_additional_memory(per_series, monkeyp
         assert tracemalloc.get_traced_memory()[1] < 1.2 * X.nbytes
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("number", [1, 12])
+@pytest.mark.parametrize("sentinel", [-9999.0, 1e6])
+def test_a_sentinel_among_the_values_gets_a_word(sentinel, number, dtype):
+    X = series().astype(dtype)
+    X[:number, 1, 5] = sentinel
+    with pytest.warns(UserWarning, match=r"is -?[0-9e+]+ in channel 1, which is .* make it NaN"):
+        SeriesScaler().fit(X)
+
+
+@pytest.mark.filterwarnings("error")
+def test_ordinary_series_get_no_word():
+    rng = np.random.default_rng(0)
+    for X in (
+        series(),
+        rng.standard_t(3, size=(100, 1, 50)),
+        np.zeros((5, 1, 9)),
+        np.eye(100)[:, None] * 1e5,  # a spike in each series, and nothing else
+        np.exp(rng.normal(size=(100, 1, 50))),
+    ):
+        SeriesScaler().fit(X)
+        SeriesScaler(per_series=True).fit(X)
+    X[0, 0, 0] = np.nan
+    SeriesScaler().fit(X)

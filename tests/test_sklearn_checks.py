@@ -6,7 +6,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvqts import Quantizer
+from skvqts import FineTunedClassifier, Quantizer
 
 from .estimators import (
     autoencoder,
@@ -101,13 +101,26 @@ MORE_CHECKS = [
 ]
 
 
-@parametrize_with_checks(SOONER)
+def expected_failed_checks(estimator):
+    """Checks that an estimator cannot pass, with the reason."""
+    if not hasattr(estimator, "class_weight"):
+        return {}
+    reason = "Batches are drawn of the series: a weight is a repetition on average, not to the bit."
+    failed = {"check_sample_weight_equivalence_on_dense_data": reason}
+    if isinstance(estimator, FineTunedClassifier):
+        failed["check_class_weight_classifiers"] = (
+            "Its encoder tells the rows of weight apart, and leaves the others where they were."
+        )
+    return failed
+
+
+@parametrize_with_checks(SOONER, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_check(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-@parametrize_with_checks(LATER)
+@parametrize_with_checks(LATER, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_check_of_others(estimator, check):
     check(estimator)
 

@@ -99,7 +99,7 @@ class Checkpoint:
         self.trainings[self.n_begun - 1 :] = [state]
 
 
-def open_checkpoint(path, estimator, X, y, generator):
+def open_checkpoint(path, estimator, X, y, generator, weights=None):
     """The checkpoint of a fit that begins.
 
     Parameters
@@ -112,6 +112,8 @@ def open_checkpoint(path, estimator, X, y, generator):
     y : array-like of shape (n,) or None
     generator : torch.Generator
         It is set to where the fit that the file is of began.
+    weights : ndarray of shape (n,) or None
+        Of the series.
 
     Returns
     -------
@@ -137,7 +139,7 @@ def open_checkpoint(path, estimator, X, y, generator):
             f"checkpoint of {type(estimator).__name__}.fit must be the path of a file, got "
             f"{type(path).__name__}."
         )
-    identity = _identity(estimator, X, y)
+    identity = _identity(estimator, X, y, weights)
     if not os.path.exists(path):
         folder = os.path.dirname(os.path.realpath(path))
         if not os.path.isdir(folder):
@@ -188,7 +190,7 @@ def _refuse_another_fit(path, before, now):
             )
 
 
-def _identity(estimator, X, y):
+def _identity(estimator, X, y, weights):
     """What a fit depends on, each in words that show a difference."""
     device = resolve_device(estimator.device)
     identity = {
@@ -199,6 +201,8 @@ def _identity(estimator, X, y):
         "X": f"array {joblib.hash(X)}",
         "y": "None" if y is None else f"array {joblib.hash(np.asarray(y))}",
     }
+    if weights is not None:
+        identity["the weights of the series"] = f"array {joblib.hash(weights)}"
     for name, value in estimator.get_params(deep=True).items():
         if name.split("__")[-1] != _IGNORED:
             identity[name] = _in_words(value)

@@ -6,12 +6,15 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from .._files.encoding import storable
-from ..exceptions import DivergedError
+from ..exceptions import DivergedError, warn_user
 
 _EPS = np.finfo(np.float64).eps
 _DISTANCE = 5.0  # of series from their mean, in the space of scaled features
 _FARTHEST = 1e15  # standard deviations from the training series
 _DETAIL = 1e-4  # of a standard deviation, by which float32 may round series
+_SUSPECT = 8  # standard deviations, from which a value may be far from all others
+_WIDTH = 4.1  # standard deviations of normal values between the quantiles of 2 and 98 %
+_ALONE = 100  # standard deviations of most values
 _FLOAT32 = np.finfo(np.float32)
 _TINY = 1e-140  # values whose squares are at the lower end of float64
 _LARGER = 2.0**500  # brings them to where they are not
@@ -45,6 +48,7 @@ class SeriesScaler:
             self.scale_ = np.nanmean(scale, 0, keepdims=True)
         else:
             self.mean_, self.scale_ = _moments(X, axis=(0, 2))
+            _warn_of_one_value(X, self.mean_, self.scale_)
         return self
 
     def transform(self, X):
@@ -97,6 +101,34 @@ class SeriesScaler:
             mean = np.where(known.any(axis=2, keepdims=True), own_mean, mean)
             scale = np.where(np.ptp(series, axis=2, keepdims=True) > 0, own_scale, scale)
         return X * scale + mean
+
+
+def _warn_of_one_value(X, mean, scale):
+    """Warn where values far from all others, such as a sentinel, leave these next to no scale.
+
+    A sentinel widens the standard deviation, so that it is compared with the range of nearly all
+    values of its channel.
+    """
+    lowest, highest = (
+        reduce.reduce([reduce.reduce(X[rows], axis=(0, 2)) for rows in _blocks(X)])
+        for reduce in (np.fmin, np.fmax)
+    )
+    for channel, center in enumerate(mean.ravel()):
+        deviation = scale[0, channel, 0]
+        if max(center - lowest[channel], highest[channel] - center) < _SUSPECT * deviation:
+            continue
+        # At most a block of values, of series that are spread over all.
+        of_channel = X[:: -(-X[:, channel].size // _BLOCK), channel]
+        low, middle, high = np.nanquantile(of_channel, (0.02, 0.5, 0.98))
+        width = (high - low) / _WIDTH
+        value = max(lowest[channel], highest[channel], key=lambda end: abs(end - middle))
+        if abs(value - middle) > _ALONE * width > 0:
+            place = f" in channel {channel}" if len(lowest) > 1 else ""
+            warn_user(
+                f"Some value of X is {value:.6g}{place}, which is "
+                f"{abs(value - middle) / width:.0f} standard deviations away from most others: "
+                "beside it these look alike. If it stands for a missing value, make it NaN."
+            )
 
 
 class ColumnMoments:

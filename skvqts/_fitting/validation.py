@@ -7,13 +7,20 @@ It is also the only one that imports private names of scikit-learn; all others t
 
 import os
 import threading
+from collections.abc import Mapping
 from functools import partial, wraps
 from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils import assert_all_finite, check_random_state, multiclass, validation
+from sklearn.utils import (
+    assert_all_finite,
+    check_random_state,
+    class_weight,
+    multiclass,
+    validation,
+)
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -53,6 +60,7 @@ __all__ = [
     "validate_read_out",
     "validate_series",
     "validate_tokens",
+    "validate_weights",
 ]
 
 # scikit-learn's checks change the filters of warnings for a moment. These belong to the process: of
@@ -84,6 +92,8 @@ check_array = _one_at_a_time(validation.check_array)
 validate_data = _one_at_a_time(validation.validate_data)
 column_or_1d = _one_at_a_time(validation.column_or_1d)
 check_classification_targets = _one_at_a_time(multiclass.check_classification_targets)
+compute_sample_weight = _one_at_a_time(class_weight.compute_sample_weight)
+_check_sample_weight = _one_at_a_time(validation._check_sample_weight)
 
 # NaN may pass: the message of scikit-learn advises classifiers; `_check_values` refuses it.
 _SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}
@@ -535,6 +545,40 @@ def validate_labels(estimator, y, n_samples):
     return classes, indices.astype(np.int64)
 
 
+def validate_weights(estimator, sample_weight, y):
+    """Weights of training series, by themselves and by class: float32 of mean 1, or None.
+
+    None where all weigh the same.
+
+    Parameters
+    ----------
+    estimator : classifier
+        With a parameter `class_weight`.
+    sample_weight : array-like of shape (n,) or None
+    y : ndarray of shape (n,)
+        Valid labels.
+
+    Raises
+    ------
+    ValueError
+        If there is not one finite weight of at least 0 for each series, or all are 0 but those of
+        one of several classes.
+    """
+    weights = compute_sample_weight(estimator.class_weight, y)
+    if sample_weight is not None:
+        weights = weights * _check_sample_weight(
+            sample_weight, y, dtype=np.float64, ensure_non_negative=True
+        )
+    if len(np.unique(y[weights > 0])) < min(2, len(np.unique(y))):
+        raise ValueError(
+            f"{type(estimator).__name__} needs weights above 0 of two classes at least, or of all "
+            "series if there is only one class."
+        )
+    if np.all(weights == weights[0]):
+        return None
+    return (weights / weights.mean()).astype(np.float32)
+
+
 def checked_labels(y, n_samples, argument, name=None):
     """Labels ``(n,)``, one for each series, on behalf of `name`."""
     y = column_or_1d(y, warn=True)
@@ -542,6 +586,8 @@ def checked_labels(y, n_samples, argument, name=None):
         raise ValueError(f"Input {argument} contains NaN or None: every series needs a label.")
     if y.dtype == object and len({isinstance(label, str) for label in y}) > 1:
         raise TypeError(f"{argument} mixes strings with other labels.")
+    if y.dtype == object and all(type(label) is int for label in y):  # as lists of tables are
+        y = y.astype(np.int64)
     assert_all_finite(y, estimator_name=name, input_name=argument)
     if len(y) != n_samples:
         raise ValueError(
@@ -562,6 +608,11 @@ def _is_missing(label):
 def validate_known_classes(estimator, y, n_series):
     """Indices of classes that `fit` of a generator saw: a label for each series, or one for all."""
     name = type(estimator).__name__
+    if isinstance(y, Mapping):
+        raise TypeError(
+            "y holds a label for each series, and not numbers of series by label: "
+            "numpy.repeat(list(y), list(y.values())) makes these."
+        )
     if not hasattr(estimator, "classes_"):
         raise ValueError(f"y is for a {name} fitted with labels; this one was fitted without.")
     y = np.asarray([y] * n_series) if np.ndim(y) == 0 else y
@@ -610,6 +661,8 @@ def validate_n_samples(n_samples, y, n_values, name):
 
 def random_seed(random_state):
     """One integer from a scikit-learn `random_state`, for all generators of a call."""
+    if isinstance(random_state, Integral) and not 0 <= random_state < 2**32:
+        raise ValueError(f"random_state must be in [0, 2**32), got {random_state}.")
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 

@@ -90,6 +90,8 @@ def make_encoder_classifier(n_classes, **architecture):
 class ClassificationStep(nn.Module):
     """Mean negative log-probability of the classes: the cross-entropy of a network's logits.
 
+    With weights of the series, each counts by its weight; those of the training set have mean 1.
+
     Parameters
     ----------
     network : nn.Module
@@ -103,8 +105,12 @@ class ClassificationStep(nn.Module):
         self.network = network
         self.learning_rates = learning_rates
 
-    def forward(self, x, classes):
-        return {"cross_entropy": F.cross_entropy(self.network(x).float(), classes)}
+    def forward(self, x, classes, weights=None):
+        logits = self.network(x).float()
+        if weights is None:
+            return {"cross_entropy": F.cross_entropy(logits, classes)}
+        losses = F.cross_entropy(logits, classes, reduction="none")
+        return {"cross_entropy": (weights * losses).mean()}
 
 
 class GRUDiscriminator(nn.Module):

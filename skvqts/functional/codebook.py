@@ -29,6 +29,8 @@ def nearest_code(z, codebook):
         Ties go to the lowest index.
     """
     z, codebook = z.detach(), codebook.detach()
+    if torch.compiler.is_exporting():  # an exported program has no branches, and no blocks of rows
+        return _nearest_without_branches(z, codebook)
     origin = codebook.mean(0)
     z, codebook = z - origin, codebook - origin
     norms = codebook.square().sum(1)
@@ -47,6 +49,14 @@ def nearest_code(z, codebook):
             chosen[unsure] = _nearest_in_float64(block[unsure], codebook)
         ids[start : start + block_rows] = chosen
     return ids
+
+
+def _nearest_without_branches(z, codebook):
+    """Index of the nearest code, all in float64, which is slower than to look for the unsure."""
+    z, codebook = z.double(), codebook.double()
+    origin = codebook.mean(0)
+    z, codebook = z - origin, codebook - origin
+    return (codebook.square().sum(1) - 2 * z @ codebook.T).argmin(1)
 
 
 def _argmin(scores):

@@ -25,7 +25,7 @@ def bridged(x):
     the mean of scaled series. Known values stay as they are.
     """
     missing = x.isnan()
-    if not missing.any():
+    if not torch.compiler.is_exporting() and not missing.any():
         return x
     length = x.shape[2]
     times, before, after = _times_of_known(missing)
@@ -90,8 +90,10 @@ def ends(x):
     """Number of time points up to the last that has a known value, in any channel: ``(B,)`` int64.
 
     None where all series last to the end of the tensor. Nothing is known of a series of NaN alone,
-    not its end either; it counts as lasting.
+    not its end either; it counts as lasting. In a program that is exported, all last.
     """
+    if torch.compiler.is_exporting():
+        return None
     known = ~x.isnan()
     if known[..., -1].any(1).all():
         return None

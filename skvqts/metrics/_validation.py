@@ -50,14 +50,21 @@ def _validate_array(X, name, min_samples):
     array_like = as_array_like(X, _CALLER, name)
     if len(array_like.shape) == 0:
         raise ValueError(f"{name} must be an array of shape (n, d) or (n, c, t), got {X!r}.")
-    X = check_array(
-        array_like,
-        dtype=np.float64,
-        allow_nd=True,
-        ensure_min_samples=min_samples,
-        estimator=name,
-        input_name=name,
-    )
+    try:
+        X = check_array(
+            array_like,
+            dtype=np.float64,
+            allow_nd=True,
+            ensure_min_samples=min_samples,
+            estimator=name,
+            input_name=name,
+        )
+    except ValueError as error:
+        if "array element with a sequence" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} holds whole series in its cells: numpy.stack makes an array of them."
+        ) from None
     if 0 in X.shape:
         raise ValueError(f"{name} has no time point: its shape is {X.shape}.")
     if np.abs(X).max() > _MAX_ABS:
