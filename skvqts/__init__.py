@@ -3,6 +3,8 @@
 from . import augmentation, metrics, objectives
 from ._autoencoders.autoencoder import SeriesAutoencoder
 from ._autoencoders.vae import SeriesVAE
+from ._classical.stft import STFTTransformer
+from ._classical.window_codes import WindowCodes
 from ._fcn_classifier import FCNClassifier
 from ._files.models import load
 from ._fine_tuned_classifier import FineTunedClassifier
@@ -40,11 +42,13 @@ __all__ = [
     "Quantizer",
     "RandomConvolutionExtractor",
     "SSLFeatureExtractor",
+    "STFTTransformer",
     "SeriesAutoencoder",
     "SeriesVAE",
     "SlidingWindows",
     "VQTokenizer",
     "VersionWarning",
+    "WindowCodes",
     "WindowedEstimator",
     "__version__",
     "as_series_list",

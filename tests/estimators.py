@@ -13,7 +13,9 @@ from skvqts import (
     SeriesAutoencoder,
     SeriesVAE,
     SSLFeatureExtractor,
+    STFTTransformer,
     VQTokenizer,
+    WindowCodes,
 )
 
 from .conftest import two_shapes
@@ -78,6 +80,16 @@ def random_convolutions(max_epochs=None, **parameters):
     return RandomConvolutionExtractor(**{"n_kernels": 20} | parameters)
 
 
+def stft(max_epochs=None, **parameters):
+    """An STFTTransformer, which has no epochs."""
+    return STFTTransformer(**parameters)
+
+
+def window_codes(max_epochs=None, **parameters):
+    """A small WindowCodes, which has no epochs."""
+    return WindowCodes(**{"codebook_size": 6, "random_state": 0} | parameters)
+
+
 def fcn(**parameters):
     """A small FCNClassifier."""
     return FCNClassifier(**{"width": 8, "max_epochs": 3, "random_state": 0} | parameters)
@@ -124,6 +136,9 @@ TRANSFORMERS = {
     "RandomConvolutionExtractor": random_convolutions,
     "SeriesAutoencoder": autoencoder,
     "SeriesVAE": vae,
+    "STFTTransformer": stft,
+    "WindowCodes": window_codes,
+    "WindowCodes tokens": functools.partial(window_codes, output="tokens"),
 }
 CLASSIFIERS = {"FCNClassifier": fcn, "FineTunedClassifier": fine_tuned}
 GENERATORS = {
@@ -135,6 +150,10 @@ GENERATORS = {
     "AutoregressivePriorGenerator": autoregressive_prior,
 }
 
+# Transformers without a training loop, of which one has nothing random either.
+UNTRAINED = ("RandomConvolutionExtractor", "STFTTransformer", "WindowCodes", "WindowCodes tokens")
+UNSEEDED = ("STFTTransformer",)
+
 # A parameter of each transformer that counts something.
 COUNT_PARAMETER = {
     "VQTokenizer": "codebook_size",
@@ -142,6 +161,8 @@ COUNT_PARAMETER = {
     "RandomConvolutionExtractor": "n_kernels",
     "SeriesAutoencoder": "latent_dim",
     "SeriesVAE": "latent_dim",
+    "STFTTransformer": "n_fft",
+    "WindowCodes": "codebook_size",
 }
 
 

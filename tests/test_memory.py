@@ -104,6 +104,8 @@ print(peak.mb - out.nbytes / 2**20)
         pytest.param("SSLFeatureExtractor", "width=16, latent_dim=16", marks=pytest.mark.slow),
         pytest.param("SeriesVAE", "width=16, latent_dim=16", marks=pytest.mark.slow),
         ("RandomConvolutionExtractor", "n_kernels=1000"),
+        pytest.param("STFTTransformer", "n_fft=64", marks=pytest.mark.slow),
+        pytest.param("WindowCodes", "codebook_size=16", marks=pytest.mark.slow),
     ],
 )
 def test_series_of_100000_time_points_need_less_than_a_gigabyte(name, size):

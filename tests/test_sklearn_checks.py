@@ -17,8 +17,10 @@ from .estimators import (
     masked_prior,
     over_sampler,
     random_convolutions,
+    stft,
     tokenizer,
     vae,
+    window_codes,
 )
 
 OUTPUTS = [
@@ -58,6 +60,9 @@ TRANSFORMERS = [
     random_convolutions(n_kernels=5),
     autoencoder(**SMALL | {"width": 2}),
     vae(**SMALL | {"width": 2}),
+    stft(),
+    window_codes(random_state=None),
+    window_codes(random_state=None, output="tokens"),
 ]
 CLASSIFIERS = [
     fine_tuned(pretrained=make_extractor(width=8), learning_rate=0.05, **CLASSIFIER),

@@ -26,6 +26,7 @@ from .estimators import (
     random_convolutions,
     tokenizer,
     vae,
+    window_codes,
 )
 
 X, Y = two_shapes(24)
@@ -36,6 +37,7 @@ ESTIMATORS = {
     "RandomConvolutionExtractor": random_convolutions,
     "SeriesAutoencoder": autoencoder,
     "SeriesVAE": vae,
+    "WindowCodes": window_codes,
     **CLASSIFIERS,
     "MaskedPriorGenerator": masked_prior,
     "AutoregressivePriorGenerator": autoregressive_prior,

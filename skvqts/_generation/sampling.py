@@ -8,6 +8,7 @@ from scipy.special import logsumexp
 from .._fitting.reading import in_chunks, read_rows
 from .._fitting.runtime import computing
 from .._fitting.validation import random_seed, validate_known_classes, validate_n_samples
+from .._nn.sequence.causal_convolutions import OneByOne
 from ..functional.decoding import fill, replay
 from ..functional.masking import likelihood_bound
 from .stages import reconstruction_residuals, token_alphabet
@@ -210,6 +211,8 @@ class TokenReader:
                 # Shape (n_steps, 2, B, N_b), as `fill` takes it.
                 uniforms = torch.from_numpy(np.stack(streams, 2)).to(ids.device)
                 of_band, predict = self._predictor(band, ids, classes, scale)
+                if from_scratch and self.prior.bands[band].convolutional:
+                    predict = self._one_by_one(band, ids, classes, scale)
                 drawn = fill(predict, of_band, mask, decoding, uniforms, from_scratch=from_scratch)
                 start, stop = self.prior.span(band)
                 drawn = drawn + self.prior.bands[band].first_code
@@ -312,6 +315,36 @@ class TokenReader:
 
         # Rows that pad a chunk are all 0, which is an id of the first band.
         return (ids[:, start:stop] - prior.first_code).clamp(min=0), predict
+
+    def _one_by_one(self, band, ids, classes, guidance_scale):
+        """The function that predicts the tokens of a convolutional band in their order, for `fill`.
+
+        It keeps what it has computed of the tokens before.
+        """
+        prior = self.prior.bands[band]
+        start, _ = self.prior.span(band)
+        readers = [OneByOne(prior, classes.to(self.device))]
+        if guidance_scale != 1:
+            unconditional = torch.full_like(classes, self.prior.unconditional)
+            readers.append(OneByOne(prior, unconditional.to(self.device)))
+        for reader in readers:
+            for column in ids[:, :start].unbind(1):
+                reader.feed(column.to(self.device))
+
+        def predict(of_band, mask, progress, positions):
+            position = int(positions[0, 0])
+            logits = []
+            for reader in readers:
+                if position:
+                    before = of_band[:, position - 1] + prior.first_code
+                    reader.feed(before.to(self.device))
+                logits.append(reader.logits().float().to(self.exact_device)[:, None])
+            if guidance_scale == 1:
+                return logits[0]
+            given, free = logits
+            return free + guidance_scale * (given - free)
+
+        return predict
 
     def _guidance_scale(self):
         scale = self.estimator.guidance_scale

@@ -1,46 +1,19 @@
-"""The prior over tokens: transformers that predict the tokens of a band from those around them.
+"""The prior over tokens: networks that predict the tokens of a band from those around them.
 
-Each band has a transformer, which sees the tokens of all bands before it and those of its band that
-are not masked (or, if it is causal, those that come before). One band is the plain model.
+Each band has a transformer, or gated convolutions, which see the tokens of all bands before it and
+those of its band that are not masked (or, if it is causal, those that come before). One band is the
+plain model.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .layers import Dropout, Norm
+from .sequence.causal_convolutions import GatedConvolution
+
 _EXPLICIT_ATTENTION = 256  # tokens up to which training computes attention step by step
 _EMBEDDED = 0.5  # standard deviation of new embeddings; those of codes have about 0.6
-
-
-class Dropout(nn.Module):
-    """Dropout that draws from a generator it is handed; torch's can only draw from the global one.
-
-    Eight values share one random number, a byte each: `p` is rounded to a 256th.
-    """
-
-    def __init__(self, p):
-        super().__init__()
-        self.threshold = round(256 * p)
-
-    def forward(self, x, generator=None):
-        """Drop values in training mode; without a generator, by torch's global one."""
-        if not self.training or self.threshold == 0:
-            return x
-        # Torch draws 64 random bits at a time: eight bytes, one for each of eight values.
-        bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device="cpu")
-        bits.random_(-(2**63), None, generator=generator)
-        kept = bits.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
-        return x * kept.to(x.device, x.dtype).mul_(256 / (256 - self.threshold))
-
-
-class Norm(nn.LayerNorm):
-    """Layer normalisation without a bias (Ba et al. 2016), three times as fast here as RMSNorm."""
-
-    def __init__(self, width):
-        super().__init__(width, eps=1e-6, bias=False)
-
-    def initialise(self, generator):
-        nn.init.ones_(self.weight)
 
 
 def rotary_angles(times, head_dim):
@@ -161,6 +134,9 @@ class BandPrior(nn.Module):
         Predict each token from those before it.
     ends : bool
         Whether ids may be -1, beyond the end of a series; these are always seen.
+    convolutional : bool
+        Gated convolutions in place of attention; the prior is causal then, and the sizes of heads
+        and feed-forward networks have no meaning.
     """
 
     def __init__(
@@ -180,6 +156,7 @@ class BandPrior(nn.Module):
         dropout,
         causal,
         ends=False,
+        convolutional=False,
     ):
         super().__init__()
         self.times = times
@@ -187,6 +164,7 @@ class BandPrior(nn.Module):
         self.first_code = first_code
         self.mask_id = first_code + n_codes
         self.causal = causal
+        self.convolutional = convolutional
         self.head_dim = head_dim
         self.end_id = self.mask_id + 1  # that has a row only with `ends`
         self.codes = nn.Parameter(torch.empty(self.mask_id + 1 + ends, code_dim))
@@ -195,9 +173,12 @@ class BandPrior(nn.Module):
         self.classes = nn.Parameter(torch.empty(n_classes + 1, width))
         self.register_buffer("angles", torch.empty(1 + len(times), head_dim // 2))
         self.dropout = Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            Block(width, n_heads, head_dim, feedforward, dropout, causal) for _ in range(n_layers)
-        )
+        if convolutional:
+            blocks = [GatedConvolution(width, index, dropout) for index in range(n_layers)]
+        else:
+            sizes = (width, n_heads, head_dim, feedforward, dropout, causal)
+            blocks = [Block(*sizes) for _ in range(n_layers)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = Norm(width)
         self.head = nn.Linear(width, n_codes, bias=False)
         self.bias = nn.Parameter(torch.empty(n_tokens, n_codes))
@@ -243,17 +224,22 @@ class BandPrior(nn.Module):
         """
         ids = ids.masked_fill(ids < 0, self.end_id)
         x = self.embed(F.embedding(ids, self.codes)) + self.positions
-        x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
+        told = F.embedding(classes, self.classes)
+        x = torch.cat([told[:, None], x], dim=1)
         # Behind the class, position i predicts token i; the last token predicts nothing.
         x = self.dropout(x[:, :-1] if self.causal else x, generator)
-        cosines, sines = turning(self.angles[: x.shape[1]], self.head_dim)
         kept = None if positions is None else positions + (x.shape[1] - self.n_tokens)
-        for block in self.blocks:
-            is_last = block is self.blocks[-1]
-            x = block(x, cosines, sines, generator, kept if is_last else None)
+        if self.convolutional:
+            for block in self.blocks:
+                x = block(x, told, generator)
+        else:
+            cosines, sines = turning(self.angles[: x.shape[1]], self.head_dim)
+            for block in self.blocks:
+                is_last = block is self.blocks[-1]
+                x = block(x, cosines, sines, generator, kept if is_last else None)
         if positions is None:
             return self.head(self.norm(x[:, -self.n_tokens :])) + self.bias
-        if not self.blocks:
+        if self.convolutional or not self.blocks:
             x = at_positions(x, kept)
         return self.head(self.norm(x)) + F.embedding(positions, self.bias)
 

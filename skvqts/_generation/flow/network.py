@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..._nn.conv import along_time
-from ..._nn.prior import Dropout
+from ..._nn.layers import Dropout
 
 N_LEVELS = 3  # halvings of the resolution
 _FREQUENCIES = 32  # of the embedding of time

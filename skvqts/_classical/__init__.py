@@ -1,0 +1,1 @@
+"""Transformers without a network: the short-time Fourier transform, and codes of windows."""

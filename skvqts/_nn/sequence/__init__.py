@@ -1,0 +1,1 @@
+"""Networks of sequences: convolutions of tokens that see those before them."""
