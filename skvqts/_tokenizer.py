@@ -38,9 +38,9 @@ from ._fitting.validation import (
     validate_series,
     validate_tokens,
 )
-from ._nn.encoders import activations_inside, split_series, tokens_inside
+from ._nn.encoders import split_series, tokens_inside
 from ._nn.layers import build, kept_statistics
-from ._nn.quantizer import VectorQuantizer
+from ._nn.quantizer import SeriesQuantizer, VectorQuantizer
 from ._nn.self_supervision import SelfSupervision, View
 from ._nn.vqvae import make_vqvae
 from ._quantizer import Quantizer, make_quantizer
@@ -62,6 +62,7 @@ OUTPUTS = (
     "tokens",
     "one_hot",
     "bag_of_codes",
+    "positional_bag",
     "quantized",
     "quantized_pooled",
     "continuous",
@@ -111,8 +112,12 @@ class VQTokenizer(
           set each column has mean 0 and the variances of the columns add up to 25 (less where
           some are constant), where ``C=1`` suits an SVC; meant for a classifier right after it.
         - "tokens": ids of the codes, int64, (n, N).
-        - "one_hot": a 1 at the code of each token, (n, N * K), of two bands (n, N * 2K).
+        - "one_hot": a 1 at the code of each token, (n, N * K).
         - "bag_of_codes": share of each code among the tokens, (n, K), of two bands (n, 2K).
+        - "positional_bag": square roots of the shares of each code among the tokens of the
+          whole series, of its halves, quarters, eighths and sixteenths, (n, 31 K), and "one_hot" of
+          the tokens of the whole series, if there are any; what token ids alone say, meant
+          for a linear classifier.
         - "quantized", "quantized_pooled": latents after quantisation, flattened
           (n, N * D) or pooled.
         - "continuous", "continuous_pooled": latents before quantisation.
@@ -147,6 +152,14 @@ class VQTokenizer(
         1: one encoder, codebook and decoder for the whole series. 2: low and high frequencies,
         which add up to the series, have one each; the low band has a quarter of the tokens
         along time, and both have `codebook_size` codes [2]_.
+
+    n_series_tokens : int or "auto", default=0
+        Number of tokens that stand for the whole series, before those that stand for a part of its
+        time. They quantise its pooled features: each of them is the nearest of K codes of its
+        own to a random projection of these (product quantisation [4]_). So tokens tell what a
+        series is like, as its class, and not only how it runs; the decoder does without them. The
+        codes are k-means centres, learned after the network. "auto": as many as there are
+        other tokens, which doubles the bits of a series.
 
     quantizer : Quantizer or None, default=None
         How the codes start, follow their latents and are compared with them. None: a
@@ -243,10 +256,10 @@ class VQTokenizer(
 
     Attributes
     ----------
-    codebook_ : ndarray of shape (n_bands * codebook_size, code_dim)
-        The codes, those of the low band first; `code_dim` is the quantizer's, or the dimension of
-        the latents.
-    codebook_usage_ : ndarray of shape (n_bands * codebook_size,)
+    codebook_ : ndarray of shape (n_codebooks * codebook_size, code_dim)
+        The codes: of each token of the whole series, then of the bands, the low one first;
+        `code_dim` is the quantizer's, or the dimension of the latents.
+    codebook_usage_ : ndarray of shape (n_codebooks * codebook_size,)
         Share of each code among the tokens of the training set.
     perplexity_ : float
         Perplexity of `codebook_usage_`: from 1 (one code) to the number of codes (all used alike).
@@ -263,7 +276,8 @@ class VQTokenizer(
         few series, evenly spaced, as are the scales of "features".
     token_shape_ : tuple of (int, int)
         Rows and columns of the tokens of each band: ``((1, N),)`` for one band but for "stft", with
-        time as column. Tokens are in row-major order, those of the low band first.
+        time as column. Tokens are in row-major order, those of the low band first. Tokens of the
+        whole series come before them, as rows of one column: ``((G, 1), (1, N))``.
     quantizer_ : Quantizer
         The parameters that the codes were learned with.
     architecture_ : dict
@@ -296,6 +310,7 @@ class VQTokenizer(
        prior model" (TimeVQVAE), 2023.
     .. [3] Mathisen, Lokna, Lee, Aune. "Blending low and high-level semantics of time series for
        better masked time series generation" (NC-VQVAE), 2024.
+    .. [4] Jégou, Douze, Schmid. "Product quantization for nearest neighbor search", 2011.
 
     Examples
     --------
@@ -314,6 +329,7 @@ class VQTokenizer(
         "codebook_size": [IntegerInterval(1)],
         "output": [StrOptions(set(OUTPUTS))],
         "n_bands": [IntegerInterval(1, 2, closed="both")],
+        "n_series_tokens": [IntegerInterval(0), StrOptions({"auto"})],
         "quantizer": [Quantizer, None],
         "ssl": [StrOptions(set(OBJECTIVES)), Objective, None],
         "ssl_view": [StrOptions({"quantized", "continuous", "augmented"})],
@@ -332,6 +348,7 @@ class VQTokenizer(
         n_blocks="auto",
         downsampled_width="auto",
         n_bands=1,
+        n_series_tokens=0,
         quantizer=None,
         ssl=None,
         ssl_view="quantized",
@@ -362,6 +379,7 @@ class VQTokenizer(
         self.n_blocks = n_blocks
         self.downsampled_width = downsampled_width
         self.n_bands = n_bands
+        self.n_series_tokens = n_series_tokens
         self.quantizer = quantizer
         self.ssl = ssl
         self.ssl_view = ssl_view
@@ -410,7 +428,8 @@ class VQTokenizer(
         """Learn the codes and the networks by minimising the loss of [1]_, equation 3, with AdamW.
 
         By default codes start at k-means centres and follow their latents by moving averages. With
-        `ssl`, a self-supervised loss between latents is added, as in [3]_.
+        `ssl`, a self-supervised loss between latents is added, as in [3]_. With `n_series_tokens`,
+        codes of whole series are then learned from the features of the training series.
 
         Parameters
         ----------
@@ -463,6 +482,7 @@ class VQTokenizer(
         with computing(plan.device, plan.n_threads, training=True):
             if warm:
                 network = network_to_continue(self, shaped_by)
+                network.series = None  # learned anew from what the network will be
             else:
                 self._shaped_by = shaped_by
                 self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
@@ -483,6 +503,9 @@ class VQTokenizer(
             progress = Progress(self, plan, X_given, y)
             record = train(step, [x], plan, generator, held_out, progress, checkpoint)
             set_trained(self, network, plan, record)
+            self._series_sizes = None
+            if self.n_series_tokens:
+                self._learn_series_codes(read_at_the_end(X, record), generator)
 
             self.token_shape_ = network.grid
             self.codebook_ = network.codebook().detach().cpu().numpy().copy()
@@ -495,6 +518,8 @@ class VQTokenizer(
                 moments.add(features)
 
             self._read(read_at_the_end(X, record), "ended tokens", "features", sink=take)
+            of_bands = counts[network.n_series_tokens * network.n_codes :]
+            warn_of_few(of_bands.sum(), len(of_bands))
             self.codebook_usage_, self.perplexity_ = code_usage(counts)
             self._feature_scaler = ColumnScaler().fit(moments)
         checkpoint.close(self)
@@ -548,9 +573,9 @@ class VQTokenizer(
             return self.decode(X)
         if self.output == "one_hot":
             return self._decoded(validate_one_hot(self, X, code_ranges(self)), self.module_.embed)
-        n_tokens = len(code_ranges(self))
-        latents = validate_read_out(self, X, n_tokens * self.encoder_.latent_dim)
-        return self._decoded(latents.reshape(len(latents), n_tokens, -1))
+        n_latents = len(code_ranges(self)) - self.module_.n_series_tokens
+        latents = validate_read_out(self, X, n_latents * self.encoder_.latent_dim)
+        return self._decoded(latents.reshape(len(latents), n_latents, -1))
 
     def encode(self, X):
         """Token ids of series, whatever `output` is.
@@ -579,8 +604,9 @@ class VQTokenizer(
         ----------
         tokens : array-like of shape (n, n_tokens), or list of n arrays
             Whole numbers in ``[0, codebook_size)``, for those of the high of two bands in
-            ``[codebook_size, 2 * codebook_size)``. A list, as `encode` makes it of a list, has the
-            tokens of series of unequal length.
+            ``[codebook_size, 2 * codebook_size)``. Tokens of the whole series have ids of their
+            own before these, ``codebook_size`` each, and do not change the series. A list, as
+            `encode` makes it of a list, has the tokens of series of unequal length.
         lengths : array-like of shape (n,) or None, default=None
             Numbers of time points of the series, after a fit with ``missing="mask"``. None: all
             that the tokens stand for, which is up to a token's length more than was encoded.
@@ -650,6 +676,23 @@ class VQTokenizer(
         """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
         return self.module_.encoder
 
+    def _learn_series_codes(self, X, generator):
+        """Give the trained network tokens of whole series, learned from series ``(n, c, t)``."""
+        network = self.module_
+        n_tokens = self.n_series_tokens
+        if n_tokens == "auto":
+            n_tokens = sum(math.prod(shape) for shape in network.grid)
+        (features,) = self._read(X, "pooled")
+        self._series_sizes = {
+            "n_features": features.shape[1],
+            "n_tokens": int(n_tokens),
+            "codebook_size": network.n_codes,
+            "dim": network.codebook().shape[1],
+        }
+        series = build(partial(SeriesQuantizer, **self._series_sizes), generator)
+        series.learn(torch.from_numpy(features), generator)
+        network.series = series.to(self.device_).eval()
+
     def _read(self, X, *outputs, sink=None):
         """Read-outs of valid series ``(n, c, t)``: one array for each output."""
         return read_series(self, partial(read_out, self.module_, outputs=outputs), X, sink)
@@ -661,7 +704,10 @@ class VQTokenizer(
 
     def _network_constructor(self):
         architecture, codes, _ = self._shaped_by
-        return partial(make_vqvae, partial(VectorQuantizer, **codes), **architecture)
+        sizes = getattr(self, "_series_sizes", None)  # files of earlier versions have none
+        series = None if sizes is None else partial(SeriesQuantizer, **sizes)
+        quantizer = partial(VectorQuantizer, **codes)
+        return partial(make_vqvae, quantizer, series=series, **architecture)
 
     @property
     def _n_features_out(self):
@@ -791,33 +837,31 @@ class SelfSupervisedVQStep(nn.Module):
         self.ssl.branch.update_momentum_copies(self.vq_step.network.encoder)
 
 
-def code_usage(counts):
-    """Share of each code in the tokens of the training set, and the perplexity of the shares.
-
-    It warns where there are fewer tokens than codes.
-    """
-    n_tokens, n_codes = counts.sum(), len(counts)
+def warn_of_few(n_tokens, n_codes):
+    """Warn where the training set has fewer tokens than codes."""
     if n_tokens < n_codes:
         warn_user(
             f"The training set has only {n_tokens} tokens for codebook_size="
             f"{n_codes}; some codes cannot be learned."
         )
-    shares = torch.from_numpy(counts).double() / n_tokens
+
+
+def code_usage(counts):
+    """Share of each code in the tokens of the training set, and the perplexity of the shares."""
+    shares = cb.usage(torch.from_numpy(counts))
     return shares.numpy(), float(cb.perplexity(shares))
 
 
 def code_ranges(tokenizer):
-    """First code of each token's band and the one after its last: int64 ``(N, 2)``."""
-    # Ids are joint: those of the high band begin where those of the low band end.
-    n_codes = len(tokenizer.codebook_) // len(tokenizer.token_shape_)
-    n_tokens = [rows * columns for rows, columns in tokenizer.token_shape_]
-    first = np.repeat(np.arange(len(n_tokens)) * n_codes, n_tokens)
-    return np.column_stack([first, first + n_codes])
+    """First code that each token can have and the one after its last: int64 ``(N, 2)``."""
+    first = tokenizer.module_.first_codes.numpy()
+    return np.column_stack([first, first + tokenizer.module_.n_codes])
 
 
 def tokens_of_lengths(tokenizer, lengths):
     """Which of the tokens ``(n, N)`` series of some lengths ``(n,)`` have."""
-    return tokens_inside(tokenizer.encoder_, torch.from_numpy(lengths)).numpy()
+    of_bands = tokens_inside(tokenizer.encoder_, torch.from_numpy(lengths))
+    return tokenizer.module_.of_all_tokens(of_bands).numpy()
 
 
 def aligned_tokens(tokenizer, tokens, lengths=None):
@@ -866,24 +910,35 @@ def aligned_tokens(tokenizer, tokens, lengths=None):
 def read_out(network, x, outputs):
     """What `transform` returns for a batch of scaled series: a Tensor for each of some outputs.
 
-    "ended tokens" are tokens with -1 beyond the end of a series.
+    "ended tokens" are tokens with -1 beyond the end of a series, "pooled" those of "features" that
+    are no shares of codes.
     """
-    # Only "features" needs the activations, which are large.
-    activations = [] if "features" in outputs else None
+    # Only features need the activations, which are large.
+    activations = [] if {"features", "pooled"} & set(outputs) else None
     quantized = network.encode(x, activations)
     inside = network.inside(quantized)
-    n_codes = len(network.codebook())
+    of_all_tokens = network.of_all_tokens(inside)
+    n_codes = network.n_codes
+    n_series_tokens = network.n_series_tokens
+    codes = network.tokens(quantized) - network.first_codes.to(x.device)  # each from 0 on
 
     def of(output):
         match output:
             case "tokens":
                 return network.tokens(quantized)
             case "ended tokens":
-                return ended(network.tokens(quantized), inside, _END)
+                return ended(network.tokens(quantized), of_all_tokens, _END)
             case "one_hot":
-                return readout.one_hot(network.tokens(quantized), n_codes)
+                return readout.one_hot(codes, n_codes)
             case "bag_of_codes":
-                return readout.bag_of_codes(network.tokens(quantized), n_codes, inside)
+                tokens = network.tokens(quantized)
+                return readout.bag_of_codes(tokens, len(network.codebook()), of_all_tokens)
+            case "positional_bag":
+                of_series = readout.one_hot(codes[:, :n_series_tokens], n_codes)
+                bags = readout.positional_bag(
+                    codes[:, n_series_tokens:], n_codes, network.latent_grid, inside
+                )
+                return torch.cat([of_series, bags], dim=1)
             case "quantized":
                 return network.quantized_latents(quantized).flatten(1)
             case "quantized_pooled":
@@ -893,10 +948,11 @@ def read_out(network, x, outputs):
             case "continuous_pooled":
                 return readout.pooled_latents(network.latents(quantized), inside)
             case "features":  # codes by the square root of their shares: Hellinger's distance
-                masks = activations_inside(network.encoder, ends(x), x.shape[2], activations)
-                pooled = readout.pooled_features(
-                    network.latents(quantized), activations, inside, masks
-                )
-                return torch.cat([pooled, of("bag_of_codes").sqrt()], dim=1)
+                first = n_series_tokens * n_codes
+                tokens = network.tokens(quantized)[:, n_series_tokens:] - first
+                bag = readout.bag_of_codes(tokens, len(network.bands) * n_codes, inside)
+                return torch.cat([of("pooled"), bag.sqrt()], dim=1)
+            case "pooled":
+                return network.features(x, quantized, activations)
 
     return [of(output) for output in outputs]

@@ -127,7 +127,7 @@ def over_sampler(**parameters):
 
 TRANSFORMERS = {
     "VQTokenizer": tokenizer,
-    "VQTokenizer tokens": functools.partial(tokenizer, output="tokens"),
+    "VQTokenizer tokens": functools.partial(tokenizer, output="tokens", n_series_tokens=3),
     "VQTokenizer stft": functools.partial(tokenizer, frontend="stft"),
     "VQTokenizer two bands": functools.partial(tokenizer, n_bands=2),
     "VQTokenizer with gaps": functools.partial(tokenizer, missing="mask"),

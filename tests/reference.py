@@ -42,3 +42,32 @@ def perplexity(ids, n_codes):
 
 def bag_of_codes(ids, n_codes):
     return np.array([[np.mean(row == k) for k in range(n_codes)] for row in ids])
+
+
+def positional_bag(codes, n_codes, grid):
+    """Roots of shares, row by row of tokens, part by part; larger parts come first."""
+    bags = []
+    for of_series in codes:
+        bag, start = [], 0
+        for rows, columns in grid:
+            for _ in range(rows):
+                row = list(of_series[start : start + columns])
+                start += columns
+                for n_parts in sorted({min(n, columns) for n in (1, 2, 4, 8, 16)}):
+                    first = 0
+                    for part in range(n_parts):
+                        size = columns // n_parts + (part < columns % n_parts)
+                        members = row[first : first + size]
+                        first += size
+                        bag += [(members.count(k) / size) ** 0.5 for k in range(n_codes)]
+        bags.append(bag)
+    return np.array(bags)
+
+
+def hashed(x, places, weights, n_places):
+    """One value at a time."""
+    out = np.zeros((len(x), n_places))
+    for row in range(len(x)):
+        for column, place in enumerate(places):
+            out[row, place] += weights[column] * x[row, column]
+    return out

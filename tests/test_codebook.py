@@ -55,6 +55,32 @@ def test_codes_are_their_own_nearest_whatever_their_order(k, d, seed):
     assert torch.equal(order[cb.nearest_code(z, codebook[order])], cb.nearest_code(z, codebook))
 
 
+@given(
+    n=st.integers(1, 20),
+    parts=st.integers(1, 4),
+    k=st.integers(1, 6),
+    d=st.integers(1, 5),
+    seed=st.integers(0, 10_000),
+)
+def test_each_part_gets_the_nearest_code_of_its_own_codebook(n, parts, k, d, seed):
+    z = _vectors(n, parts * d, seed).view(n, parts, d)
+    codebooks = _vectors(parts * k, d, seed + 1).view(parts, k, d)
+    ids = cb.nearest_in_each(z, codebooks)
+    for part in range(parts):
+        expected, _ = reference.nearest_code(z[:, part], codebooks[part])
+        assert ids[:, part].tolist() == expected.tolist()
+
+
+@given(n=st.integers(1, 5), f=st.integers(1, 9), p=st.integers(1, 6), seed=st.integers(0, 1000))
+def test_columns_are_summed_up_in_their_places(n, f, p, seed):
+    rng = np.random.default_rng(seed)
+    places = torch.tensor(rng.integers(0, p, f))
+    x, weights = _vectors(n, f, seed), _vectors(1, f, seed + 1)[0]
+    out = cb.hashed(x, places, weights, p)
+    expected = reference.hashed(x.numpy(), places.tolist(), weights.numpy(), p)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_nearest_code_ties_go_to_the_lowest_index():
     codebook = torch.tensor([[1.0], [-1.0], [1.0]])
     assert cb.nearest_code(torch.tensor([[0.0], [2.0], [-3.0]]), codebook).tolist() == [0, 0, 1]
@@ -152,7 +178,7 @@ def test_kmeans_with_fewer_vectors_than_codes_keeps_every_vector():
 
 @given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=50))
 def test_usage_sums_to_one_and_perplexity_matches_reference(ids):
-    shares = cb.usage(torch.tensor(ids), 7)
+    shares = cb.usage(torch.bincount(torch.tensor(ids), minlength=7))
     assert shares.sum().item() == pytest.approx(1)
     value = cb.perplexity(shares).item()
     assert value == pytest.approx(reference.perplexity(np.array(ids), 7))

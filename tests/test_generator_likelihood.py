@@ -21,6 +21,7 @@ X, Y = two_shapes(24)
 each_generator = pytest.mark.parametrize("name", GENERATORS)
 each_kind = pytest.mark.parametrize("kind", KINDS)
 SMALL = {"codebook_size": 3, "downsampled_width": 4}
+OF_SERIES = {"codebook_size": 2, "downsampled_width": 4, "n_series_tokens": 2}
 TWO_BANDS = {"codebook_size": 2, "downsampled_width": 4, "n_bands": 2}
 
 
@@ -34,6 +35,17 @@ def masked():
 def two_bands():
     """One low token and four high ones of two codes: 32 sequences."""
     return masked_prior(TWO_BANDS, max_epochs=5).fit(X[:, ::2], Y)
+
+
+@pytest.fixture(scope="module")
+def of_series():
+    """Two tokens of the whole series, each of two codes of its own, and four others: 64."""
+    return masked_prior(OF_SERIES, max_epochs=5).fit(X[:, ::2], Y)
+
+
+@pytest.fixture(scope="module")
+def causal_of_series():
+    return autoregressive_prior(OF_SERIES, max_epochs=5).fit(X[:, ::2], Y)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +99,7 @@ def assert_frequencies(counts, p):
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("n_steps", [1, 2, 3, 16])
-@pytest.mark.parametrize("which", ["masked", "two_bands"])
+@pytest.mark.parametrize("which", ["masked", "two_bands", "of_series"])
 def test_exact_likelihoods_sum_to_one(which, n_steps, temperature, guidance, request):
     generator = copy.deepcopy(request.getfixturevalue(which))
     generator.set_params(n_steps=n_steps, temperature=temperature, guidance_scale=guidance)
@@ -96,7 +108,7 @@ def test_exact_likelihoods_sum_to_one(which, n_steps, temperature, guidance, req
         assert total == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("which", ["causal", "causal_bands"])
+@pytest.mark.parametrize("which", ["causal", "causal_bands", "causal_of_series"])
 def test_causal_likelihoods_sum_to_one(which, request):
     generator = request.getfixturevalue(which)
     for c in (0, 1, 2):
@@ -107,7 +119,7 @@ def test_causal_likelihoods_sum_to_one(which, request):
 @pytest.mark.parametrize(
     ("n_steps", "temperature", "guidance"), [(1, 1.0, 1.0), (3, 0.5, 1.0), (16, 1.0, 3.0)]
 )
-@pytest.mark.parametrize("which", ["masked", "two_bands"])
+@pytest.mark.parametrize("which", ["masked", "two_bands", "of_series"])
 def test_sampling_frequencies_match_the_exact_likelihood(
     which, n_steps, temperature, guidance, request
 ):
@@ -117,7 +129,7 @@ def test_sampling_frequencies_match_the_exact_likelihood(
     assert_frequencies(drawn_counts(generator, 1, 1500), p / p.sum())
 
 
-@pytest.mark.parametrize("which", ["causal", "causal_bands"])
+@pytest.mark.parametrize("which", ["causal", "causal_bands", "causal_of_series"])
 def test_sampling_frequencies_match_the_causal_likelihood(which, request):
     generator = request.getfixturevalue(which)
     p = probabilities(generator._log_likelihood, generator, 0)

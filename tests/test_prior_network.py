@@ -418,3 +418,20 @@ def test_the_network_of_a_fitted_generator_can_be_trained_further(name):
             network.cross_entropy(band, ids, mask, classes).mean().backward()
         assert all(p.grad is not None for p in network.bands[band].parameters())
         assert torch.equal(network.eval().logits(band, ids, mask, classes), in_evaluation)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_logits_are_those_of_the_states_behind_the_last_block(causal):
+    network = prior(causal)
+    with torch.no_grad():
+        network.bands[1].norm.weight.uniform_(0.5, 2, generator=seeded(3))
+        network.bands[1].head.weight.normal_(generator=seeded(4))
+        ids, classes = tokens(6)
+        states = network.bands[1].states(ids, classes)
+        assert [len(of_block) for of_block in states] == [6, 6]
+        assert not torch.allclose(states[0], states[1])
+        band = network.bands[1]
+        logits = network.logits(1, ids, torch.zeros(6, 5, dtype=torch.bool), classes)
+        expected = band.head(states[-1] * band.norm.weight) + band.bias
+    torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(states[0].mean(2), torch.zeros(6, 5), rtol=0, atol=1e-6)

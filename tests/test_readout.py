@@ -20,6 +20,31 @@ def test_bag_of_codes_and_one_hot_match_reference(b, n, k, seed):
     assert (one_hot.argmax(2) == ids).all()
 
 
+@given(
+    b=st.integers(1, 3),
+    grid=st.sampled_from([((1, 1),), ((1, 7),), ((1, 35),), ((2, 5),), ((1, 3), (1, 20))]),
+    k=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_positional_bag_matches_one_part_at_a_time(b, grid, k, seed):
+    n_tokens = sum(rows * columns for rows, columns in grid)
+    codes = np.random.default_rng(seed).integers(0, k, (b, n_tokens))
+    bag = readout.positional_bag(torch.tensor(codes), k, grid).numpy()
+    np.testing.assert_allclose(bag, reference.positional_bag(codes, k, grid), rtol=1e-6)
+    everywhere = torch.ones(b, n_tokens, dtype=torch.bool)
+    assert np.array_equal(readout.positional_bag(torch.tensor(codes), k, grid, everywhere), bag)
+
+
+def test_positional_bag_leaves_out_what_is_beyond_the_end():
+    codes = torch.tensor([[0, 1, 1, 0, 2, 2, 0, 1]])
+    inside = torch.tensor([[True] * 4 + [False] * 4])
+    bag = readout.positional_bag(codes, 3, ((1, 8),), inside)[0].view(-1, 3)
+    # Of fewer tokens than parts the last token is all further parts, as of `pool`.
+    known = readout.positional_bag(codes[:, :4], 3, ((1, 4),))[0].view(-1, 3)
+    assert torch.equal(bag[:7], known)
+    assert bag[7:].square().tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0]] + 5 * [[1, 0, 0]]
+
+
 def test_pool_by_hand():
     z = torch.tensor([[[1.0, -1.0], [3.0, 0.0], [5.0, 4.0], [7.0, 5.0]]])
     pooled = readout.pool(z, ("mean", "max"), (1, 2))

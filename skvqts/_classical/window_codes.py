@@ -24,7 +24,7 @@ from .._fitting.validation import (
     validate_tokens,
 )
 from .._nn.layers import build
-from .._tokenizer import code_usage
+from .._tokenizer import code_usage, warn_of_few
 from ..functional.codebook import kmeans, nearest_code
 from ..functional.readout import bag_of_codes
 
@@ -204,7 +204,9 @@ class WindowCodes(
             self.module_ = network.eval().to(device)
         self.codebook_ = codes.cpu().numpy().copy()
         (tokens,) = read_series(self, lambda x: [network(x)], X)
-        self.codebook_usage_, self.perplexity_ = code_usage(tokens, self._codebook_size)
+        warn_of_few(tokens.size, self._codebook_size)
+        counts = np.bincount(tokens.ravel(), minlength=self._codebook_size)
+        self.codebook_usage_, self.perplexity_ = code_usage(counts)
         return self
 
     def transform(self, X):

@@ -27,6 +27,7 @@ _MOST_OBJECTS = 200
 _SHAPING = (
     "architecture_",
     "_shaped_by",
+    "_series_sizes",
     "_n_kernels",
     "_n_features_out",
     "n_channels_in_",

@@ -764,11 +764,11 @@ def validate_read_out(estimator, X, n_columns):
 
 
 def validate_one_hot(estimator, X, ranges):
-    """Ids ``(n, N)`` of a one-hot ``(n, N * K)`` matrix, each in its range."""
+    """Ids ``(n, N)`` of a one-hot ``(n, N * K)`` matrix of the K codes in the range of each."""
     n_tokens = len(ranges)
-    n_codes = ranges.max()
+    n_codes = int(ranges[0, 1] - ranges[0, 0])
     cells = validate_read_out(estimator, X, n_tokens * n_codes).reshape(len(X), n_tokens, n_codes)
-    ids = cells.argmax(2)
-    if not (np.array_equal(cells, np.arange(n_codes) == ids[..., None]) and _within(ids, ranges)):
-        raise ValueError("X must hold exactly one 1 per token, at a code of its band, and 0 else.")
-    return ids
+    codes = cells.argmax(2)
+    if not np.array_equal(cells, np.arange(n_codes) == codes[..., None]):
+        raise ValueError("X must hold exactly one 1 per token, at one of its codes, and 0 else.")
+    return codes + ranges[:, 0]

@@ -24,6 +24,8 @@ def anomaly_scores(estimator, X, window):
     masks, covered = window_masks(
         window, tokenizer.token_shape_, tokenizer.module_.strides, estimator.n_timepoints_in_
     )
+    if tokenizer.module_.n_series_tokens:
+        masks[0][:] = False  # of the series without the window they are told, not judged
     classes = unconditional_classes(estimator, len(X))
     reader = TokenReader(estimator)
     ids = tokenizer.encode(X)

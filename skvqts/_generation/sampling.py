@@ -9,6 +9,7 @@ from .._fitting.reading import in_chunks, read_rows
 from .._fitting.runtime import computing
 from .._fitting.validation import random_seed, validate_known_classes, validate_n_samples
 from .._nn.sequence.causal_convolutions import OneByOne
+from ..functional import readout
 from ..functional.decoding import fill, replay
 from ..functional.masking import likelihood_bound
 from .stages import reconstruction_residuals, token_alphabet
@@ -215,7 +216,7 @@ class TokenReader:
                     predict = self._one_by_one(band, ids, classes, scale)
                 drawn = fill(predict, of_band, mask, decoding, uniforms, from_scratch=from_scratch)
                 start, stop = self.prior.span(band)
-                drawn = drawn + self.prior.bands[band].first_code
+                drawn = drawn + self.prior.bands[band].first_codes(drawn.device)
                 drawn = torch.where(ids[:, start:stop] < 0, -1, drawn)
                 ids = torch.cat([ids[:, :start], drawn, ids[:, stop:]], dim=1)
             return [ids]
@@ -274,6 +275,25 @@ class TokenReader:
 
         return self._in_chunks(judge_chunk, classes, ids)
 
+    def features(self, ids, classes):
+        """Means over all tokens and quarters of them ``(n, 5 B L width)`` of what L blocks see.
+
+        No token is hidden. Beyond the end of a series nothing counts.
+        """
+
+        def read_chunk(table):
+            table = table.to(self.device)
+            ids, classes = table[:, 1:], table[:, 0]
+            pooled = []
+            for band, prior in enumerate(self.prior.bands):
+                start, stop = self.prior.span(band)
+                inside = ids[:, start:stop] >= 0
+                for states in prior.states(ids[:, :stop], classes):
+                    pooled.append(readout.pool(states, ("mean",), (1, 4), inside))
+            return [torch.cat(pooled, dim=1)]
+
+        return self._in_chunks(read_chunk, classes, ids)[0]
+
     def _log_probabilities(self, band, ids, classes, masks):
         """Log-probabilities ``(M, B, N_b)`` of a band's tokens, given those each mask shows.
 
@@ -299,7 +319,7 @@ class TokenReader:
 
         def logits(of_band, mask, classes, positions):
             # A band sees the tokens of the bands before it, and none of those after it.
-            of_band = (of_band + prior.first_code).masked_fill(beyond, -1)
+            of_band = (of_band + prior.first_codes(of_band.device)).masked_fill(beyond, -1)
             joint = torch.cat([ids[:, :start], of_band], dim=1)
             given = (part.to(self.device) for part in (joint, mask, classes))
             if positions is not None:
@@ -314,7 +334,8 @@ class TokenReader:
             return free + guidance_scale * (logits(of_band, mask, classes, positions) - free)
 
         # Rows that pad a chunk are all 0, which is an id of the first band.
-        return (ids[:, start:stop] - prior.first_code).clamp(min=0), predict
+        first = prior.first_codes(ids.device)
+        return (ids[:, start:stop] - first).clamp(min=0), predict
 
     def _one_by_one(self, band, ids, classes, guidance_scale):
         """The function that predicts the tokens of a convolutional band in their order, for `fill`.
@@ -336,7 +357,9 @@ class TokenReader:
             logits = []
             for reader in readers:
                 if position:
-                    before = of_band[:, position - 1] + prior.first_code
+                    before = (
+                        of_band[:, position - 1] + prior.first_codes(of_band.device)[position - 1]
+                    )
                     reader.feed(before.to(self.device))
                 logits.append(reader.logits().float().to(self.exact_device)[:, None])
             if guidance_scale == 1:

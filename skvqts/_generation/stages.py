@@ -190,9 +190,15 @@ def prior_architecture(estimator, n_series, *, causal):
 
 def token_alphabet(tokenizer):
     """Shape of the tokens, and number and dimension of the codes, of a fitted tokenizer."""
-    grid = tokenizer.token_shape_
-    n_codes = len(tokenizer.codebook_) // len(grid)
-    return {"grid": grid, "n_codes": n_codes, "code_dim": tokenizer.codebook_.shape[1]}
+    n_series_tokens = tokenizer.module_.n_series_tokens
+    # Files of generators whose tokenizer has no such tokens have no such entry.
+    of_series = {"n_series_tokens": n_series_tokens} if n_series_tokens else {}
+    return {
+        **of_series,
+        "grid": tokenizer.token_shape_,
+        "n_codes": tokenizer.module_.n_codes,
+        "code_dim": tokenizer.codebook_.shape[1],
+    }
 
 
 def prior_plan(estimator, tokens):

@@ -123,8 +123,8 @@ class BandPrior(nn.Module):
     n_tokens : int
         Tokens N of this band.
     first_code, n_codes : int
-        Ids of this band's codes: K from the first on. Smaller ids are those of earlier bands;
-        the one after the last is the mask.
+        Ids of this band's codes: K from the first on, for each token if they are `separate`.
+        Smaller ids are those of earlier bands; the one after the last is the mask.
     n_classes : int
         The class id `n_classes` stands for no class in particular.
     code_dim : int
@@ -137,6 +137,8 @@ class BandPrior(nn.Module):
     convolutional : bool
         Gated convolutions in place of attention; the prior is causal then, and the sizes of heads
         and feed-forward networks have no meaning.
+    separate : bool
+        Whether each token has K codes of its own, one after the other.
     """
 
     def __init__(
@@ -157,12 +159,14 @@ class BandPrior(nn.Module):
         causal,
         ends=False,
         convolutional=False,
+        separate=False,
     ):
         super().__init__()
         self.times = times
         self.n_tokens = n_tokens
         self.first_code = first_code
-        self.mask_id = first_code + n_codes
+        self.step = n_codes if separate else 0
+        self.mask_id = first_code + n_codes * (n_tokens if separate else 1)
         self.causal = causal
         self.convolutional = convolutional
         self.head_dim = head_dim
@@ -193,13 +197,17 @@ class BandPrior(nn.Module):
         times = torch.tensor([0.0, *self.times], device="cpu", dtype=torch.float32)
         self.angles.copy_(rotary_angles(times, 2 * self.angles.shape[1]))
 
+    def first_codes(self, device):
+        """Id of the first code of each token, int64 ``(N,)``."""
+        return self.first_code + self.step * torch.arange(self.n_tokens, device=device)
+
     @torch.no_grad()
     def start_from(self, codebook, ids):
         """Embed tokens as their codes, and predict the frequencies of ``ids`` at each position.
 
         Parameters
         ----------
-        codebook : Tensor of shape (first_code + K, code_dim)
+        codebook : Tensor of shape (mask_id, code_dim)
         ids : int64 Tensor of shape (n, N)
             The training tokens of this band.
         """
@@ -208,7 +216,7 @@ class BandPrior(nn.Module):
         scale = centred.square().mean().sqrt().clamp(min=1e-12)
         self.codes[: self.mask_id] = centred / scale
         inside = (ids >= 0)[..., None]
-        codes = (ids - self.first_code).clamp(min=0)
+        codes = (ids - self.first_codes(ids.device)).clamp(min=0)
         counts = (F.one_hot(codes, self.bias.shape[1]) * inside).float().sum(0)
         overall = counts.sum(0) / counts.sum()
         # Two pseudo-counts shared out by overall frequency; 0.01 keeps unseen codes finite.
@@ -222,14 +230,10 @@ class BandPrior(nn.Module):
         With `positions`, int64 ``(B, m)``, of this band's tokens at these positions only: the last
         block then leaves out what nothing depends on.
         """
-        ids = ids.masked_fill(ids < 0, self.end_id)
-        x = self.embed(F.embedding(ids, self.codes)) + self.positions
-        told = F.embedding(classes, self.classes)
-        x = torch.cat([told[:, None], x], dim=1)
-        # Behind the class, position i predicts token i; the last token predicts nothing.
-        x = self.dropout(x[:, :-1] if self.causal else x, generator)
+        x = self.dropout(self.embedded(ids, classes), generator)
         kept = None if positions is None else positions + (x.shape[1] - self.n_tokens)
         if self.convolutional:
+            told = F.embedding(classes, self.classes)
             for block in self.blocks:
                 x = block(x, told, generator)
         else:
@@ -243,6 +247,29 @@ class BandPrior(nn.Module):
             x = at_positions(x, kept)
         return self.head(self.norm(x)) + F.embedding(positions, self.bias)
 
+    def embedded(self, ids, classes):
+        """The class ``(B,)`` and token ids ``(B, len(times))`` as the first block takes them."""
+        ids = ids.masked_fill(ids < 0, self.end_id)
+        x = self.embed(F.embedding(ids, self.codes)) + self.positions
+        x = torch.cat([F.embedding(classes, self.classes)[:, None], x], dim=1)
+        # Behind the class, position i predicts token i; the last token predicts nothing.
+        return x[:, :-1] if self.causal else x
+
+    def states(self, ids, classes):
+        """States ``(B, N, width)`` of this band's tokens behind each block, arguments as before.
+
+        Each is normalised, as a block takes it; without blocks they are those of the embeddings.
+        """
+        x = self.embedded(ids, classes)
+        cosines, sines = turning(self.angles[: x.shape[1]], self.head_dim)
+        behind = [] if self.blocks else [x]
+        for block in self.blocks:
+            x = block(x, cosines, sines)
+            behind.append(x)
+        return [
+            F.layer_norm(x[:, -self.n_tokens :], x.shape[2:], eps=self.norm.eps) for x in behind
+        ]
+
 
 class Prior(nn.Module):
     """The priors of all bands.
@@ -254,18 +281,23 @@ class Prior(nn.Module):
     n_codes : int
         Number of codes of each band.
     n_classes, code_dim : int
+    n_series_tokens : int
+        Tokens of the first entry of `grid`, if that is no band but tokens of the whole series, each
+        with `n_codes` of its own.
     **transformer
         Sizes, dropout and direction of each band's transformer, as of `BandPrior`.
     """
 
-    def __init__(self, grid, n_codes, n_classes, code_dim, **transformer):
+    def __init__(self, grid, n_codes, n_classes, code_dim, n_series_tokens=0, **transformer):
         super().__init__()
         self.n_tokens = tuple(rows * columns for rows, columns in grid)
         self.unconditional = n_classes  # the class id that stands for no class in particular
         self.bands = nn.ModuleList()
         finest = max(columns for _, columns in grid)
         times = []
+        first_code = 0
         for index, (rows, columns) in enumerate(grid):
+            separate = index == 0 and n_series_tokens > 0
             # Each token lies at its middle in time, in units of the finest band's columns.
             middles = [(column + 0.5) * finest / columns for column in range(columns)]
             times = times + middles * rows
@@ -273,13 +305,15 @@ class Prior(nn.Module):
                 BandPrior(
                     times,
                     self.n_tokens[index],
-                    index * n_codes,
+                    first_code,
                     n_codes,
                     n_classes,
                     code_dim,
+                    separate=separate,
                     **transformer,
                 )
             )
+            first_code = self.bands[-1].mask_id
 
     def start_from(self, codebook, ids):
         """Embeddings from the codes and biases from the training tokens ``(n, N)``."""
@@ -323,7 +357,7 @@ class Prior(nn.Module):
         Beyond the end of a series it means nothing.
         """
         start, stop = self.span(band)
-        targets = (ids[:, start:stop] - self.bands[band].first_code).clamp(min=0)
+        targets = (ids[:, start:stop] - self.bands[band].first_codes(ids.device)).clamp(min=0)
         logits = self.logits(band, ids, masks, classes, generator).float()
         losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         return losses.view(targets.shape)

@@ -1,4 +1,4 @@
-"""The vector quantiser: codes, their update and their losses."""
+"""Vector quantisers: of latents, with the update and the losses of the codes; of whole series."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from ..functional import codebook as cb
 from ..functional.gaps import ended
+
+_MOST_SERIES = 64  # per code, that the codes of whole series are learned from
 
 
 class Quantized(NamedTuple):
@@ -138,3 +140,78 @@ class VectorQuantizer(nn.Module):
         # A mean of unit vectors is shorter than 1.
         self.codebook.copy_(F.normalize(codes, dim=1) if self.normalize_codes else codes)
         self.cluster_size.copy_(size)
+
+
+class SeriesQuantizer(nn.Module):
+    """Tokens of a whole series: product quantisation of its features (Jégou et al. 2011).
+
+    The features are standardised, and each goes with a random sign to a random place in the vector
+    of one of the tokens. The vector of each token is replaced by the nearest of its own codes. So
+    every token says something of all of the series, and all together much of its features.
+
+    Parameters
+    ----------
+    n_features : int
+        Number F of features of a series.
+    n_tokens : int
+        Number G of tokens.
+    codebook_size : int
+        Number K of codes of each token.
+    dim : int
+        Dimension d of the codes.
+    """
+
+    def __init__(self, n_features, n_tokens, codebook_size, dim):
+        super().__init__()
+        self.n_tokens = n_tokens
+        self.dim = dim
+        self.register_buffer("mean", torch.empty(n_features))
+        self.register_buffer("weights", torch.empty(n_features))
+        self.register_buffer("places", torch.empty(n_features, dtype=torch.int64))
+        self.register_buffer("codebook", torch.empty(n_tokens * codebook_size, dim))
+
+    @property
+    def codebooks(self):
+        """The codes of each token, ``(G, K, d)``."""
+        return self.codebook.unflatten(0, (self.n_tokens, -1))
+
+    @torch.no_grad()
+    def initialise(self, generator):
+        """Random places, all about as often, and random signs; `learn` sets the rest."""
+        n_places = self.n_tokens * self.dim
+        order = torch.randperm(len(self.places), generator=generator, device="cpu")
+        self.places.copy_(order % n_places)
+        self.weights.bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
+        self.mean.zero_()
+        self.codebook.zero_()
+
+    @torch.no_grad()
+    def learn(self, features, generator):
+        """Standardise by the features ``(n, F)`` of training series; codes are k-means centres."""
+        mean = features.mean(0, dtype=torch.float64)
+        std = (features - mean).square().mean(0).sqrt()
+        # Rounding lets constants deviate from their mean.
+        is_constant = std <= 10 * torch.finfo(torch.float32).eps * mean.abs()
+        self.mean.copy_(mean)
+        self.weights.mul_(torch.where(is_constant, 0.0, 1 / std))
+        n_codes = len(self.codebook) // self.n_tokens
+        order = torch.randperm(len(features), generator=generator, device="cpu")
+        chosen = order[: _MOST_SERIES * n_codes].to(features.device)
+        vectors = self.vectors(features[chosen])
+        codes = [cb.kmeans(of_token, n_codes, generator)[0] for of_token in vectors.unbind(1)]
+        self.codebook.copy_(torch.cat(codes))
+
+    def vectors(self, features):
+        """Features ``(B, F)`` as a vector for each token, ``(B, G, d)``."""
+        n_places = self.n_tokens * self.dim
+        hashed = cb.hashed(features - self.mean, self.places, self.weights, n_places)
+        return hashed.unflatten(1, (self.n_tokens, self.dim))
+
+    def forward(self, features):
+        vectors = self.vectors(features)
+        codebooks = self.codebooks
+        n_codes = codebooks.shape[1]
+        first = n_codes * torch.arange(self.n_tokens, device=features.device)
+        ids = cb.nearest_in_each(vectors, codebooks) + first
+        codes = F.embedding(ids, self.codebook)
+        return Quantized(vectors, codes, ids, vectors, codes)

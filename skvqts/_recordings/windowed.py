@@ -268,7 +268,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._validate_params()
-        transformer = self._estimator_with("transform")
+        transformer = self._transformer()
         recording = self._recording(X, transformer)
         windows = self._present_windows(recording)
         starts = windows.starts(recording.values[None])
@@ -301,7 +301,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             With `ids` (n,), int64, and `times` (n,): dates of the time axis, or time points.
         """
         check_is_fitted(self)
-        tokenizer = self._estimator_with("encode")
+        tokenizer = self._transformer()
         recording = self._recording(X, tokenizer)
         length = self.windows_.length_
         end_to_end = SlidingWindows(length, stride=length).fit(recording.values[None])
@@ -328,7 +328,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
             In the form of `X`: the weighted mean of decoded windows that overlap by half.
         """
         check_is_fitted(self)
-        tokenizer = self._estimator_with("encode")
+        tokenizer = self._transformer()
         recording = self._recording(X, tokenizer)
         windows = SlidingWindows(self.windows_.length_).fit(recording.values[None])
         tokens = tokenizer.encode(windows.transform(recording.values[None]))
@@ -369,7 +369,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         .. [2] Yeh et al. "Matrix profile I: all pairs similarity joins for time series", 2016.
         """
         check_is_fitted(self)
-        transformer = self._estimator_with("transform")
+        transformer = self._transformer()
         recording = self._recording(X, transformer)
         others = recording if reference is None else self._recording(reference, transformer)
         nearest = NearestWindows(self.windows_.length_).fit(transformer, bridged(others.values))
@@ -570,18 +570,16 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         names : ndarray of str of shape (d,)
         """
         check_is_fitted(self)
-        return self._estimator_with("transform").get_feature_names_out()
+        return self._transformer().get_feature_names_out()
 
     def _present_windows(self, recording):
         """Windows of a recording with the `stride` of now, which may be set anew after `fit`."""
         windows = SlidingWindows(self.windows_.length_, stride=self.stride)
         return windows.fit(recording.values[None])
 
-    def _estimator_with(self, method):
-        """The fitted estimator if it has a method, or else its tokenizer."""
-        if hasattr(self.estimator_, method) or not hasattr(self.estimator_, "tokenizer_"):
-            return self.estimator_
-        return self.estimator_.tokenizer_
+    def _transformer(self):
+        """The fitted estimator, or of a generator its tokenizer."""
+        return getattr(self.estimator_, "tokenizer_", self.estimator_)
 
     def _recording(self, X, reader=None):
         """The recording that `X` is; a reader that takes no missing values must find none."""

@@ -177,9 +177,51 @@ def kmeans(z, n_codes, generator, n_iterations=10):
     return codebook, counts
 
 
-def usage(ids, n_codes):
-    """Share of each code among `ids`: ``(K,)`` float64, summing to 1."""
-    return torch.bincount(ids.flatten(), minlength=n_codes).double() / ids.numel()
+def nearest_in_each(z, codebooks):
+    """Product quantisation: the nearest code of each part in a codebook of its own.
+
+    Jégou, Douze and Schmid (2011), "Product quantization for nearest neighbor search", section
+    II-B.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, G, d)
+        Vectors of G parts.
+    codebooks : Tensor of shape (G, K, d)
+
+    Returns
+    -------
+    ids : int64 Tensor of shape (n, G)
+        Each in ``[0, K)``.
+    """
+    parts = zip(z.unbind(1), codebooks, strict=True)
+    return torch.stack([nearest_code(part, codebook) for part, codebook in parts], dim=1)
+
+
+def hashed(x, places, weights, n_places):
+    """Columns, each with its weight, summed up in fewer places (Weinberger et al. 2009, section 2).
+
+    For random places and signs it keeps inner products of weighted rows in expectation.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, F)
+    places : int64 Tensor of shape (F,)
+        The place of each column, in ``[0, n_places)``.
+    weights : Tensor of shape (F,)
+    n_places : int
+
+    Returns
+    -------
+    hashed : Tensor of shape (n, n_places)
+        0 where a place has no column.
+    """
+    return x.new_zeros(len(x), n_places).index_add_(1, places, x * weights)
+
+
+def usage(counts):
+    """Share of each code of ``(K,)`` counts: float64, summing to 1."""
+    return counts.double() / counts.sum()
 
 
 def perplexity(shares):

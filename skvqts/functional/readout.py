@@ -6,6 +6,7 @@ Latents are ``(B, N, D)``: N tokens of D dimensions; ids are ``(B, N)`` int64.
 import torch
 import torch.nn.functional as F
 
+_PARTS = (1, 2, 4, 8, 16)  # of a series, whose codes are counted
 _THRESHOLDS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)  # in standard deviations
 
 
@@ -23,6 +24,39 @@ def bag_of_codes(ids, n_codes, inside=None):
     inside = torch.ones_like(ids, dtype=torch.bool) if inside is None else inside
     counted = inside.to(counts.dtype)
     return counts.scatter_add_(1, ids, counted) / counted.sum(1, keepdim=True)
+
+
+def positional_bag(codes, n_codes, grid, inside=None):
+    """Square roots of the shares of each code in parts of a series: what, and about when.
+
+    The parts are the whole series, its halves, quarters, eighths and sixteenths, as of `pool`. The
+    square roots make dot products of shares the Bhattacharyya coefficient, so that each part counts
+    alike (Hellinger's distance). It is a function of the codes alone.
+
+    Parameters
+    ----------
+    codes : int64 Tensor of shape (B, N)
+        The code of each token, in ``[0, n_codes)``.
+    n_codes : int
+    grid : sequence of (int, int)
+        Rows and columns of the tokens of each band, in row-major order, with time as column.
+    inside : bool Tensor of shape (B, N) or None
+        The tokens that count, the first columns of each row; None: all do.
+
+    Returns
+    -------
+    bags : float32 Tensor of shape (B, n_parts * n_codes)
+        The parts of each row of each band. There are 31 of a row of 16 columns and more; of fewer
+        columns the smallest parts are single tokens.
+    """
+    widths = [columns for rows, columns in grid for _ in range(rows)]
+    rows = F.one_hot(codes, n_codes).float().split(widths, dim=1)
+    masks = [None] * len(widths) if inside is None else inside.split(widths, dim=1)
+    bags = []
+    for row, mask in zip(rows, masks, strict=True):
+        levels = sorted({min(n_parts, row.shape[1]) for n_parts in _PARTS})
+        bags.append(pool(row, ("mean",), levels, mask))
+    return torch.cat(bags, dim=1).sqrt()
 
 
 def pool(z, statistics, levels, inside=None):

@@ -539,7 +539,7 @@ def flow_architecture(decoder, n_series, n_repeating):
         "n_timepoints": decoder.n_timepoints_in_,
         "n_flowing": n_channels + n_repeating,
         "n_classes": len(getattr(decoder, "classes_", ())),
-        "grid": decoder.tokenizer_.token_shape_,
+        "grid": decoder.tokenizer_.module_.latent_grid,
         "code_dim": decoder.tokenizer_.encoder_.latent_dim,
         "width": width,
         "dropout": dropout,
