@@ -7,13 +7,16 @@ of steps: plain, and with an objective of self-supervision. The tokens of the ba
 default; with those of the whole series (``n_series_tokens="auto"``) a series takes twice the bits,
 and the reconstruction is the same. `LinearSVC(C=1)` is then fitted to all training series, and
 judged on the test series, on functions of token ids that nothing was fitted for: the bag of tokens,
-their positional bag and their one-hot sequence. Beside them stand raw series. Cells are written to
-benchmarks/results as they finish, so a run can be stopped and continued.
+their positional bag and their one-hot sequence. Beside them stand raw series and, as functions of
+tokens that were learned, the features of the prior of a `MaskedPriorGenerator` (`transform`) with
+its default tokenizer, fitted without labels. Cells are written to benchmarks/results as they
+finish, so a run can be stopped and continued.
 """
 
 import argparse
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,10 +26,12 @@ from sklearn.svm import LinearSVC
 
 from benchmarks.cells import RESULTS, Cells
 from benchmarks.data import default_folder, load, sets_of
-from skvqts import VQTokenizer
+from benchmarks.probes import standardised
+from skvqts import MaskedPriorGenerator, VQTokenizer
 from skvqts.functional import readout
 
 MODELS = {"plain": {}, "barlow_twins": {"ssl": "barlow_twins"}}
+PRIOR = "masked prior"
 TOKENS = ("bands", "series", "both")
 FUNCTIONS = ("bag", "positional bag", "one-hot")
 
@@ -46,11 +51,12 @@ def functions_of(tokenizer, ids):
     ids = torch.from_numpy(ids)
     codes = ids - network.first_codes
     of_series, of_bands = codes.tensor_split([network.n_series_tokens], dim=1)
-    whole = readout.one_hot(of_series, n_codes)  # they have no order in time
+    # All have length 1. Tokens of the series have no order in time.
+    whole = readout.one_hot(of_series, n_codes) / of_series.shape[1] ** 0.5
     bands = {
         "bag": readout.bag_of_codes(of_bands, n_codes).sqrt(),
         "positional bag": readout.positional_bag(of_bands, n_codes, network.latent_grid),
-        "one-hot": readout.one_hot(of_bands, n_codes),
+        "one-hot": readout.one_hot(of_bands, n_codes) / of_bands.shape[1] ** 0.5,
     }
     both = {name: torch.cat([whole, of_band], dim=1) for name, of_band in bands.items()}
     functions = {"bands": bands, "series": {"one-hot": whole}, "both": both}
@@ -80,6 +86,28 @@ def tokenizer_cell(name, folder, seed, parameters, threads):
     return row
 
 
+def prior_cell(name, folder, seed, threads):
+    X, y, X_test, y_test = load(name, folder)
+    generator = MaskedPriorGenerator(decoder=None, n_threads=threads, random_state=seed)
+    start = time.process_time()
+    generator.fit(X)
+    seconds = time.process_time() - start
+    features = standardised(generator.transform(X), generator.transform(X_test))
+    alphabet = generator.architecture_
+    n_tokens = sum(rows * columns for rows, columns in alphabet["grid"])
+    return {
+        "seconds": seconds,
+        "bits of bands": n_tokens * float(np.log2(alphabet["n_codes"])),
+        "features": accuracy(features[0], y, features[1], y_test),
+    }
+
+
+def cell(model, name, folder, seed, threads):
+    if model == PRIOR:
+        return prior_cell(name, folder, seed, threads)
+    return tokenizer_cell(name, folder, seed, MODELS[model], threads)
+
+
 def raw_cell(name, folder):
     X, y, X_test, y_test = load(name, folder)
     mean, scale = X.mean(), X.std()
@@ -101,17 +129,16 @@ def main():
             {"set": name, "model": "raw series"}, lambda n=name: raw_cell(n, options.folder)
         )
     for seed in options.seeds:
-        for model, parameters in MODELS.items():
+        for model in (*MODELS, PRIOR):
             for name in sets:
                 row = cells.measure(
                     {"set": name, "seed": seed, "model": model},
-                    lambda n=name, s=seed, p=parameters: tokenizer_cell(
-                        n, options.folder, s, p, options.threads
-                    ),
+                    partial(cell, model, name, options.folder, seed, options.threads),
                 )
-                found = f"{row['bands positional bag']:.3f} {row['both positional bag']:.3f}"
+                keys = ("bands positional bag", "both positional bag", "features")
+                found = "  ".join(f"{row[key]:.3f}" for key in keys if key in row)
                 print(
-                    f"{name:<24}{seed:>2} {model:<14}{row['seconds']:>7.1f} s  {found}", flush=True
+                    f"{name:<24}{seed:>2} {model:<14}{row['seconds']:>6.0f} s  {found}", flush=True
                 )
 
 

@@ -116,8 +116,8 @@ class VQTokenizer(
         - "bag_of_codes": share of each code among the tokens, (n, K), of two bands (n, 2K).
         - "positional_bag": square roots of the shares of each code among the tokens of the
           whole series, of its halves, quarters, eighths and sixteenths, (n, 31 K), and "one_hot" of
-          the tokens of the whole series, if there are any; what token ids alone say, meant
-          for a linear classifier.
+          the tokens of the whole series, if there are any, (n, G * K), each of length 1; what
+          token ids alone say, meant for a linear classifier.
         - "quantized", "quantized_pooled": latents after quantisation, flattened
           (n, N * D) or pooled.
         - "continuous", "continuous_pooled": latents before quantisation.
@@ -938,7 +938,7 @@ def read_out(network, x, outputs):
                 bags = readout.positional_bag(
                     codes[:, n_series_tokens:], n_codes, network.latent_grid, inside
                 )
-                return torch.cat([of_series, bags], dim=1)
+                return torch.cat([of_series / max(1, n_series_tokens) ** 0.5, bags], dim=1)
             case "quantized":
                 return network.quantized_latents(quantized).flatten(1)
             case "quantized_pooled":

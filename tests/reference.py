@@ -60,7 +60,7 @@ def positional_bag(codes, n_codes, grid):
                         members = row[first : first + size]
                         first += size
                         bag += [(members.count(k) / size) ** 0.5 for k in range(n_codes)]
-        bags.append(bag)
+        bags.append(np.array(bag) / np.linalg.norm(bag))
     return np.array(bags)
 
 

@@ -118,7 +118,7 @@ def test_tokens_of_the_series_have_codes_of_their_own_and_leave_the_decoded_seri
 def test_functions_of_tokens_know_nothing_but_the_ids(kind):
     model = tokenizer(n_series_tokens=4, output="positional_bag", **kind).fit(X)
     codes = torch.from_numpy(model.encode(X) % 6)
-    whole = readout.one_hot(codes[:, :4], 6)
+    whole = readout.one_hot(codes[:, :4], 6) / 2
     bags = reference.positional_bag(codes[:, 4:].numpy(), 6, model.token_shape_[1:])
     np.testing.assert_allclose(model.transform(X), np.hstack([whole, bags]), rtol=1e-6)
     model.set_params(output="one_hot")

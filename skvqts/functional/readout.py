@@ -30,8 +30,8 @@ def positional_bag(codes, n_codes, grid, inside=None):
     """Square roots of the shares of each code in parts of a series: what, and about when.
 
     The parts are the whole series, its halves, quarters, eighths and sixteenths, as of `pool`. The
-    square roots make dot products of shares the Bhattacharyya coefficient, so that each part counts
-    alike (Hellinger's distance). It is a function of the codes alone.
+    dot product of two bags is the mean over all parts of the Bhattacharyya coefficient of their
+    shares, from 0 to 1 (Hellinger's distance). It is a function of the codes alone.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def positional_bag(codes, n_codes, grid, inside=None):
     Returns
     -------
     bags : float32 Tensor of shape (B, n_parts * n_codes)
-        The parts of each row of each band. There are 31 of a row of 16 columns and more; of fewer
-        columns the smallest parts are single tokens.
+        Of length 1: the parts of each row of each band. There are 31 of a row of 16 columns and
+        more; of fewer columns the smallest parts are single tokens.
     """
     widths = [columns for rows, columns in grid for _ in range(rows)]
     rows = F.one_hot(codes, n_codes).float().split(widths, dim=1)
@@ -56,7 +56,8 @@ def positional_bag(codes, n_codes, grid, inside=None):
     for row, mask in zip(rows, masks, strict=True):
         levels = sorted({min(n_parts, row.shape[1]) for n_parts in _PARTS})
         bags.append(pool(row, ("mean",), levels, mask))
-    return torch.cat(bags, dim=1).sqrt()
+    shares = torch.cat(bags, dim=1)
+    return (shares * (n_codes / shares.shape[1])).sqrt()
 
 
 def pool(z, statistics, levels, inside=None):
