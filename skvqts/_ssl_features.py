@@ -102,10 +102,11 @@ class SSLFeatureExtractor(
 
         It can be changed after `fit`.
 
-    frontend : {"multiscale", "conv", "stft"}, default="multiscale"
+    frontend : {"multiscale", "conv", "patches", "stft"}, default="multiscale"
         "multiscale": kernels of nine points at all dilations on the series itself, then residual
         blocks. "conv" and "stft": convolutions at the resolution of the tokens, and on a
-        short-time Fourier transform, as in `VQTokenizer`.
+        short-time Fourier transform, as in `VQTokenizer`. "patches": a transformer over patches of
+        the series.
 
     width : int, default=64
         Number of channels of the convolutions; "multiscale" has four times as many kernels.

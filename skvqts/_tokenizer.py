@@ -124,10 +124,11 @@ class VQTokenizer(
 
         It can be changed after `fit`.
 
-    frontend : {"conv", "multiscale", "stft"}, default="conv"
+    frontend : {"conv", "multiscale", "patches", "stft"}, default="conv"
         "conv": one-dimensional convolutions at the resolution of the tokens.
         "multiscale": kernels of nine points at all dilations on the series itself, then
         convolutions at the resolution of the tokens; better features at about twice the work.
+        "patches": a transformer over patches of the series, of which each token sees all.
         "stft": the published architecture, two-dimensional convolutions on a short-time Fourier
         transform of window 8 [2]_ [3]_; about ten times the work. Series of
         fewer than 5 points are repeated at their last value to 5 there; what comes

@@ -20,7 +20,7 @@ from skvqts.objectives import OBJECTIVES, BarlowTwins, MaskedModelling, MoCo, VI
 from . import estimators
 from .conftest import two_shapes
 
-FRONT_ENDS = ("conv", "multiscale", "stft")
+FRONT_ENDS = ("conv", "multiscale", "patches", "stft")
 POOLED = 5 * 3 * 8  # three statistics of eight latent dimensions on five segments
 
 

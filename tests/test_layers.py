@@ -39,7 +39,7 @@ def test_activations_are_standardised_by_the_running_statistics(frontend):
     assert not any(torch.equal(a, b) for a, b in itertools.pairwise(activations))
 
 
-@pytest.mark.parametrize("frontend", ["conv", "multiscale", "stft"])
+@pytest.mark.parametrize("frontend", ["conv", "multiscale", "patches", "stft"])
 def test_recording_does_not_change_the_latents(frontend):
     generator = torch.Generator().manual_seed(0)
     encoder = build(partial(make_encoder, 1, 64, frontend=frontend, **SIZES), generator).eval()

@@ -181,7 +181,7 @@ def test_the_scaler_standardises_each_channel(panel):
 
 @pytest.mark.parametrize(
     ("frontend", "latent_dim", "n_blocks", "downsampled_width"),
-    [("conv", 128, 2, 32), ("multiscale", 128, 2, 32), ("stft", 64, 4, 8)],
+    [("conv", 128, 2, 32), ("multiscale", 128, 2, 32), ("patches", 128, 2, 32), ("stft", 64, 4, 8)],
 )
 def test_the_architecture_holds_the_resolved_sizes(
     frontend, latent_dim, n_blocks, downsampled_width, panel

@@ -68,11 +68,11 @@ class SeriesAutoencoder(
         "series": one latent vector, which all tokens of the encoder are squeezed into. "token": one
         for each of them, in the places of the tokens of a `VQTokenizer`.
 
-    frontend : {"conv", "multiscale", "stft"}, default="conv"
+    frontend : {"conv", "multiscale", "patches", "stft"}, default="conv"
         "conv": one-dimensional convolutions at the resolution of the tokens.
         "multiscale": kernels of nine points at all dilations on the series itself, then
-        convolutions. "stft": two-dimensional convolutions on a short-time Fourier transform. As in
-        `VQTokenizer`.
+        convolutions. "patches": a transformer over patches of the series. "stft": two-dimensional
+        convolutions on a short-time Fourier transform. As in `VQTokenizer`.
 
     width : int, default=64
         Number of channels of the convolutions, and dimension of the tokens before the bottleneck;

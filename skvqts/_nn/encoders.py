@@ -7,16 +7,19 @@ from ..functional.gaps import bridged, positions_inside
 from ..functional.spectral import split_bands
 from .conv import ConvDecoder, ConvEncoder
 from .multiscale import MultiScaleEncoder
+from .sequence.patches import PatchEncoder
 from .stft import N_FFT, STFTDecoder, STFTEncoder
 
 FRONT_ENDS = {
     "conv": (ConvEncoder, ConvDecoder),
     "multiscale": (MultiScaleEncoder, ConvDecoder),
+    "patches": (PatchEncoder, ConvDecoder),
     "stft": (STFTEncoder, STFTDecoder),
 }
 _DEFAULT_SIZES = {
     "conv": {"latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
     "multiscale": {"latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
+    "patches": {"latent_dim": 128, "n_blocks": 2, "downsampled_width": 32},
     "stft": {"latent_dim": 64, "n_blocks": 4, "downsampled_width": 8},
 }
 _HIGH_COLUMNS_PER_LOW = 4  # TimeVQVAE has 32 and 8 columns of tokens
@@ -108,7 +111,7 @@ def make_encoder(n_channels, n_timepoints, *, frontend, n_bands=None, downsample
     Parameters
     ----------
     n_channels, n_timepoints : int
-    frontend : {"conv", "multiscale", "stft"}
+    frontend : {"conv", "multiscale", "patches", "stft"}
     n_bands : {1, 2} or None
         None makes the encoder of the front end itself, a number the `BandEncoders` of a VQ-VAE.
     downsampled_width : int

@@ -1,1 +1,1 @@
-"""Networks of sequences: convolutions of tokens that see those before them."""
+"""Networks of sequences: causal convolutions of tokens, and attention to patches of series."""
