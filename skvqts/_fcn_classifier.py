@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
+from ._fitting.on_demand import rows_of
 from ._fitting.progress import Progress
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
@@ -268,7 +269,7 @@ class FCNClassifier(
         with computing(plan.device, plan.n_threads, training=True):
             network = build(self._network_constructor(), generator).to(plan.device)
             classes = torch.from_numpy(classes).to(plan.device)
-            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            x = rows_of(X, self.scaler_.transform, plan.device)
             data = [x, classes]
             if weights is not None:
                 data.append(torch.from_numpy(weights).to(plan.device))

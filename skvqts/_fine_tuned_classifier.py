@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._files.encoding import storable
 from ._fitting.checkpoint import fit_part, open_checkpoint
+from ._fitting.on_demand import rows_of
 from ._fitting.progress import Progress
 from ._fitting.reading import read_series
 from ._fitting.runtime import computing
@@ -314,7 +315,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
                 network.encoder.load_state_dict(transformer.encoder_.state_dict())
             network.to(plan.device)
             classes = torch.from_numpy(classes).to(plan.device)
-            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            x = rows_of(X, self.scaler_.transform, plan.device)
             data = [x, classes]
             if weights is not None:
                 data.append(torch.from_numpy(weights).to(plan.device))
@@ -450,5 +451,6 @@ def represent_series(network, data):
     """
     x, *others = data
     network.eval()
-    parts = [network.represent(part) for part in x.split(_ENCODED_AT_ONCE)]
+    starts = range(0, len(x), _ENCODED_AT_ONCE)
+    parts = [network.represent(x[start : start + _ENCODED_AT_ONCE]) for start in starts]
     return [torch.cat(parts), *others]

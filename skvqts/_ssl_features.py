@@ -10,6 +10,7 @@ from torch import nn
 
 from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
+from ._fitting.on_demand import mapped, rows_of
 from ._fitting.progress import Progress
 from ._fitting.reading import read_at_the_end, read_rows, read_series
 from ._fitting.runtime import computing
@@ -385,7 +386,7 @@ class SSLFeatureExtractor(
                 self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
                 encoder = build(self._network_constructor(), generator)
             encoder.to(plan.device)
-            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            x = rows_of(X, self.scaler_.transform, plan.device)
             (x,), held_out = hold_out([x], plan, generator)
             objective = make_objective(self.objective)
             augmentation = make_augmentation(self.augmentation)
@@ -401,7 +402,7 @@ class SSLFeatureExtractor(
             record = train(step, [x], plan, generator, held_out, progress, checkpoint)
             # Running statistics become those of the series; training saw views of them.
             seen, X = read_at_the_end(x, record), read_at_the_end(X, record)
-            seen = lasting(seen, ends(seen))
+            seen = mapped(seen, lambda series: lasting(series, ends(series)))
             estimate_statistics(encoder, seen, plan.n_batches(len(seen)), generator)
             set_trained(self, encoder, plan, record)
 

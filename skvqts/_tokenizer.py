@@ -12,6 +12,7 @@ from torch import nn
 
 from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
+from ._fitting.on_demand import parts_of, rows_of
 from ._fitting.progress import Progress
 from ._fitting.reading import read_at_the_end, read_rows, read_series
 from ._fitting.runtime import computing
@@ -489,7 +490,7 @@ class VQTokenizer(
                 self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
                 network = build(self._network_constructor(), generator)  # encoder, codes, decoder
             network.to(plan.device)
-            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            x = rows_of(X, self.scaler_.transform, plan.device)
             (x,), held_out = hold_out([x], plan, generator)
             if not warm:
                 start_codebooks(network, self.quantizer_.init, x, plan.batch_size, generator)
@@ -736,13 +737,12 @@ def start_codebooks(network, init, x, batch_size, generator):
     init : {"kmeans", "normal"}
         Codes start at k-means centres of the latents of series drawn from `x`, or where they are.
         Either way each begins with the number of vectors that it can expect of a batch.
-    x : Tensor of shape (n, C, T)
+    x : Tensor of shape (n, C, T), or RowsOnDemand
         Scaled training series.
     batch_size : int
     generator : torch.Generator
     """
-    lengths = ends(x)
-    x = lasting(x, lengths)
+    lengths = ends_of_rows(x)
     for index, band in enumerate(network.bands):
         n_tokens = math.prod(network.grid[index])
         n_codes = len(band.quantizer.codebook)
@@ -755,12 +755,26 @@ def start_codebooks(network, init, x, batch_size, generator):
             continue
         n_series = max(2, math.ceil(_KMEANS_VECTORS * n_codes / n_tokens))
         chosen = torch.randperm(len(x), generator=generator, device="cpu")[:n_series].to(x.device)
-        batches = x[chosen].split(batch_size)
+        drawn = lasting(x[chosen], None if lengths is None else lengths[chosen])
+        batches = drawn.split(batch_size)
         parts = [split_series(batch, len(network.bands))[index] for batch in batches]
         # The new network is in training mode: latents are normalised by the batch, as in training.
         z = torch.cat([band.encoder(part) for part in parts])
         z = z if inside is None else z[inside[chosen]]
         band.quantizer.start_at_centres(z, tokens_per_batch, generator)
+
+
+def ends_of_rows(x):
+    """Lengths ``(n,)`` of scaled training series, or None where all last to the end."""
+    lengths = [(ends(part), len(part), part.shape[2]) for part in parts_of(x)]
+    if all(of_part is None for of_part, _, _ in lengths):
+        return None
+    return torch.cat(
+        [
+            torch.full((n,), length, device=x.device) if of_part is None else of_part
+            for of_part, n, length in lengths
+        ]
+    )
 
 
 class VQStep(nn.Module):

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim.adamw import adamw
 
 from ..exceptions import DivergedError, ModelFileError, warn_user
+from .on_demand import subset
 from .runtime import allowed_threads
 from .validation import resolve_device, resolve_precision
 
@@ -208,7 +209,7 @@ def hold_out(tensors, plan, generator, classes=None):
 
     Parameters
     ----------
-    tensors : sequence of Tensors sharing their first axis
+    tensors : sequence of Tensors, or RowsOnDemand, sharing their first axis
     plan : TrainingPlan
     generator : torch.Generator
         On the CPU; which rows are held out is drawn from it.
@@ -230,7 +231,7 @@ def hold_out(tensors, plan, generator, classes=None):
         order = order_by_class(classes, generator)
     order = order.to(tensors[0].device)
     held_out, training = order[: plan.n_held_out], order[plan.n_held_out :]
-    return [tensor[training] for tensor in tensors], [tensor[held_out] for tensor in tensors]
+    return tuple([subset(tensor, rows) for tensor in tensors] for rows in (training, held_out))
 
 
 def order_by_class(classes, generator):
@@ -286,7 +287,7 @@ def train(step, data, plan, generator, validation=None, progress=None, checkpoin
           a factor of the plan's;
         - ``after_step(n_taken)``, called after each step of the optimiser with their number so far,
           for what is learned without gradients.
-    data : sequence of Tensors sharing their first axis
+    data : sequence of Tensors, or RowsOnDemand, sharing their first axis
         The training set, on the device of `step`.
     plan : TrainingPlan
     generator : torch.Generator
@@ -484,8 +485,9 @@ def set_trained(estimator, network, plan, record):
 def _mean_loss(loss_terms, data, plan):
     """Mean loss over rows, in evaluation mode."""
     total = 0.0
-    n_batches = plan.n_batches(len(data[0]))
-    for batch in zip(*(tensor.tensor_split(n_batches) for tensor in data), strict=True):
+    rows = torch.arange(len(data[0]), device="cpu")
+    for part in rows.tensor_split(plan.n_batches(len(rows))):
+        batch = [tensor[int(part[0]) : int(part[-1]) + 1] for tensor in data]
         total += loss_terms(batch)["loss"].item() * len(batch[0])
     return total / len(data[0])
 

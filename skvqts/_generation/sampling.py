@@ -12,7 +12,7 @@ from .._nn.sequence.causal_convolutions import OneByOne
 from ..functional import readout
 from ..functional.decoding import fill, replay
 from ..functional.masking import likelihood_bound
-from .stages import reconstruction_residuals, token_alphabet
+from .stages import read_residuals, token_alphabet
 
 _CHUNK_TOKENS = 2**11  # tokens of one inference chunk
 _MAX_ROWS = 32  # token sequences of one
@@ -145,11 +145,18 @@ def reconstruction_log_density(estimator, X):
     The second term of the evidence lower bound (Kingma and Welling 2014, eq. 3), in which the
     posterior of tokens given series is one-hot.
     """
-    residuals = reconstruction_residuals(checked_tokenizer(estimator), X).astype(np.float64)
     scale = estimator.residual_scale_[:, None]
-    log_density = -(np.square(residuals / scale) / 2 + np.log(scale * np.sqrt(2 * np.pi)))
-    # NaN beyond the end of a series: there is nothing to be dense.
-    return np.where(np.isnan(residuals), 0.0, log_density).sum((1, 2))
+    densities = np.empty(len(X))
+
+    def take(start, results):
+        residuals = results[0].astype(np.float64)
+        log_density = -(np.square(residuals / scale) / 2 + np.log(scale * np.sqrt(2 * np.pi)))
+        # NaN beyond the end of a series: there is nothing to be dense.
+        known = np.where(np.isnan(residuals), 0.0, log_density)
+        densities[start : start + len(residuals)] = known.sum((1, 2))
+
+    read_residuals(checked_tokenizer(estimator), X, take)
+    return densities
 
 
 def row_stream(seed, row, stream):

@@ -11,6 +11,7 @@ from torch import nn
 
 from .._fitting.checkpoint import fit_part
 from .._fitting.reading import read_series
+from .._fitting.scaling import ColumnMoments
 from .._fitting.state import frozen_inside, seeded_clone, shared_parameters
 from .._fitting.training import MOST_POINTS, automatic_epochs, order_by_class, training_plan
 from .._fitting.validation import (
@@ -114,16 +115,24 @@ def in_users_form(estimator, X):
     return [series[..., :length] for series, length in zip(X, estimator.lengths_, strict=True)]
 
 
-def reconstruction_residuals(tokenizer, X):
-    """Reconstruction minus series ``(n, c, t)``, both scaled."""
-    return read_series(tokenizer, lambda x: [tokenizer.module_(x) - x], X)[0]
+def read_residuals(tokenizer, X, sink):
+    """Let a sink take the reconstruction minus series ``(n, c, t)``, both scaled, by chunks."""
+    read_series(tokenizer, lambda x: [tokenizer.module_(x) - x], X, sink)
 
 
 def reconstruction_scale(tokenizer, X):
     """Standard deviation of each channel's reconstruction error, scaled, above 0."""
-    residuals = reconstruction_residuals(tokenizer, X)
-    std = np.nanstd if np.isnan(residuals).any() else np.std
-    scale = std(residuals, axis=(0, 2), dtype=np.float64)
+    moments = [ColumnMoments() for _ in range(X.shape[1])]
+
+    def take(start, results):
+        for channel, of_channel in enumerate(moments):
+            values = results[0][:, channel]
+            values = values[~np.isnan(values)]  # beyond the end of a series there is none
+            if len(values):
+                of_channel.add(values[:, None])
+
+    read_residuals(tokenizer, X, take)
+    scale = np.sqrt([float(m.squares[0]) / m.n_rows for m in moments])
     # A perfect reconstruction would have an unbounded density.
     return np.maximum(scale, np.finfo(np.float32).eps)
 
@@ -148,9 +157,11 @@ def learn_classes(estimator, y, n_series):
 def keep_training_series(estimator, X, classes):
     """Keep read-only copies of series and labels for scorers, in this process: `X_fit_`, `y_fit_`.
 
-    Pickles do not hold them, as people generate series so as not to share the real ones.
+    Pickles do not hold them, as people generate series so as not to share the real ones. A memory
+    map is not copied.
     """
-    kept = deepcopy(in_users_form(estimator, X))
+    kept = in_users_form(estimator, X)
+    kept = kept.view() if is_mapped(kept) else deepcopy(kept)
     for array in kept if isinstance(kept, list) else [kept]:
         array.setflags(write=False)
     estimator.X_fit_ = kept
@@ -158,6 +169,15 @@ def keep_training_series(estimator, X, classes):
     if hasattr(estimator, "classes_"):
         estimator.y_fit_ = estimator.classes_[classes]
         estimator.y_fit_.setflags(write=False)
+
+
+def is_mapped(X):
+    """Whether an array, or the one that it is a view of, lies in a file."""
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return True
+        X = X.base
+    return False
 
 
 def prior_architecture(estimator, n_series, *, causal):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..._files.encoding import storable
 from ..._fitting.checkpoint import fit_part, open_checkpoint
+from ..._fitting.on_demand import rows_of, subset
 from ..._fitting.progress import Progress
 from ..._fitting.reading import chunk_size, in_chunks
 from ..._fitting.runtime import computing
@@ -322,6 +323,8 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
             # Held-out series say when the others are known by heart, and what draws are worth.
             step = new_step()
             training, held_out = hold_out(data, plan, generator, data[3])
+            if held_out is not None:
+                held_out = [part[:] for part in held_out]  # few, and used as they are
             validation = None if held_out is None else with_draws(step, held_out)
             progress = Progress(self, plan, X_given, y)
             record = train(
@@ -393,13 +396,13 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
 
     def _tensors(self, X, classes, device):
         """Scaled series, repeats, tokens and classes of training series ``(n, c, t)``."""
-        arrays = (
-            self.tokenizer_.scaler_.transform(X),
-            repeats_of(X)[:, self._exactness.repeating].astype(np.float32),
-            self.tokenizer_.encode(X),
-            classes,
-        )
-        return [torch.from_numpy(array).to(device) for array in arrays]
+        repeating = self._exactness.repeating
+        return [
+            rows_of(X, self.tokenizer_.scaler_.transform, device),
+            rows_of(X, lambda X: repeats_of(X)[:, repeating].astype(np.float32), device),
+            torch.from_numpy(self.tokenizer_.encode(X)).to(device),
+            torch.from_numpy(classes).to(device),
+        ]
 
     def _network_constructor(self):
         return partial(VelocityNetwork, **self.architecture_)
@@ -565,7 +568,7 @@ def repeated(data):
     """Rows of an epoch: few series are gone through several times."""
     n_series = len(data[0])
     rows = torch.arange(n_epoch_rows(n_series), device=data[0].device) % n_series
-    return [tensor[rows] for tensor in data]
+    return [subset(tensor, rows) for tensor in data]
 
 
 def epochs_enough(record):

@@ -13,6 +13,7 @@ _LEAST_REPEATS = 0.01  # share of values that repeat the one before, from which 
 _ROUNDING = 0.05  # of a step by which values may miss their multiple
 _MOST_STEPS = 1000  # between the extremes of a series; finer steps cannot be seen
 _FEW_LEVELS = 8  # different values, from which on being multiples of a step is no chance
+_AT_ONCE = 1024  # series
 _MOST_SERIES = 200  # that are looked at for steps
 
 
@@ -42,8 +43,8 @@ class Exactness:
 
     def __init__(self, X, classes):
         self.level, self.scale = common_moments(X)
-        repeats = repeats_of(X)
-        self.repeating = np.flatnonzero(repeats.mean(axis=(0, 2)) > _LEAST_REPEATS)
+        n_repeats = sum(repeats_of(part).sum(axis=(0, 2)) for part in parts_of(X))
+        self.repeating = np.flatnonzero(n_repeats / (len(X) * X.shape[2]) > _LEAST_REPEATS)
         seen = np.unique(np.linspace(0, len(X) - 1, _MOST_SERIES).astype(int))
         found = np.array([[step_of(channel) for channel in series] for series in X[seen]])
         self.steps, self.offsets = found[..., 0], found[..., 1]
@@ -99,13 +100,20 @@ class Exactness:
         return chosen
 
 
+def parts_of(X):
+    """Series ``(n, c, t)`` some after the other, so that what is made of them is never large."""
+    return (X[start : start + _AT_ONCE] for start in range(0, len(X), _AT_ONCE))
+
+
 def common_moments(X):
     """Mean and standard deviation ``(c, 1)`` of each channel, or None where series differ in them.
 
     Series of a single point, or constant ones, have none in common.
     """
-    means = X.mean(axis=2, dtype=np.float64)
-    scales = X.std(axis=2, dtype=np.float64)
+    means, scales = (
+        np.concatenate([moment(part, axis=2, dtype=np.float64) for part in parts_of(X)])
+        for moment in (np.mean, np.std)
+    )
     scale = scales.mean(axis=0)
     alike = np.ptp(means, axis=0) <= _ALIKE * scale
     alike &= np.ptp(scales, axis=0) <= _ALIKE * scale
