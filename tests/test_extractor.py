@@ -47,7 +47,13 @@ def test_every_objective_trains_every_encoder(objective, frontend, series):
     assert np.isfinite(out).all()
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    "objective",
+    [
+        pytest.param(name, marks=[] if name in ("barlow_twins", "moco") else pytest.mark.slow)
+        for name in OBJECTIVES
+    ],
+)
 def test_the_loss_falls(objective, series):
     if objective == "moco":  # so short a queue soon holds no initial random directions
         objective = MoCo(queue_size=16)

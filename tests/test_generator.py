@@ -214,7 +214,6 @@ def test_copies_hold_no_training_series_and_equal_the_generator_otherwise(name, 
     assert not hasattr(other, "y_fit_")
     assert vars(other).keys() == vars(generator).keys() - {"X_fit_", "y_fit_"}
     assert np.array_equal(generator.X_fit_, X)
-    hidden = np.where(X > 0.5, np.nan, X)
     calls = [
         lambda g: g.sample(6, random_state=0),
         lambda g: g.sample(y=[1, 0], random_state=3),
@@ -222,17 +221,29 @@ def test_copies_hold_no_training_series_and_equal_the_generator_otherwise(name, 
         lambda g: g.score_samples(X, include_reconstruction=True),
         lambda g: g.class_log_likelihoods(X),
     ]
-    if hasattr(generator, "impute"):
-        calls.append(lambda g: g.score_samples(X, method="exact"))
-        calls.append(lambda g: g.impute(hidden, random_state=0))
-        calls.append(lambda g: g.impute(hidden, y=Y, n_draws=2, random_state=0))
-        calls.append(lambda g: g.anomaly_score(X))
     for call in calls:
         assert np.array_equal(call(other), call(generator))
     assert np.array_equal(other.classes_, generator.classes_)
     assert np.array_equal(other.class_counts_, generator.class_counts_)
     assert np.array_equal(other.fit(X, Y).X_fit_, X)
     assert np.array_equal(other.sample(6, random_state=0), generator.sample(6, random_state=0))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[] if kind == "pickle 5" else pytest.mark.slow) for kind in COPIES],
+)
+def test_copies_fill_gaps_and_score_anomalies_alike(kind, tmp_path):
+    generator = fitted_generator("MaskedPriorGenerator")
+    other = COPIES[kind](generator, tmp_path / "generator")
+    hidden = np.where(X > 0.5, np.nan, X)
+    for call in (
+        lambda g: g.score_samples(X, method="exact"),
+        lambda g: g.impute(hidden, random_state=0),
+        lambda g: g.impute(hidden, y=Y, n_draws=2, random_state=0),
+        lambda g: g.anomaly_score(X),
+    ):
+        assert np.array_equal(call(other), call(generator))
 
 
 @each_generator

@@ -26,7 +26,8 @@ WITH_GAPS = [name for name in TRANSFORMERS if "gaps" in name]
 
 def learned(model, series):
     """All that a fitted model has learned, as arrays."""
-    arrays = [value.numpy() for value in model.module_.state_dict().values()]
+    weights = model.module_.state_dict() if hasattr(model, "module_") else {}
+    arrays = [value.numpy() for value in weights.values()]
     for method in ("transform", "predict_proba", "score_samples"):
         if hasattr(model, method):
             arrays.append(getattr(model, method)(series))

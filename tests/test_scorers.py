@@ -201,8 +201,17 @@ def test_scorers_ask_for_training_series_that_a_loaded_generator_lacks(name):
     assert_refused(call, (ValueError,), message)
 
 
-@pytest.mark.parametrize("name", ["memorization", "inception_score", "neg_fcn_fid"])
-@pytest.mark.parametrize("make", [masked_prior, autoregressive_prior])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (masked_prior, "inception_score"),
+        (autoregressive_prior, "memorization"),
+        pytest.param(masked_prior, "memorization", marks=pytest.mark.slow),
+        pytest.param(masked_prior, "neg_fcn_fid", marks=pytest.mark.slow),
+        pytest.param(autoregressive_prior, "inception_score", marks=pytest.mark.slow),
+        pytest.param(autoregressive_prior, "neg_fcn_fid", marks=pytest.mark.slow),
+    ],
+)
 def test_scorers_of_a_pickled_generator_ask_for_training_series_and_then_agree(make, name):
     more = {} if name == "memorization" else {"referee": fcn()}
     scorer = make_generation_scorer(name, **more)
@@ -298,9 +307,7 @@ def test_scorers_in_threads_leave_warning_filters_alone(generators):
 
 def test_scorers_work_in_cross_validation_and_grid_search():
     few = make_generation_scorer("neg_fid", referee=FEW)
-    scores = cross_val_score(
-        ResamplingGenerator(), X, Y, scoring=few, cv=3, n_jobs=2, error_score="raise"
-    )
+    scores = cross_val_score(ResamplingGenerator(), X, Y, scoring=few, cv=3, error_score="raise")
     assert scores.shape == (3,)
     assert (scores < 0).all()
     scoring = {"fid": few, "memorization": get_scorer("memorization")}
@@ -362,6 +369,7 @@ def test_errors_name_what_is_missing():
         assert_refused(call, (kind,), message)
 
 
+@pytest.mark.slow  # each ranking is tested on two shapes, too
 def test_scores_rank_generators_with_known_faults_on_a_real_set():
     X, y = load_italy_power_demand(split="train")
     X_test, y_test = (part[:400] for part in load_italy_power_demand(split="test"))

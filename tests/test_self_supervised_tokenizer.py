@@ -128,6 +128,10 @@ def test_batches_have_at_least_two_series(series):
         with pytest.warns(UserWarning, match=f"{n} series are too few"):
             curve = make(ssl="barlow_twins", batch_size=1, early_stopping=True).fit(series[:n])
         assert np.isfinite(curve.loss_curve_["loss"]).all()
+
+
+@pytest.mark.slow  # 600 steps; plans of small batches are tested without them
+def test_the_automatic_budget_counts_batches_of_two_series(series):
     small = BarlowTwins(projector_width=8)
     longest = make(ssl=small, batch_size=1, max_epochs="auto").fit(series[:8])
     assert longest.n_iter_ * 4 == 600  # four batches of two series

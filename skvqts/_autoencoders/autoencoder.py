@@ -10,6 +10,7 @@ from torch import nn
 
 from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
+from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
 from .._fitting.reading import read_rows, read_series
 from .._fitting.runtime import computing
@@ -294,7 +295,7 @@ class SeriesAutoencoder(
                 self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
                 network = build(self._network_constructor(), generator)
             network.to(plan.device)
-            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            x = rows_of(X, self.scaler_.transform, plan.device)
             (x,), held_out = hold_out([x], plan, generator)
             step = ReconstructionStep(network)
             progress = Progress(self, plan, X_given, y)

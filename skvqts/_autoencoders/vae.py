@@ -12,6 +12,7 @@ from torch import nn
 
 from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
+from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
 from .._fitting.reading import read_at_the_end, read_rows, read_series
 from .._fitting.runtime import computing
@@ -406,7 +407,7 @@ class SeriesVAE(
             network.to(plan.device)
             if self.noise_scale != "learned":
                 network.noise_scale.fill_(self.noise_scale)
-            x = torch.from_numpy(self.scaler_.transform(X)).to(plan.device)
+            x = rows_of(X, self.scaler_.transform, plan.device)
             labels = torch.from_numpy(classes).to(plan.device)
             data, held_out = hold_out([x, labels], plan, generator, torch.from_numpy(classes))
             if held_out is not None:  # draws that stay the same in every epoch
@@ -416,7 +417,7 @@ class SeriesVAE(
                 network,
                 kl_weight=self.kl_weight,
                 n_warmup=self.kl_warmup * n_steps,
-                n_values=x[0].numel(),
+                n_values=X[0].size,
                 learns_noise=self.noise_scale == "learned",
                 generator=generator,
             )

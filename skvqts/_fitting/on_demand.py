@@ -38,7 +38,7 @@ class RowsOnDemand:
         if isinstance(index, torch.Tensor):
             index = index.cpu().numpy()
         index = index if self.rows is None else self.rows[index]
-        return torch.as_tensor(self.prepare(np.asarray(self.X[index]))).to(self.device)
+        return torch.as_tensor(self.prepare(np.asarray(self.X[index])), device=self.device)
 
     def subset(self, index):
         """The rows of an int64 Tensor, still to be made."""
@@ -50,7 +50,7 @@ class RowsOnDemand:
         """Rows of which a function of Tensors makes others."""
         return RowsOnDemand(
             self.X,
-            lambda X: function(torch.as_tensor(self.prepare(X)).to(self.device)),
+            lambda X: function(torch.as_tensor(self.prepare(X), device=self.device)),
             self.device,
             self.rows,
         )
