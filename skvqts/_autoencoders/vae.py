@@ -158,7 +158,9 @@ class SeriesVAE(
     early_stopping : bool, default=False
         Hold `validation_fraction` of the series out, of each class an equal share, stop when their
         loss, with the whole `kl_weight`, has not improved by `tol` for `n_iter_no_change` epochs,
-        keep the best epoch.
+        keep the best epoch. A few dozen series are soon known by heart, and the learned noise is
+        too small for new ones then: use it there, with ``kl_warmup=0``, as it would else end the
+        training while the weight still rises.
 
     validation_fraction : float, default=0.1
         Share of the series that early stopping holds out.
