@@ -211,7 +211,7 @@ class SeriesVAE(
         Number of latents with an activity above 0.01.
     kl_ : float
         Mean divergence of the prior from the posterior over the training series, in nats: at least
-        as much as latents tell about series on average.
+        the mutual information of latents and series.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted; only after a fit with labels.
     class_counts_ : ndarray of shape (n_classes,)
