@@ -138,7 +138,6 @@ TRANSFORMERS = {
     "SeriesVAE": vae,
     "STFTTransformer": stft,
     "WindowCodes": window_codes,
-    "WindowCodes tokens": functools.partial(window_codes, output="tokens"),
 }
 CLASSIFIERS = {"FCNClassifier": fcn, "FineTunedClassifier": fine_tuned}
 GENERATORS = {
@@ -151,7 +150,7 @@ GENERATORS = {
 }
 
 # Transformers without a training loop, of which one has nothing random either.
-UNTRAINED = ("RandomConvolutionExtractor", "STFTTransformer", "WindowCodes", "WindowCodes tokens")
+UNTRAINED = ("RandomConvolutionExtractor", "STFTTransformer", "WindowCodes")
 UNSEEDED = ("STFTTransformer",)
 
 # A parameter of each transformer that counts something.

@@ -19,14 +19,12 @@ from skvqts._generation.stages import prior_plan
 from .conftest import NO_LIMIT, PRELUDE, needs_fork, run_python, two_shapes
 from .estimators import (
     CLASSIFIERS,
-    autoencoder,
     autoregressive_prior,
     extractor,
     masked_prior,
     random_convolutions,
     tokenizer,
     vae,
-    window_codes,
 )
 
 X, Y = two_shapes(24)
@@ -35,9 +33,7 @@ ESTIMATORS = {
     "VQTokenizer": tokenizer,
     "SSLFeatureExtractor": extractor,
     "RandomConvolutionExtractor": random_convolutions,
-    "SeriesAutoencoder": autoencoder,
     "SeriesVAE": vae,
-    "WindowCodes": window_codes,
     **CLASSIFIERS,
     "MaskedPriorGenerator": masked_prior,
     "AutoregressivePriorGenerator": autoregressive_prior,

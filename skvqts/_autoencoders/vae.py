@@ -159,7 +159,9 @@ class SeriesVAE(
     early_stopping : bool, default=False
         Hold `validation_fraction` of the series out, of each class an equal share, stop when their
         loss, with the whole `kl_weight`, has not improved by `tol` for `n_iter_no_change` epochs,
-        keep the best epoch.
+        keep the best epoch. A few dozen series are soon known by heart, and the learned noise is
+        too small for new ones then: use it there, with ``kl_warmup=0``, as it would else end the
+        training while the weight still rises.
 
     validation_fraction : float, default=0.1
         Share of the series that early stopping holds out.
@@ -210,7 +212,7 @@ class SeriesVAE(
         Number of latents with an activity above 0.01.
     kl_ : float
         Mean divergence of the prior from the posterior over the training series, in nats: at least
-        as much as latents tell about series on average.
+        the mutual information of latents and series.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted; only after a fit with labels.
     class_counts_ : ndarray of shape (n_classes,)
