@@ -72,7 +72,7 @@ OUTPUTS = (
 _INVERTIBLE = ("tokens", "one_hot", "quantized")
 _PER_TOKEN = (*_INVERTIBLE, "continuous")
 _END = -1  # in the place of ids beyond the end of a series, inside this library only
-_KMEANS_VECTORS = 64  # per code, drawn for the initial codebook
+_KMEANS_VECTORS = 64  # per code, drawn for initial codebooks and those of whole series
 
 
 def _can_be_inverted(tokenizer):
@@ -684,7 +684,10 @@ class VQTokenizer(
         n_tokens = self.n_series_tokens
         if n_tokens == "auto":
             n_tokens = sum(math.prod(shape) for shape in network.grid)
-        (features,) = self._read(X, "pooled")
+        # Enough for k-means; features of very many series would need much memory.
+        chosen = torch.randperm(len(X), generator=generator, device="cpu")
+        chosen = chosen[: _KMEANS_VECTORS * network.n_codes].numpy()
+        (features,) = self._read(X[chosen], "pooled")
         self._series_sizes = {
             "n_features": features.shape[1],
             "n_tokens": int(n_tokens),

@@ -141,6 +141,11 @@ def test_further_check_of_fcn_classifier_as_a_transformer(check):
     getattr(estimator_checks, check)("FCNClassifier", CLASSIFIERS[-1])
 
 
+@pytest.mark.parametrize("check", MORE_CHECKS[3:6])
+def test_further_check_of_a_generator_as_a_transformer(check):
+    getattr(estimator_checks, check)("MaskedPriorGenerator", GENERATORS[0])
+
+
 @pytest.mark.parametrize("check", MORE_CHECKS[:3])
 @pytest.mark.parametrize("estimator", CLASSIFIERS + GENERATORS + OVER_SAMPLERS, ids=str)
 def test_further_check_of_classifiers_generators_and_over_samplers(estimator, check):

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from ..functional import codebook as cb
 from ..functional.gaps import ended
 
-_MOST_SERIES = 64  # per code, that the codes of whole series are learned from
-
 
 class Quantized(NamedTuple):
     """What the quantiser makes of latents ``(B, N, D)``.
@@ -188,17 +186,14 @@ class SeriesQuantizer(nn.Module):
     @torch.no_grad()
     def learn(self, features, generator):
         """Standardise by the features ``(n, F)`` of training series; codes are k-means centres."""
-        mean = features.mean(0, dtype=torch.float64)
-        std = (features - mean).square().mean(0).sqrt()
+        std, mean = torch.std_mean(features, dim=0, correction=0)
         # Rounding lets constants deviate from their mean.
         is_constant = std <= 10 * torch.finfo(torch.float32).eps * mean.abs()
         self.mean.copy_(mean)
         self.weights.mul_(torch.where(is_constant, 0.0, 1 / std))
         n_codes = len(self.codebook) // self.n_tokens
-        order = torch.randperm(len(features), generator=generator, device="cpu")
-        chosen = order[: _MOST_SERIES * n_codes].to(features.device)
-        vectors = self.vectors(features[chosen])
-        codes = [cb.kmeans(of_token, n_codes, generator)[0] for of_token in vectors.unbind(1)]
+        vectors = self.vectors(features).unbind(1)
+        codes = [cb.kmeans(of_token, n_codes, generator)[0] for of_token in vectors]
         self.codebook.copy_(torch.cat(codes))
 
     def vectors(self, features):

@@ -102,16 +102,18 @@ class VQVAE(nn.Module):
 
     def forward(self, x):
         """Series ``(B, C, T)`` encoded, quantised and decoded."""
-        return self.decode(self.quantized_latents(self.encode(x)))
+        return self.decode(self.quantized_latents(self.encode(x, bands_only=True)))
 
-    def encode(self, x, activations=None, whole=None):
+    def encode(self, x, activations=None, whole=None, bands_only=False):
         """Latents of series ``(B, C, T)``, quantised: one `Quantized` per band.
 
         The standardised activations of the encoders are added to a list of `activations`. The
         series end where those of `whole` do, of which `x` may be a part; None: where `x` does.
-        Where there are tokens of whole series, a `Quantized` of what these stand for comes first.
+        Where there are tokens of whole series, a `Quantized` of what these stand for comes first,
+        unless only the bands are wanted.
         """
-        if self.series is not None and activations is None:
+        bands_only = bands_only or self.series is None
+        if activations is None and not bands_only:
             activations = []
         lengths = ends(x if whole is None else whole)
         parts = zip(self.bands, split_series(lasting(x, lengths), len(self.bands)), strict=True)
@@ -119,7 +121,7 @@ class VQVAE(nn.Module):
             band.quantizer(band.encoder(part, activations), tokens_inside(band.encoder, lengths))
             for band, part in parts
         ]
-        if self.series is None:
+        if bands_only:
             return of_bands
         return [self.series(self.features(x, of_bands, activations)), *of_bands]
 
