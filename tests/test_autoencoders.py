@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
+from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
@@ -21,18 +22,22 @@ from skvqts._autoencoders.vae import ELBOStep
 from skvqts._nn.layers import build
 from skvqts.metrics import get_scorer, make_generation_scorer
 
+from .conftest import two_shapes
 from .estimators import autoencoder, vae
+from .refusals import assert_refused
+from .test_bad_input import REFUSED, REFUSED_LATER, VALUE
 from .trained_generators import bumps
 
 X, Y = bumps(80)
 TRAINED = {
     "width": 16,
-    "max_epochs": 120,
+    "max_epochs": 70,
     "latent_dim": 2,
     "learning_rate": 0.01,
     "batch_size": 80,
 }
 FRONTENDS = ["conv", "multiscale", "stft"]
+LATER = REFUSED_LATER.values()
 
 
 @functools.cache
@@ -269,6 +274,20 @@ def test_what_samples_refuse():
         without.class_log_likelihoods(X)
     with pytest.raises(ValueError, match="'n_importance_samples' parameter of score_samples"):
         without.score_samples(X, n_importance_samples=0)
+
+
+@pytest.mark.parametrize("method", ["score_samples", "class_log_likelihoods", "score"])
+def test_likelihoods_refuse_what_transform_refuses(method):
+    assert_refused(lambda: getattr(vae(), method)(X), (NotFittedError,), "SeriesVAE")
+    for make, types, message in (*REFUSED.values(), *((f, VALUE, m) for f, m in LATER)):
+        refused = make(two_shapes(24)[0])
+        assert_refused(lambda r=refused: getattr(labelled(), method)(r), types, message)
+
+
+@functools.cache
+def labelled():
+    """A SeriesVAE fitted to the series of `test_bad_input` and labels; not to be changed."""
+    return vae(max_epochs=1).fit(*two_shapes(24))
 
 
 # ---- classes
