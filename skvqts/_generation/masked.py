@@ -703,7 +703,7 @@ class MaskedPriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEstimator)
         refuse_unequal(self, "impute")
         wanted = {"n_draws": [IntegerInterval(1), None]}
         validate_parameter_constraints(wanted, {"n_draws": n_draws}, "impute")
-        X = validate_series(self, X, missing="any").astype(np.float64)
+        X = np.asarray(validate_series(self, X, missing="any"), np.float64)
         labels = None if y is None else validate_known_classes(self, y, len(X))
         seed = seed_of(self, random_state)
         n_filled = 1 if n_draws is None else n_draws

@@ -41,7 +41,14 @@ from ..._tokenizer import VQTokenizer, code_ranges
 from ...exceptions import warn_user
 from ...functional.flow import energy_distance, walk
 from ..sampling import checked_tokenizer, decode_scaled, row_stream, seed_of
-from ..stages import SHARED, fitted_tokenizer, learn_classes, n_epoch_rows, searched_tokenizer
+from ..stages import (
+    SHARED,
+    fitted_tokenizer,
+    in_users_form,
+    learn_classes,
+    n_epoch_rows,
+    searched_tokenizer,
+)
 from .exactness import Exactness, repeats_of
 from .network import VelocityNetwork
 from .training import (
@@ -434,8 +441,7 @@ def fitted_decoder(estimator, X, y, generator, checkpoint):
         decoder = searched_decoder(estimator, {})
     decoder = seeded_clone(decoder, generator)
     decoder.set_params(tokenizer=FrozenEstimator(estimator.tokenizer_))
-    in_users_form = X.reshape(len(X), *estimator._series_shape)
-    return fit_part(checkpoint, decoder, in_users_form, y)
+    return fit_part(checkpoint, decoder, in_users_form(estimator, X), y)
 
 
 def decoded_series(estimator, ids, classes, seed, first_row=0):
