@@ -11,7 +11,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._files.encoding import storable
-from ._fitting.reading import read_series, scaled_chunks
+from ._fitting.reading import WrittenTo, read_series, scaled_chunks
 from ._fitting.runtime import allowed_threads, computing
 from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import TorchStateMixin, all_or_nothing
@@ -153,13 +153,15 @@ class RandomConvolutionExtractor(
             self._feature_scaler = ColumnScaler().fit(moments)
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """Features of series.
 
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
             Series of the fitted shape.
+        out : array-like of shape (n, 2 * n_kernels) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
 
         Returns
         -------
@@ -167,8 +169,11 @@ class RandomConvolutionExtractor(
             Columns have mean 0 and the same variance over the training series, in all 25.
         """
         check_is_fitted(self)
-        (features,) = read_series(self, lambda x: [self.module_(x)], validate_series(self, X))
-        return self._feature_scaler.scale(features)
+        X = validate_series(self, X)
+        scale = self._feature_scaler.scale
+        sink = None if out is None else WrittenTo(out, len(X), scale)
+        results = read_series(self, lambda x: [self.module_(x)], X, sink)
+        return scale(results[0]) if out is None else out
 
     @property
     def _n_features_out(self):

@@ -12,7 +12,7 @@ from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
 from ._fitting.on_demand import mapped, rows_of
 from ._fitting.progress import Progress
-from ._fitting.reading import read_at_the_end, read_rows, read_series
+from ._fitting.reading import WrittenTo, read_at_the_end, read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import (
@@ -419,7 +419,7 @@ class SSLFeatureExtractor(
         checkpoint.close(self)
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """Read-out of series, as `output` says.
 
         Parameters
@@ -427,6 +427,8 @@ class SSLFeatureExtractor(
         X : array-like of shape (n, t) or (n, c, t), or list of n arrays
             Series of the fitted shape; if it was fitted with ``missing="mask"``, with missing
             values, and in a list of any length up to the fitted one, unless `output` is "latents".
+        out : array-like of shape (n, n_features_out) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
 
         Returns
         -------
@@ -435,8 +437,11 @@ class SSLFeatureExtractor(
         self._validate_params()
         check_is_fitted(self)
         X = validate_series_to_read(self, X, ("latents",), "use 'latents_pooled' or 'features'")
-        (out,) = self._read(X, self.output)
-        return self._feature_scaler.scale(out) if self.output == "features" else out
+        finish = self._feature_scaler.scale if self.output == "features" else np.asarray
+        if out is None:
+            return finish(self._read(X, self.output)[0])
+        self._read(X, self.output, sink=WrittenTo(out, len(X), finish))
+        return out
 
     @property
     def encoder_(self):

@@ -14,7 +14,7 @@ from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
 from ._fitting.on_demand import parts_of, rows_of
 from ._fitting.progress import Progress
-from ._fitting.reading import read_at_the_end, read_rows, read_series
+from ._fitting.reading import WrittenTo, read_at_the_end, read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import (
@@ -527,7 +527,7 @@ class VQTokenizer(
         checkpoint.close(self)
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """Read-out of series, as `output` says.
 
         Parameters
@@ -536,6 +536,8 @@ class VQTokenizer(
             Series of the fitted shape; if it was fitted with ``missing="mask"``, with missing
             values, and in a list of any length up to the fitted one, unless `output` has columns
             for each token.
+        out : array-like of shape (n, n_features_out) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
 
         Returns
         -------
@@ -545,8 +547,8 @@ class VQTokenizer(
         self._validate_params()
         check_is_fitted(self)
         X = validate_series_to_read(self, X, _PER_TOKEN, "use `encode` or a pooled output")
-        (out,) = self._read(X, self.output)
-        return self._feature_scaler.scale(out) if self.output == "features" else out
+        finish = self._feature_scaler.scale if self.output == "features" else np.asarray
+        return self._written(X, self.output, finish, out)
 
     @available_if(_can_be_inverted)
     def inverse_transform(self, X):
@@ -579,12 +581,15 @@ class VQTokenizer(
         latents = validate_read_out(self, X, n_latents * self.encoder_.latent_dim)
         return self._decoded(latents.reshape(len(latents), n_latents, -1))
 
-    def encode(self, X):
+    def encode(self, X, *, out=None):
         """Token ids of series, whatever `output` is.
 
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t), or list of n arrays
+        out : array-like of shape (n, n_tokens) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+            Not for a list.
 
         Returns
         -------
@@ -595,9 +600,13 @@ class VQTokenizer(
         """
         check_is_fitted(self)
         is_list = holds_series(X, allowed_gaps(self))
+        if is_list and out is not None:
+            raise ValueError("out is for series in an array, and not for a list of them.")
         X = validate_series(self, X, missing=allowed_gaps(self))
-        (tokens,) = self._read(X, "ended tokens" if is_list else "tokens")
-        return [of_series[of_series != _END] for of_series in tokens] if is_list else tokens
+        if not is_list:
+            return self._written(X, "tokens", np.asarray, out)
+        (tokens,) = self._read(X, "ended tokens")
+        return [of_series[of_series != _END] for of_series in tokens]
 
     def decode(self, tokens, lengths=None):
         """Series of token ids.
@@ -701,6 +710,13 @@ class VQTokenizer(
     def _read(self, X, *outputs, sink=None):
         """Read-outs of valid series ``(n, c, t)``: one array for each output."""
         return read_series(self, partial(read_out, self.module_, outputs=outputs), X, sink)
+
+    def _written(self, X, output, finish, out):
+        """What `finish` makes of a read-out of valid series, in a given array or a new one."""
+        if out is None:
+            return finish(self._read(X, output)[0])
+        self._read(X, output, sink=WrittenTo(out, len(X), finish))
+        return out
 
     def _decoded(self, rows, embed=lambda z: z):
         """Series, in the form that `fit` saw, of rows that `embed` turns into decoder input."""

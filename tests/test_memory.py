@@ -18,8 +18,8 @@ _PRELUDE = """
 import sys, threading, time
 import numpy as np
 from tests.conftest import two_shapes
-from tests.estimators import TRANSFORMERS
-make = TRANSFORMERS[sys.argv[1]]
+from tests.estimators import CLASSIFIERS, GENERATORS, TRANSFORMERS
+make = {**TRANSFORMERS, **CLASSIFIERS, **GENERATORS}[sys.argv[1]]
 
 def anonymous_mb():
     with open("/proc/self/status") as status:
@@ -95,6 +95,39 @@ assert np.array_equal(X[0], before[0]) and np.array_equal(X[-1], before[1])
 print(peak.mb - out.nbytes / 2**20)
 """
     assert measured(code, name, str(tmp_path), str(n)) < 300
+
+
+@pytest.mark.slow  # its quick form is test_no_slice_holds_many_series
+@pytest.mark.parametrize(
+    ("name", "n", "most"),
+    [
+        ("RandomConvolutionExtractor", 5_000, 20),  # its features would take 32 MB
+        ("VQTokenizer", 200_000, 300),
+        ("FCNClassifier", 200_000, 300),
+        ("MaskedPriorGenerator", 100_000, 300),
+    ],
+)
+def test_a_fit_to_a_large_memory_map_holds_a_part_of_it(name, n, most, tmp_path):
+    code = """
+path = sys.argv[2] + "/X.npy"
+n = int(sys.argv[3])
+X = np.lib.format.open_memmap(path, "w+", np.int16, (n, 140))
+X[:] = (100 * np.random.default_rng(0).normal(size=(1000, 140))).repeat(n // 1000, 0)
+X.flush()
+X = np.load(path, mmap_mode="r")
+y = np.arange(n) % 2
+more = {"n_kernels": 800} if "Random" in sys.argv[1] else {"max_epochs": 1, "batch_size": 2048}
+if "Generator" in sys.argv[1]:
+    from tests.estimators import tokenizer, flow_decoder
+    more["tokenizer"] = tokenizer(downsampled_width=8, max_epochs=1, batch_size=2048)
+    more["decoder"] = flow_decoder(batch_size=2048)
+make(**more).fit(X[:500], y[:500])
+with Peak() as peak:
+    model = make(**more).fit(X, y)
+n_tokens = len(model.tokenizer_.encode(X[:1])[0]) if hasattr(model, "tokenizer_") else 0
+print(peak.mb - 16 * n * n_tokens / 2**20)
+"""
+    assert measured(code, name, str(tmp_path), str(n)) < most
 
 
 @pytest.mark.parametrize(

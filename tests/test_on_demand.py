@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from skvqts._fitting import on_demand
-from skvqts._fitting.on_demand import RowsOnDemand, mapped, parts_of, rows_of, subset
+from skvqts._fitting import on_demand, scaling
+from skvqts._fitting.on_demand import (
+    RowsOnDemand,
+    SlicedSeries,
+    mapped,
+    parts_of,
+    rows_of,
+    subset,
+)
+from skvqts._fitting.scaling import SeriesScaler
 
 from .conftest import two_shapes
 from .estimators import CLASSIFIERS, TRANSFORMERS, extractor, flow_decoder, masked_prior, tokenizer
@@ -84,3 +92,76 @@ def test_rows_are_made_of_slices_indices_and_subsets(monkeypatch):
     assert torch.equal(doubled[index[:0]], whole[:0])
     assert torch.equal(doubled[:], 2 * whole[index])
     assert torch.equal(torch.cat(list(parts_of(rows))), whole)
+
+
+class Sliced:
+    """Nothing but a shape, a type and slices, as of a data set in a file."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.most = 0
+
+    def __getitem__(self, index):
+        rows = self.array[index]
+        self.most = max(self.most, rows.size)
+        return rows
+
+
+FORMS = {
+    "whole numbers in a memory map": lambda path: np.load(path, mmap_mode="r"),
+    "an array-like": lambda path: Sliced(np.load(path)),
+    "a panel": lambda path: Sliced(np.load(path)[:, None]),
+}
+CASES = [(name, "an array-like") for name in MAKERS]
+CASES += [(name, form) for name in ("VQTokenizer", "MaskedPriorGenerator") for form in FORMS]
+
+
+@pytest.mark.parametrize("size", ["large", "small"])
+@pytest.mark.parametrize(("name", "form"), CASES)
+def test_what_slices_is_read_by_slices_and_gives_the_same(name, form, size, tmp_path, monkeypatch):
+    numbers = np.round(100 * X).astype(np.int16)
+    np.save(tmp_path / "X.npy", numbers)
+    source = FORMS[form](tmp_path / "X.npy")
+    plain = numbers[:, None].astype(float) if form == "a panel" else numbers.astype(float)
+    expected = learned(MAKERS[name]().fit(plain, Y), plain)
+    if size == "large":
+        monkeypatch.setattr(on_demand, "_AT_ONCE", 8 * 5 * 32)
+        monkeypatch.setattr(on_demand, "_PART", 7)
+    model = MAKERS[name]().fit(source, Y)
+    for array, other in zip(learned(model, source), expected, strict=True):
+        np.testing.assert_allclose(array, other, rtol=1e-5, atol=1e-5)
+    assert model.n_features_in_ == (1 if form == "a panel" else 32)
+
+
+def test_no_slice_holds_many_series(monkeypatch):
+    monkeypatch.setattr(on_demand, "_AT_ONCE", 8 * 64 * 32)
+    monkeypatch.setattr(on_demand, "_PART", 64)
+    monkeypatch.setattr(scaling, "_BLOCK", 64 * 32)
+    source = Sliced(two_shapes(500)[0])
+    tokenizer(max_epochs=1).fit(source).transform(source)
+    assert source.most <= 64 * 32
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e39])
+def test_a_bad_value_in_a_slice_is_refused(value, monkeypatch):
+    monkeypatch.setattr(on_demand, "_AT_ONCE", 8 * 5 * 32)
+    series = X.copy()
+    series[13, 4] = value
+    with pytest.raises(ValueError, match=r"In X\[10:15\]: Input X contains (NaN|infinity)"):
+        tokenizer().fit(Sliced(series))
+    model = tokenizer().fit(Sliced(X))
+    with pytest.raises(ValueError, match=r"In X\[10:15\]: Input X contains (NaN|infinity)"):
+        model.transform(Sliced(series))
+    with pytest.raises(ValueError, match=r"expecting 32 features|32 time points"):
+        model.transform(Sliced(X[:, :-1]))
+
+
+def test_scaling_by_slices_is_that_of_the_array(monkeypatch):
+    monkeypatch.setattr(scaling, "_BLOCK", 100)
+    for factor in (1.0, 2.0**-900):
+        series = (X * factor)[:, None]
+        for per_series in (False, True):
+            of_slices = SeriesScaler(per_series).fit(SlicedSeries(Sliced(series)))
+            of_array = SeriesScaler(per_series).fit(series)
+            assert np.array_equal(of_slices.mean_, of_array.mean_)
+            assert np.array_equal(of_slices.scale_, of_array.scale_)

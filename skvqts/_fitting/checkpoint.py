@@ -19,6 +19,7 @@ from .._files.encoding import Decoder, Encoder
 from .._files.models import state_digest
 from .._version import __version__
 from ..exceptions import ModelFileError, warn_user
+from .on_demand import SlicedSeries
 from .runtime import allowed_threads
 from .validation import resolve_device, resolve_precision
 
@@ -198,7 +199,7 @@ def _identity(estimator, X, y, weights):
         "the version of skvqts": __version__,
         "the version of torch": str(torch.__version__),
         "the shape of X": str(X.shape),
-        "X": f"array {joblib.hash(X)}",
+        "X": f"array {_hash_of(X)}",
         "y": "None" if y is None else f"array {joblib.hash(np.asarray(y))}",
     }
     if weights is not None:
@@ -212,6 +213,12 @@ def _identity(estimator, X, y, weights):
     if getattr(estimator, "warm_start", False) and hasattr(estimator, "module_"):
         identity["the network to continue"] = f"network {state_digest(estimator)}"
     return identity
+
+
+def _hash_of(X):
+    if isinstance(X, SlicedSeries):
+        return joblib.hash([joblib.hash(X[rows]) for rows in X.blocks()])
+    return joblib.hash(X)
 
 
 def _in_words(value):

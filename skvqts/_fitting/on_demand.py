@@ -86,3 +86,69 @@ def parts_of(tensor):
 
 def _is_small(rows):
     return 4 * len(rows) * rows[:1].numel() <= _AT_ONCE
+
+
+class SlicedSeries:
+    """Series ``(n, c, t)`` in an array-like that slices and that is too large to be read at once.
+
+    Such as a memory map of whole numbers, or a data set of HDF5 or zarr. Slices of it are float
+    arrays; it is what estimators are handed in place of an array.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, t) or (n, c, t)
+    """
+
+    ndim = 3
+
+    def __init__(self, X):
+        self.X = X
+        self.row_shape = tuple(X.shape[1:])
+        n_channels = 1 if len(self.row_shape) == 1 else self.row_shape[0]
+        self.shape = (int(X.shape[0]), int(n_channels), int(self.row_shape[-1]))
+        exact = np.can_cast(X.dtype, np.float32, "safe")
+        self.dtype = np.dtype(np.float32 if exact else np.float64)
+        self.size = int(np.prod(self.shape, dtype=object))
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        """The series of a slice or of an array of indices, or the one of an index."""
+        if isinstance(index, np.ndarray) and not isinstance(self.X, np.ndarray):
+            rows = np.stack([np.asarray(self.X[int(row)]) for row in index])
+        elif isinstance(index, slice) and index.step not in (None, 1):
+            return self[np.arange(len(self))[index]]
+        else:
+            rows = np.asarray(self.X[index])
+        return rows.astype(self.dtype).reshape(*rows.shape[: -len(self.row_shape)], *self.shape[1:])
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+    def blocks(self):
+        """Slices of all series, each of a part of the values."""
+        n_rows = max(1, _AT_ONCE // (8 * self.shape[1] * self.shape[2]))
+        return [slice(start, start + n_rows) for start in range(0, len(self), n_rows)]
+
+
+def is_sliced(X):
+    """Whether `X` is an array-like that is read by slices: of numbers, and no array nor a table."""
+    if isinstance(X, np.ndarray):
+        by_itself = isinstance(X, np.memmap) and X.dtype not in (np.float32, np.float64)
+    else:
+        by_itself = not (
+            isinstance(X, (list, tuple, torch.Tensor))
+            or any(hasattr(X, name) for name in ("columns", "iloc", "__dataframe__", "mask"))
+        )
+    return (
+        by_itself
+        and hasattr(X, "__getitem__")
+        and len(getattr(X, "shape", ())) in (2, 3)
+        and getattr(getattr(X, "dtype", None), "kind", "") in ("b", "i", "u", "f")
+    )
+
+
+def is_large(X):
+    """Whether the series of an array-like are too large to be read at once."""
+    return 8 * int(np.prod(X.shape, dtype=object)) > _AT_ONCE

@@ -129,6 +129,39 @@ def in_chunks(function, X, rows, name, sink=None):
     return None if collected is None else collected.arrays
 
 
+class WrittenTo:
+    """A sink that writes what a function makes of the results of chunks into a given array.
+
+    Parameters
+    ----------
+    out : array-like
+        Of n rows, such as a memory map; anything that slices can be assigned to.
+    n_rows : int
+    finish : callable
+        From the results of a chunk to rows of `out`.
+    """
+
+    def __init__(self, out, n_rows, finish):
+        self.out = out
+        self.n_rows = n_rows
+        self.finish = finish
+
+    def __call__(self, start, results):
+        rows = self.finish(*results)
+        if start == 0:
+            self.check(rows)
+        self.out[start : start + len(rows)] = rows
+
+    def check(self, rows):
+        """Refuse an array of another shape, or that would lose what is written to it."""
+        wanted = (self.n_rows, *rows.shape[1:])
+        shape = tuple(getattr(self.out, "shape", ()))
+        if shape != wanted:
+            raise ValueError(f"out must have shape {wanted}, and has {shape}.")
+        if not np.can_cast(rows.dtype, self.out.dtype, "safe"):
+            raise TypeError(f"out must hold {rows.dtype}, and is of {self.out.dtype}.")
+
+
 class Collected:
     """The results of all chunks, in arrays of `n_rows` rows."""
 

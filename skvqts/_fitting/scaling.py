@@ -118,7 +118,7 @@ def _warn_of_one_value(X, mean, scale):
         if max(center - lowest[channel], highest[channel] - center) < _SUSPECT * deviation:
             continue
         # At most a block of values, of series that are spread over all.
-        of_channel = X[:: -(-X[:, channel].size // _BLOCK), channel]
+        of_channel = X[:: -(-len(X) * X.shape[2] // _BLOCK)][:, channel]
         low, middle, high = np.nanquantile(of_channel, (0.02, 0.5, 0.98))
         width = (high - low) / _WIDTH
         value = max(lowest[channel], highest[channel], key=lambda end: abs(end - middle))
@@ -197,11 +197,16 @@ def _moments(X, axis, eps=_EPS):
     """Mean and standard deviation; where nothing varies beyond rounding, 1 or the rounding."""
     mean, scale = _plain_moments(X, axis)
     tiny = (np.abs(mean) < _TINY) & (scale < _TINY)
-    if tiny.any() and np.any(X, where=tiny):
+    if tiny.any() and any(np.any(X[rows], where=_of_rows(tiny, rows)) for rows in _blocks(X)):
         larger = np.multiply(X, _LARGER, where=tiny, out=np.zeros(X.shape))
         for moment, of_larger in zip((mean, scale), _plain_moments(larger, axis), strict=True):
             moment[tiny] = of_larger[tiny] / _LARGER
     return mean, _not_of_rounding(mean, scale, eps)
+
+
+def _of_rows(moments, rows):
+    """Moments of some series, where each has its own; else those of all."""
+    return moments if len(moments) == 1 else moments[rows]
 
 
 def _not_of_rounding(mean, scale, eps):

@@ -31,6 +31,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_feature_names
 
 from ..exceptions import refuse_beyond_memory
+from .on_demand import SlicedSeries, is_large, is_sliced
 
 # scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
 __all__ = [
@@ -175,6 +176,12 @@ def validate_series(
     """
     name = type(estimator).__name__
     allowed = missing != "refuse"
+    if isinstance(X, SlicedSeries):  # of a fit that this one is a part of
+        X = X.X
+    if is_sliced(X) and is_large(X):
+        return _validate_slices(estimator, SlicedSeries(X), reset, min_samples, missing)
+    if is_sliced(X) and not isinstance(X, np.ndarray):
+        X = np.asarray(X[:])
     if holds_series(X, missing):
         is_flat = all(np.ndim(series) == 1 for series in X)
         n_timepoints = n_timepoints if reset else estimator.n_timepoints_in_
@@ -224,6 +231,20 @@ def validate_series(
             raise ValueError(
                 f"X has {given} {unit}, but {name} is expecting {expected} {unit} as input."
             )
+    return X
+
+
+def _validate_slices(estimator, X, reset, min_samples, missing):
+    """Series of an array-like that slices, as `SlicedSeries`, judged slice by slice."""
+    if reset:  # a few series have the shape of all
+        few = np.zeros((min(len(X), min_samples), *X.row_shape))
+        validate_series(estimator, few, reset=True, min_samples=min_samples)
+    for rows in X.blocks():
+        part = X[rows].reshape(-1, *X.row_shape)
+        try:
+            validate_series(estimator, part, missing=missing)
+        except ValueError as error:
+            raise ValueError(f"In X[{rows.start}:{rows.start + len(part)}]: {error}") from None
     return X
 
 

@@ -18,6 +18,7 @@ from .._fitting.state import (
 )
 from .._fitting.training import set_trained, train
 from .._fitting.validation import (
+    IntegerInterval,
     StrOptions,
     _fit_context,
     generator_from,
@@ -35,6 +36,7 @@ from .sampling import (
     class_log_likelihoods,
     marginal_log_likelihood,
     reconstruction_log_density,
+    sample_in_parts,
     sample_series,
 )
 from .stages import (
@@ -436,6 +438,56 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         self._validate_params()
         decode = partial(decoded_series, self)
         return sample_series(self, self._decodings(), decode, n_samples, y, random_state, return_y)
+
+    def sample_in_parts(
+        self, n_samples, *, part_size=1000, y=None, random_state=None, return_y=False
+    ):
+        """Generate series part by part, as many as memory would not hold.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of series.
+        part_size : int, default=1000
+            Number of series of a part; the last one may have fewer.
+        y : label, array-like of shape (n_samples,) or None, default=None
+        random_state : int, RandomState instance or None, default=None
+        return_y : bool, default=False
+            As for `sample`.
+
+        Returns
+        -------
+        parts : iterator
+            Of what `sample` returns. One after the other they are ``sample(n_samples)``, to the
+            bit, whatever `part_size` is.
+
+        Raises
+        ------
+        ValueError
+            As by `sample`; and of a generator that was fitted to series of unequal length.
+
+        Examples
+        --------
+        >>> parts = generator.sample_in_parts(10**6, random_state=0)  # doctest: +SKIP
+        >>> table = np.lib.format.open_memmap("X.npy", "w+", "f4", (10**6, 140))  # doctest: +SKIP
+        >>> for i, X in enumerate(parts):  # doctest: +SKIP
+        ...     table[1000 * i : 1000 * i + len(X)] = X
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        validate_parameter_constraints(
+            {"part_size": [IntegerInterval(1)]}, {"part_size": part_size}, "sample_in_parts"
+        )
+        return sample_in_parts(
+            self,
+            self._decodings(),
+            partial(decoded_series, self),
+            n_samples,
+            part_size,
+            y,
+            random_state,
+            return_y,
+        )
 
     def score_samples(self, X, *, include_reconstruction=False):
         """Log-likelihood of series, or a lower bound of it, in nats per series.

@@ -44,6 +44,7 @@ from .sampling import (
     marginal_log_likelihood,
     mixture_log_likelihood,
     reconstruction_log_density,
+    sample_in_parts,
     sample_series,
     seed_of,
     unconditional_classes,
@@ -524,6 +525,57 @@ class MaskedPriorGenerator(
             lengths_to_sample(self, lengths),
         )
 
+    def sample_in_parts(
+        self, n_samples, *, part_size=1000, y=None, random_state=None, return_y=False
+    ):
+        """Generate series part by part, as many as memory would not hold.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of series.
+        part_size : int, default=1000
+            Number of series of a part; the last one may have fewer.
+        y : label, array-like of shape (n_samples,) or None, default=None
+        random_state : int, RandomState instance or None, default=None
+        return_y : bool, default=False
+            As for `sample`.
+
+        Returns
+        -------
+        parts : iterator
+            Of what `sample` returns. One after the other they are ``sample(n_samples)``, to the
+            bit, whatever `part_size` is.
+
+        Raises
+        ------
+        ValueError
+            As by `sample`; and of a generator that was fitted to series of unequal length.
+
+        Examples
+        --------
+        >>> parts = generator.sample_in_parts(10**6, random_state=0)  # doctest: +SKIP
+        >>> table = np.lib.format.open_memmap("X.npy", "w+", "f4", (10**6, 140))  # doctest: +SKIP
+        >>> for i, X in enumerate(parts):  # doctest: +SKIP
+        ...     table[1000 * i : 1000 * i + len(X)] = X
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        validate_parameter_constraints(
+            {"part_size": [IntegerInterval(1)]}, {"part_size": part_size}, "sample_in_parts"
+        )
+        refuse_unequal(self, "sample_in_parts")
+        return sample_in_parts(
+            self,
+            self._decodings(),
+            partial(decoded_series, self),
+            n_samples,
+            part_size,
+            y,
+            random_state,
+            return_y,
+        )
+
     def transform(self, X):
         """Features of series: what the prior's layers see of all their tokens.
 
@@ -688,7 +740,7 @@ class MaskedPriorGenerator(
         refuse_unequal(self, "impute")
         wanted = {"n_draws": [IntegerInterval(1), None]}
         validate_parameter_constraints(wanted, {"n_draws": n_draws}, "impute")
-        X = validate_series(self, X, missing="any").astype(np.float64)
+        X = np.asarray(validate_series(self, X, missing="any"), np.float64)
         labels = None if y is None else validate_known_classes(self, y, len(X))
         seed = seed_of(self, random_state)
         n_filled = 1 if n_draws is None else n_draws

@@ -39,15 +39,13 @@ def sample_series(
     name = type(estimator).__name__
     n_classes = estimator.architecture_["n_classes"]
     n_tokens = sum(estimator.module_.n_tokens)
-    # The last part is what ids, masks and a table of both take, in float32 values.
-    n_values = estimator.n_channels_in_ * estimator.n_timepoints_in_ + 10 * n_tokens
-    n_samples = validate_n_samples(n_samples, y, n_values, name)
+    n_samples = validate_n_samples(n_samples, y, values_of_a_series(estimator), name)
     classes = None if y is None else validate_known_classes(estimator, y, n_samples)
     if return_y and n_classes == 0:
         raise ValueError(f"return_y=True needs a {name} fitted with labels.")
     seed = seed_of(estimator, random_state)
     if classes is None:
-        classes = draw_classes(estimator, n_samples, seed)
+        classes = draw_classes(estimator, np.arange(n_samples), seed)
     masks = np.ones((n_samples, n_tokens), dtype=bool)
     if draw_lengths is not None:
         lengths, masks = draw_lengths(classes, seed)
@@ -59,6 +57,52 @@ def sample_series(
     if draw_lengths is not None:
         X = [series[..., :length] for series, length in zip(X, lengths, strict=True)]
     return (X, estimator.classes_[classes]) if return_y else X
+
+
+def sample_in_parts(estimator, decodings, decode, n_samples, part_size, y, random_state, return_y):
+    """The series of `sample_series`, as an iterator of their parts; arguments are judged at once.
+
+    Parameters
+    ----------
+    estimator, decodings, decode, n_samples, y, random_state, return_y
+        As for `sample_series`.
+    part_size : int
+        Number of series of a part.
+    """
+    name = type(estimator).__name__
+    n_classes = estimator.architecture_["n_classes"]
+    n_tokens = sum(estimator.module_.n_tokens)
+    validate_n_samples(part_size, None, values_of_a_series(estimator), name)
+    n_samples = validate_n_samples(n_samples, y, 0, name)
+    given = None if y is None else validate_known_classes(estimator, y, n_samples)
+    if return_y and n_classes == 0:
+        raise ValueError(f"return_y=True needs a {name} fitted with labels.")
+    seed = seed_of(estimator, random_state)
+
+    def part(first):
+        rows = np.arange(first, min(first + part_size, n_samples))
+        classes = draw_classes(estimator, rows, seed) if given is None else given[rows]
+        masks = np.ones((len(rows), n_tokens), dtype=bool)
+        ids = TokenReader(estimator).fill(
+            np.zeros(masks.shape, np.int64),
+            masks,
+            classes,
+            seed,
+            decodings,
+            from_scratch=True,
+            first_row=first,
+        )
+        X = decode(ids, classes, seed, first).reshape(len(rows), *estimator._series_shape)
+        return (X, estimator.classes_[classes]) if return_y else X
+
+    return map(part, range(0, n_samples, part_size))
+
+
+def values_of_a_series(estimator):
+    """Number of float32 values that a series takes while it is sampled."""
+    # The last part is what ids, masks and a table of both take.
+    n_tokens = sum(estimator.module_.n_tokens)
+    return estimator.n_channels_in_ * estimator.n_timepoints_in_ + 10 * n_tokens
 
 
 def checked_tokenizer(estimator):
@@ -87,14 +131,14 @@ def seed_of(estimator, random_state):
     return random_seed(estimator.random_state if random_state is None else random_state)
 
 
-def draw_classes(estimator, n_samples, seed):
+def draw_classes(estimator, rows, seed):
     """Class indices by their training frequency, each from its row's own stream; 0 without labels.
 
     So a row has the same class in samples of any size.
     """
     if estimator.architecture_["n_classes"] == 0:
-        return np.zeros(n_samples, dtype=np.int64)
-    heights = np.array([row_stream(seed, row, 0).random() for row in range(n_samples)])
+        return np.zeros(len(rows), dtype=np.int64)
+    heights = np.array([row_stream(seed, row, 0).random() for row in rows.tolist()])
     ends = np.cumsum(estimator.class_counts_) / estimator.class_counts_.sum()
     # Inversion: a height falls into the interval of its class; the last end may round to below 1.
     return np.searchsorted(ends, heights, side="right").clip(max=len(ends) - 1)
@@ -185,7 +229,7 @@ class TokenReader:
         fitting = max(1, _CHUNK_TOKENS // sum(self.prior.n_tokens))
         self.rows = min(_MAX_ROWS, 2 ** (fitting.bit_length() - 1))
 
-    def fill(self, ids, masks, classes, seed, decodings, *, from_scratch=False):
+    def fill(self, ids, masks, classes, seed, decodings, *, from_scratch=False, first_row=0):
         """Draw masked tokens, band by band, and leave the others as they are.
 
         Parameters
@@ -199,6 +243,8 @@ class TokenReader:
         from_scratch : bool
             All tokens are masked, and each step predicts only those that it draws. It is said and
             not found out, so that the bits of a row do not depend on the masks of others.
+        first_row : int
+            Number of the first row in the sample, of which its random numbers depend.
 
         Returns
         -------
@@ -228,7 +274,8 @@ class TokenReader:
                 ids = torch.cat([ids[:, :start], drawn, ids[:, stop:]], dim=1)
             return [ids]
 
-        return self._in_chunks(fill_chunk, np.arange(len(ids)), classes, masks, ids)[0]
+        rows = np.arange(first_row, first_row + len(ids))
+        return self._in_chunks(fill_chunk, rows, classes, masks, ids)[0]
 
     def replay(self, ids, classes, decodings):
         """Log-likelihood ``(n,)`` with which :meth:`fill` draws all of `ids` in fixed orders."""

@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from .._fitting.checkpoint import fit_part
+from .._fitting.on_demand import SlicedSeries
 from .._fitting.reading import read_series
 from .._fitting.scaling import ColumnMoments
 from .._fitting.state import frozen_inside, seeded_clone, shared_parameters
@@ -109,6 +110,8 @@ def is_unequal(estimator):
 
 def in_users_form(estimator, X):
     """Series ``(n, c, t)`` as the `fit` of a generator was given them, a list or an array."""
+    if isinstance(X, SlicedSeries):
+        return X.X
     X = X.reshape(len(X), *estimator._series_shape)
     if not is_unequal(estimator):
         return X
@@ -161,9 +164,15 @@ def keep_training_series(estimator, X, classes):
     map is not copied.
     """
     kept = in_users_form(estimator, X)
-    kept = kept.view() if is_mapped(kept) else deepcopy(kept)
-    for array in kept if isinstance(kept, list) else [kept]:
-        array.setflags(write=False)
+    if isinstance(X, SlicedSeries):
+        pass  # it is read when it is wanted
+    elif is_mapped(kept):
+        kept = kept.view()
+        kept.setflags(write=False)
+    else:
+        kept = deepcopy(kept)
+        for array in kept if isinstance(kept, list) else [kept]:
+            array.setflags(write=False)
     estimator.X_fit_ = kept
     vars(estimator).pop("y_fit_", None)  # of a previous fit
     if hasattr(estimator, "classes_"):

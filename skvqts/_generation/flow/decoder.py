@@ -41,7 +41,14 @@ from ..._tokenizer import VQTokenizer, code_ranges
 from ...exceptions import warn_user
 from ...functional.flow import energy_distance, walk
 from ..sampling import checked_tokenizer, decode_scaled, row_stream, seed_of
-from ..stages import SHARED, fitted_tokenizer, learn_classes, n_epoch_rows, searched_tokenizer
+from ..stages import (
+    SHARED,
+    fitted_tokenizer,
+    in_users_form,
+    learn_classes,
+    n_epoch_rows,
+    searched_tokenizer,
+)
 from .exactness import Exactness, repeats_of
 from .network import VelocityNetwork
 from .training import (
@@ -434,19 +441,18 @@ def fitted_decoder(estimator, X, y, generator, checkpoint):
         decoder = searched_decoder(estimator, {})
     decoder = seeded_clone(decoder, generator)
     decoder.set_params(tokenizer=FrozenEstimator(estimator.tokenizer_))
-    in_users_form = X.reshape(len(X), *estimator._series_shape)
-    return fit_part(checkpoint, decoder, in_users_form, y)
+    return fit_part(checkpoint, decoder, in_users_form(estimator, X), y)
 
 
-def decoded_series(estimator, ids, classes, seed):
+def decoded_series(estimator, ids, classes, seed, first_row=0):
     """Series ``(n, c, t)`` of tokens that a generator has drawn: drawn in turn, or their means."""
     tokenizer = checked_tokenizer(estimator)
     if estimator.decoder_ is None or not estimator.decoder_.is_used_:
         return tokenizer.scaler_.inverse(decode_scaled(estimator, ids))
-    return drawn_series(estimator.decoder_, ids, classes, seed)
+    return drawn_series(estimator.decoder_, ids, classes, seed, first_row)
 
 
-def drawn_series(decoder, ids, classes, seed):
+def drawn_series(decoder, ids, classes, seed, first_row=0):
     """Series ``(n, c, t)`` that a fitted FlowDecoder draws for tokens and classes.
 
     Parameters
@@ -455,8 +461,10 @@ def drawn_series(decoder, ids, classes, seed):
     ids : int64 ndarray of shape (n, N)
     classes : int64 ndarray of shape (n,)
     seed : int
+    first_row : int
+        Number of the first row in the sample.
     """
-    keys = [(seed, row) for row in range(len(ids))]
+    keys = [(seed, first_row + row) for row in range(len(ids))]
     scaled, repeats, heights = drawn_scaled(decoder, ids, classes, keys)
     X = decoder.tokenizer_.scaler_.inverse(scaled)
     exact = decoder._exactness.impose(X.astype(np.float64), repeats > 0, classes, heights)
