@@ -13,6 +13,7 @@
   second, and to leave the object fitted and marked, or as it was before.
 * "Ctrl-C in a search": the same in `GridSearchCV` with two workers, none of which may be left three
   seconds later.
+* "junk calls": public calls with an object of another kind than they take, see benchmarks/junk.py.
 
 `--share` runs a part of each. Needs Linux; everything runs on one thread. Each figure is the number
 of tries and of those that went wrong; they are written to benchmarks/results as they are found.
@@ -37,6 +38,7 @@ from sklearn.utils.validation import check_is_fitted
 import skvqts
 from benchmarks.cells import RESULTS, Cells
 from benchmarks.hostile_files import hostile_files
+from benchmarks.junk import junk_calls
 from skvqts._files.container import read_file
 from skvqts._files.models import content_digest
 from skvqts._fitting import checkpoint as checkpoints
@@ -403,6 +405,7 @@ FIGURES = {
     "hostile files": (hostile, 1),
     "Ctrl-C in a fit": (ctrl_c_in_a_fit, 40),
     "Ctrl-C in a search": (ctrl_c_in_a_search, 10),
+    "junk calls": (junk_calls, 6000),
 }
 
 

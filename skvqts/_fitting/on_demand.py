@@ -133,13 +133,13 @@ class SlicedSeries:
 
 
 def is_sliced(X):
-    """Whether `X` is an array-like that is read by slices: of numbers, and no array nor a table."""
+    """Whether `X` is an array-like that is read by slices: dense numbers, no array nor table."""
     if isinstance(X, np.ndarray):
         by_itself = isinstance(X, np.memmap) and X.dtype not in (np.float32, np.float64)
     else:
         by_itself = not (
             isinstance(X, (list, tuple, torch.Tensor))
-            or any(hasattr(X, name) for name in ("columns", "iloc", "__dataframe__", "mask"))
+            or any(hasattr(X, name) for name in ("columns", "iloc", "__dataframe__", "mask", "nnz"))
         )
     return (
         by_itself

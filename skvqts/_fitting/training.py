@@ -617,7 +617,7 @@ def _check_last_step(training, data):
         before = {name: value.clone() for name, value in step.state_dict().items()}
         drawn = generator.get_state()
         step.train()
-        n_rows = max(training.plan.batch_size, training.plan.least_batch)
+        n_rows = min(max(training.plan.batch_size, training.plan.least_batch), len(data[0]))
         loss = training.loss_terms([tensor[:n_rows] for tensor in data])["loss"]
         generator.set_state(drawn)
         step.load_state_dict(before)

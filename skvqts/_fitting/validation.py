@@ -49,6 +49,7 @@ __all__ = [
     "generator_from",
     "holds_series",
     "padded_series",
+    "plain_array",
     "random_seed",
     "resolve_device",
     "series_of_list",
@@ -334,7 +335,7 @@ def padded_series(series, name, n_timepoints=None):
 def validate_lengths(estimator, lengths, n_series):
     """Lengths of series that were fitted or shorter, as an int64 array ``(n,)``."""
     longest = estimator.n_timepoints_in_
-    lengths = np.asarray(lengths)
+    lengths = plain_array(lengths, "lengths")
     whole = lengths.astype(np.int64) if lengths.dtype.kind in "iuf" else None
     if lengths.shape != (n_series,) or whole is None or not np.array_equal(whole, lengths):
         raise ValueError(f"lengths must hold a whole number for each of {n_series} series.")
@@ -549,6 +550,34 @@ def _array_of_list(X, name, argument, advice):
         raise ValueError(_UNEQUAL.format(argument, name, advice)) from None
 
 
+def plain_array(values, argument):
+    """Labels, lengths or weights as an array, of any number of dimensions.
+
+    Raises
+    ------
+    ValueError
+        If they are lists of unequal length, or lists in lists without end.
+    TypeError
+        If they are a tensor without values.
+    """
+    if isinstance(values, torch.Tensor):
+        return _array_of_tensor(values, argument)
+    try:
+        return np.asarray(values)
+    except (ValueError, RuntimeError, TypeError):
+        raise ValueError(
+            f"{argument} must be one value for each series, or one for all, got a "
+            f"{type(values).__name__} of something else."
+        ) from None
+
+
+def _array_if_many(y):
+    """Labels as an array, one label as it is."""
+    if isinstance(y, (str, bytes, Mapping)) or not (hasattr(y, "__len__") or hasattr(y, "shape")):
+        return y
+    return plain_array(y, "y")
+
+
 def validate_labels(estimator, y, n_samples):
     """Classes, sorted, and the index of the class of each series, int64.
 
@@ -587,6 +616,12 @@ def validate_weights(estimator, sample_weight, y):
     """
     weights = compute_sample_weight(estimator.class_weight, y)
     if sample_weight is not None:
+        sample_weight = plain_array(sample_weight, "sample_weight")
+        if sample_weight.dtype.kind not in "biuf":
+            try:
+                sample_weight = sample_weight.astype(np.float64)
+            except (ValueError, TypeError):
+                raise ValueError("sample_weight must hold a number for each series.") from None
         weights = weights * _check_sample_weight(
             sample_weight, y, dtype=np.float64, ensure_non_negative=True
         )
@@ -602,12 +637,14 @@ def validate_weights(estimator, sample_weight, y):
 
 def checked_labels(y, n_samples, argument, name=None):
     """Labels ``(n,)``, one for each series, on behalf of `name`."""
+    if isinstance(y, torch.Tensor):
+        y = plain_array(y, argument)
     y = column_or_1d(y, warn=True)
     if y.dtype == object and any(map(_is_missing, y)):
         raise ValueError(f"Input {argument} contains NaN or None: every series needs a label.")
     if y.dtype == object and len({isinstance(label, str) for label in y}) > 1:
         raise TypeError(f"{argument} mixes strings with other labels.")
-    if y.dtype == object and all(type(label) is int for label in y):  # as lists of tables are
+    if y.dtype == object and all(type(n) is int and abs(n) < 2**63 for n in y):  # as tables hold
         y = y.astype(np.int64)
     assert_all_finite(y, estimator_name=name, input_name=argument)
     if len(y) != n_samples:
@@ -629,6 +666,7 @@ def _is_missing(label):
 def validate_known_classes(estimator, y, n_series):
     """Indices of classes that `fit` of a generator saw: a label for each series, or one for all."""
     name = type(estimator).__name__
+    y = _array_if_many(y)
     if isinstance(y, Mapping):
         raise TypeError(
             "y holds a label for each series, and not numbers of series by label: "
@@ -660,6 +698,7 @@ def validate_n_samples(n_samples, y, n_values, name):
     name : str
         Who asks.
     """
+    y = _array_if_many(y)
     if n_samples is None:
         if np.ndim(y) and len(y) == 0:
             raise ValueError("y holds no label: one is needed for each series to sample.")

@@ -24,6 +24,7 @@ from .._fitting.validation import (
     StrOptions,
     _fit_context,
     generator_from,
+    plain_array,
     resolve_device,
     validate_beginnings,
     validate_known_classes,
@@ -513,7 +514,7 @@ class MaskedPriorGenerator(
         check_is_fitted(self)
         self._validate_params()
         if n_samples is None and y is None and lengths is not None:
-            n_samples = np.size(lengths)
+            n_samples = plain_array(lengths, "lengths").size
         return sample_series(
             self,
             self._decodings(),

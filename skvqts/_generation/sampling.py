@@ -7,7 +7,12 @@ from scipy.special import logsumexp
 
 from .._fitting.reading import in_chunks, read_rows
 from .._fitting.runtime import computing
-from .._fitting.validation import random_seed, validate_known_classes, validate_n_samples
+from .._fitting.validation import (
+    random_seed,
+    validate_known_classes,
+    validate_n_samples,
+    validate_parameter_constraints,
+)
 from .._nn.sequence.causal_convolutions import OneByOne
 from ..functional import readout
 from ..functional.decoding import fill, replay
@@ -39,6 +44,7 @@ def sample_series(
     name = type(estimator).__name__
     n_classes = estimator.architecture_["n_classes"]
     n_tokens = sum(estimator.module_.n_tokens)
+    validate_parameter_constraints({"return_y": ["boolean"]}, {"return_y": return_y}, name)
     n_samples = validate_n_samples(n_samples, y, values_of_a_series(estimator), name)
     classes = None if y is None else validate_known_classes(estimator, y, n_samples)
     if return_y and n_classes == 0:
@@ -72,6 +78,7 @@ def sample_in_parts(estimator, decodings, decode, n_samples, part_size, y, rando
     name = type(estimator).__name__
     n_classes = estimator.architecture_["n_classes"]
     n_tokens = sum(estimator.module_.n_tokens)
+    validate_parameter_constraints({"return_y": ["boolean"]}, {"return_y": return_y}, name)
     validate_n_samples(part_size, None, values_of_a_series(estimator), name)
     n_samples = validate_n_samples(n_samples, y, 0, name)
     given = None if y is None else validate_known_classes(estimator, y, n_samples)

@@ -44,7 +44,7 @@ def refuse_a_network_beyond_memory(constructor):
     try:
         n_weights = sum(value.numel() for value in _shape_of(constructor).state_dict().values())
     except (RuntimeError, TypeError) as error:
-        if "overflow" not in str(error):
+        if "overflow" not in str(error).lower():
             raise
         n_weights = 2**63  # which is what overflows
     # Float32 values: each weight has a gradient, and two running means of gradients.

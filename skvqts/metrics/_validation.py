@@ -19,7 +19,7 @@ _SUM_TOLERANCE = 1e-4  # rows of float32 probabilities add up to 1 within this
 def validate_probabilities(p, ndim=None, name="probabilities"):
     """Float64 distributions ``(k,)`` or ``(n, k)``, with rows divided by their sums."""
     p = as_array_like(p, _CALLER, name)
-    p = check_array(p, dtype=np.float64, ensure_2d=False, input_name=name)
+    p = _checked(p, name, ensure_2d=False)
     if p.ndim not in ((1, 2) if ndim is None else (ndim,)):
         shapes = "(n, k) or (k,)" if ndim is None else "(n, k)"
         raise ValueError(f"{name} must have shape {shapes}, got {p.shape}.")
@@ -34,9 +34,7 @@ def validate_probabilities(p, ndim=None, name="probabilities"):
 
 def validate_joint(joint):
     """A float64 joint distribution ``(k, m)``, divided by its sum."""
-    joint = check_array(
-        as_array_like(joint, _CALLER, "joint"), dtype=np.float64, input_name="joint"
-    )
+    joint = _checked(as_array_like(joint, _CALLER, "joint"), "joint")
     if joint.min() < 0 or np.abs(joint.sum() - 1) > _SUM_TOLERANCE:
         raise ValueError(
             "joint must be at least 0 and add up to 1 over all cells; the least is "
@@ -45,26 +43,24 @@ def validate_joint(joint):
     return joint / joint.sum()
 
 
-def _validate_array(X, name, min_samples):
-    """A finite float64 array ``(n, d)`` or ``(n, c, t)``."""
-    array_like = as_array_like(X, _CALLER, name)
-    if len(array_like.shape) == 0:
-        raise ValueError(f"{name} must be an array of shape (n, d) or (n, c, t), got {X!r}.")
+def _checked(X, name, **rules):
+    """A finite float64 array, by the rules of scikit-learn's `check_array`."""
     try:
-        X = check_array(
-            array_like,
-            dtype=np.float64,
-            allow_nd=True,
-            ensure_min_samples=min_samples,
-            estimator=name,
-            input_name=name,
-        )
+        return check_array(X, dtype=np.float64, input_name=name, **rules)
     except ValueError as error:
         if "array element with a sequence" not in str(error):
             raise
         raise ValueError(
             f"{name} holds whole series in its cells: numpy.stack makes an array of them."
         ) from None
+
+
+def _validate_array(X, name, min_samples):
+    """A finite float64 array ``(n, d)`` or ``(n, c, t)``."""
+    array_like = as_array_like(X, _CALLER, name)
+    if len(array_like.shape) == 0:
+        raise ValueError(f"{name} must be an array of shape (n, d) or (n, c, t), got {X!r}.")
+    X = _checked(array_like, name, allow_nd=True, ensure_min_samples=min_samples, estimator=name)
     if 0 in X.shape:
         raise ValueError(f"{name} has no time point: its shape is {X.shape}.")
     if np.abs(X).max() > _MAX_ABS:
@@ -205,7 +201,7 @@ def validate_integer(name, value, low, high):
 
 def validate_choice(name, value, choices):
     """Raise if a parameter is not one of a few names."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {sorted(choices)}. Got {value!r}.")
 
 
