@@ -39,7 +39,7 @@ def test_every_objective_trains_every_encoder(objective, frontend, series):
     extractor = make(objective, frontend=frontend).fit(series)
     assert set(extractor.loss_curve_) == {"loss", "ssl"}
     assert all(np.isfinite(curve).all() for curve in extractor.loss_curve_.values())
-    out = extractor.transform(series)
+    out = extractor.set_params(output="encoder_features").transform(series)
     layers = [m for m in extractor.encoder_.modules() if isinstance(m, BatchNorm2d) and m.affine]
     if frontend == "multiscale":
         layers = [extractor.encoder_.norm]
