@@ -21,6 +21,7 @@ _N_LEVELS = 2048  # activations that thresholds are quantiles of
 _CHUNK_POINTS = 2**13
 _MOST_CHANNELS = 9  # that a codebook sees
 _LEAST_CONTRAST = 1e-4  # of a window that becomes a code
+_FLOATS = {"device": "cpu", "dtype": torch.float32}  # whatever the user's default is
 
 
 def learn_codebooks(x, n_codebooks, augmentation, generator):
@@ -131,7 +132,7 @@ def _draw(x, n_codebooks, generator, from_windows):
         if from_windows:
             codes = _draw_windows(z, inside, channels, dilation, generator)
         else:
-            codes = torch.randn(count, N_CODES, WIDTH, generator=generator, device="cpu")
+            codes = torch.randn(count, N_CODES, WIDTH, generator=generator, **_FLOATS)
         codes = codes - codes.mean(2, keepdim=True)
         codes = codes / codes.norm(dim=2, keepdim=True)
         levels = _some_activations(z, inside, codes, channels, dilation, generator)
@@ -143,8 +144,8 @@ def _draw(x, n_codebooks, generator, from_windows):
 def _draw_channels(n_codebooks, n_channels, generator):
     """Random channels for each codebook, from one to nine, few more often than many."""
     most = math.log2(min(n_channels, _MOST_CHANNELS) + 1)
-    sizes = (2 ** (most * torch.rand(n_codebooks, generator=generator, device="cpu"))).long()
-    ranks = torch.rand(n_codebooks, n_channels, generator=generator, device="cpu")
+    sizes = (2 ** (most * torch.rand(n_codebooks, generator=generator, **_FLOATS))).long()
+    ranks = torch.rand(n_codebooks, n_channels, generator=generator, **_FLOATS)
     return ranks.argsort(1).argsort(1) < sizes[:, None].clamp(1, n_channels)
 
 
@@ -170,7 +171,7 @@ def _draw_windows(z, inside, channels, dilation, generator):
     flat = windows.std(2, correction=0) <= _LEAST_CONTRAST
     order = flat.to(torch.uint8).argsort(dim=1, stable=True)[:, :N_CODES]
     windows = windows.gather(1, order[..., None].expand(-1, -1, WIDTH))
-    noise = torch.randn(windows.shape, generator=generator, device="cpu")
+    noise = torch.randn(windows.shape, generator=generator, **_FLOATS)
     return windows + 1e-6 * noise  # so that flat windows have a direction, too
 
 
@@ -187,7 +188,7 @@ def _draw_thresholds(levels, generator, from_windows):
     """Two thresholds ``(G, 8, 2)`` of each code: random quantiles, or normal draws."""
     shape = (*levels.shape[1:], N_STATISTICS - 2)
     if not from_windows:
-        normal = torch.randn(shape, generator=generator, device="cpu")
+        normal = torch.randn(shape, generator=generator, **_FLOATS)
         return normal * levels.std(0, correction=0)[..., None]
-    ranks = (torch.rand(shape, generator=generator, device="cpu") * len(levels)).long()
+    ranks = (torch.rand(shape, generator=generator, **_FLOATS) * len(levels)).long()
     return levels.sort(0).values.permute(1, 2, 0).gather(2, ranks)

@@ -74,7 +74,9 @@ REPRESENTATIONS = {
 def _centred(x, inside):
     """Series less their mean, 0 beyond their ends, and their numbers of time points."""
     if inside is None:
-        return x - x.mean(2, keepdim=True), torch.tensor(float(x.shape[2]), device=x.device)
+        return x - x.mean(2, keepdim=True), torch.tensor(
+            float(x.shape[2]), dtype=x.dtype, device=x.device
+        )
     counts = inside.sum(2, keepdim=True).to(x.dtype)
     mean = _within(x, inside).sum(2, keepdim=True) / counts
     return _within(x - mean, inside), counts
