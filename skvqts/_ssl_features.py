@@ -1,4 +1,4 @@
-"""SSLFeatureExtractor: features of series by a self-supervised encoder, without quantisation."""
+"""SSLFeatureExtractor: features of series that are learned without labels."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from ._codebooks.learning import learn_codebooks, learn_invariance, random_codebooks
 from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
 from ._fitting.on_demand import mapped, rows_of
@@ -49,7 +50,7 @@ from .functional.gaps import ended, ends, lasting
 from .functional.readout import pooled_features, pooled_latents
 from .objectives import OBJECTIVES, Objective, make_objective
 
-OUTPUTS = ("features", "latents", "latents_pooled")
+OUTPUTS = ("features", "encoder_features", "latents", "latents_pooled")
 _COLLAPSE_ROWS = 1024  # series that collapse is measured on
 
 # of every estimator that trains an encoder
@@ -73,11 +74,17 @@ class SSLFeatureExtractor(
     TorchStateMixin,
     BaseEstimator,
 ):
-    """Features of series by an encoder that learns from the series themselves.
+    """Features of series by codebooks and an encoder that learn from the series themselves.
 
-    The encoder is trained by a self-supervised objective alone: two random views of a series are
-    to have similar representations, and views of different series different ones; or hidden
-    parts are to be reconstructed. Labels are not used.
+    Two things are learned, both without labels. The default features count which windows of the
+    training series occur in a series: many codebooks of eight windows each, at all scales of the
+    series, their differences, running sums and spectrum. Kept are those codebooks whose counts
+    differ between series but hardly between random views of one; what views still change is taken
+    away, and each series moves a quarter of the way to its nearest training series. An encoder is
+    trained by a
+    self-supervised objective: two random views of a series are to have similar representations, and
+    views of different series different ones; or hidden parts are to be reconstructed. It makes the
+    other outputs, and is what a `FineTunedClassifier` trains further.
 
     Parameters
     ----------
@@ -86,17 +93,28 @@ class SSLFeatureExtractor(
         object of `skvqts.objectives` with parameters of its own.
 
     augmentation : {"gauss", "slice", "warp"} or augmentation, default="warp"
-        What makes the views: a published set [1]_ or an object of `skvqts.augmentation`. Not
-        used with "masked".
+        What makes the views: a published set [1]_ or an object of `skvqts.augmentation`. The
+        encoder does not use it with "masked".
 
-    output : {"features", "latents", "latents_pooled"}, default="features"
+    codebooks : {"learned", "random"}, default="learned"
+        How the codebooks of "features" come about. "learned": windows of training series; the more
+        reliable half of twice as many as are asked for. "random": noise, and nothing is learned of
+        views or neighbours; a baseline.
+
+    n_codebooks : int, default=256
+        Number of codebooks; "features" have 32 columns for each.
+
+    output : {"features", "encoder_features", "latents", "latents_pooled"}, default="features"
         What `transform` returns, always as a 2-D float32 array, for n series of N tokens
         with latents of dimension D:
 
-        - "features": pooled latents and pooled activations of the encoder's inner layers, scaled so
-          that over the training set each column has mean 0 and the variances of the columns add
-          up to 25 (less where some are constant), where ``C=1`` suits an SVC; meant for a
-          classifier right after it.
+        - "features": for each code of each codebook how strongly it fits where it fits best of the
+          eight, how often it fits worst [3]_, and how often its fit is above two levels [4]_.
+          Scaled so that over the training set each column has mean 0 and the variances of the
+          columns add up to 25 (less where some are constant), where ``C=1`` suits an SVC;
+          meant for a classifier right after it.
+        - "encoder_features": pooled latents and pooled activations of the encoder's inner layers,
+          scaled in the same way.
         - "latents": the latents, flattened (n, N * D).
         - "latents_pooled": means, deviations and mean differences of the latents over all tokens
           and quarters of them: of the series, or with "stft" of the frequency rows in turn.
@@ -140,7 +158,7 @@ class SSLFeatureExtractor(
         Series per training step, at least 2.
 
     max_epochs : int or "auto", default="auto"
-        Passes over the training set. "auto": as many as make 300 steps, and 4 at least, but no more
+        Passes of the encoder over the training set. "auto": as many as make 100 steps, but no more
         than see 100 million time points in all, which takes minutes.
 
     learning_rate : float, default=0.002
@@ -165,7 +183,7 @@ class SSLFeatureExtractor(
 
     warm_start : bool, default=False
         Continue from the encoder and scaling of the previous `fit`; the projector of the
-        objective, which is not kept, starts anew.
+        objective, which is not kept, starts anew, and codebooks are learned anew.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the network's matrix products in training; losses and
@@ -186,7 +204,7 @@ class SSLFeatureExtractor(
         take, and how far it is, if that is more than a minute.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, sample order and views.
+        Seed of codebooks, initial weights, sample order and views.
 
     Attributes
     ----------
@@ -205,7 +223,7 @@ class SSLFeatureExtractor(
     interrupted_ : bool
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
         or of the best one with early stopping. What is said of the training set is then that of a
-        few series, evenly spaced, as are the scales of "features".
+        few series, evenly spaced, as are the scales of "features" and "encoder_features".
     token_shape_ : tuple of (int, int)
         Rows and columns of the tokens: ``((1, N),)`` but for "stft", with time as column.
     architecture_ : dict
@@ -235,6 +253,10 @@ class SSLFeatureExtractor(
     .. [1] Mathisen, Lokna, Lee, Aune. "Blending low and high-level semantics of time series for
        better masked time series generation" (NC-VQVAE), 2024.
     .. [2] Roy, Vetterli. "The effective rank: a measure of effective dimensionality", 2007.
+    .. [3] Dempster, Schmidt, Webb. "Hydra: competing convolutional kernels for fast and accurate
+       time series classification", 2023.
+    .. [4] Dempster, Schmidt, Webb. "MiniRocket: a very fast (almost) deterministic transform for
+       time series classification", 2021.
 
     Examples
     --------
@@ -243,7 +265,7 @@ class SSLFeatureExtractor(
     >>> X = np.sin(np.linspace(0, 6, 40) + np.arange(20)[:, None])
     >>> extractor = SSLFeatureExtractor(width=8, max_epochs=5, random_state=0)
     >>> extractor.fit_transform(X).shape
-    (20, 2240)
+    (20, 8192)
     """
 
     _parameter_constraints = {
@@ -251,6 +273,8 @@ class SSLFeatureExtractor(
         **ENCODER_CONSTRAINTS,
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "augmentation": [StrOptions(set(PRESETS)), Augmentation],
+        "codebooks": [StrOptions({"learned", "random"})],
+        "n_codebooks": [IntegerInterval(1)],
         "output": [StrOptions(set(OUTPUTS))],
         "batch_size": [IntegerInterval(2)],
     }
@@ -260,6 +284,8 @@ class SSLFeatureExtractor(
         objective="vicreg",
         *,
         augmentation="warp",
+        codebooks="learned",
+        n_codebooks=256,
         output="features",
         frontend="multiscale",
         width=64,
@@ -285,6 +311,8 @@ class SSLFeatureExtractor(
     ):
         self.objective = objective
         self.augmentation = augmentation
+        self.codebooks = codebooks
+        self.n_codebooks = n_codebooks
         self.output = output
         self.frontend = frontend
         self.width = width
@@ -326,7 +354,7 @@ class SSLFeatureExtractor(
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
     def fit(self, X, y=None, *, checkpoint=None):
-        """Learn the encoder by minimising a self-supervised loss of two views, with AdamW.
+        """Learn codebooks of windows, then the encoder by a loss of two views, with AdamW.
 
         Parameters
         ----------
@@ -370,8 +398,8 @@ class SSLFeatureExtractor(
         plan = training_plan(
             self,
             len(X),
-            least_steps=300,
-            least_epochs=4,
+            least_steps=100,
+            least_epochs=1,
             least_batch=2,
             least_held_out=8,
         )
@@ -387,9 +415,10 @@ class SSLFeatureExtractor(
                 encoder = build(self._network_constructor(), generator)
             encoder.to(plan.device)
             x = rows_of(X, self.scaler_.transform, plan.device)
+            augmentation = make_augmentation(self.augmentation)
+            self._codebooks, self._invariance = make_codebooks(self, x, augmentation, generator)
             (x,), held_out = hold_out([x], plan, generator)
             objective = make_objective(self.objective)
-            augmentation = make_augmentation(self.augmentation)
             decoder = None
             if objective.masks_input:  # it reconstructs what was hidden
                 make = partial(make_decoder, grid=encoder.grid, **self.architecture_)
@@ -407,9 +436,10 @@ class SSLFeatureExtractor(
             set_trained(self, encoder, plan, record)
 
             self.token_shape_ = (encoder.grid,)
-            moments = ColumnMoments()
-            self._read(X, "features", sink=lambda start, results: moments.add(results[0]))
-            self._feature_scaler = ColumnScaler().fit(moments)
+            self._column_scalers = {
+                output: self._column_scaler(X, output)
+                for output in ("features", "encoder_features")
+            }
             # Every k-th series, at most 1,024, so that a sorted set is measured all along.
             X = X[:: -(-len(X) // _COLLAPSE_ROWS)]
             (latents,) = self._read(X, "latents")
@@ -436,8 +466,11 @@ class SSLFeatureExtractor(
         """
         self._validate_params()
         check_is_fitted(self)
-        X = validate_series_to_read(self, X, ("latents",), "use 'latents_pooled' or 'features'")
-        finish = self._feature_scaler.scale if self.output == "features" else np.asarray
+        X = validate_series_to_read(
+            self, X, ("latents",), "use 'latents_pooled', 'encoder_features' or 'features'"
+        )
+        scaler = self._column_scalers.get(self.output)
+        finish = np.asarray if scaler is None else scaler.scale
         if out is None:
             return finish(self._read(X, self.output)[0])
         self._read(X, self.output, sink=WrittenTo(out, len(X), finish))
@@ -448,9 +481,22 @@ class SSLFeatureExtractor(
         """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
         return self.module_
 
+    def _column_scaler(self, X, output):
+        """What gives the columns of an output the variance that they have in valid series."""
+        moments = ColumnMoments()
+        self._read(X, output, sink=lambda start, results: moments.add(results[0]))
+        return ColumnScaler().fit(moments)
+
     def _read(self, X, output, sink=None):
         """A list of one read-out of valid series ``(n, c, t)``."""
-        return read_series(self, lambda x: [read_out(self.module_, x, output)], X, sink)
+
+        def read(x):
+            if output != "features":
+                return [read_out(self.module_, x, output)]
+            counts = self._codebooks.features(x)
+            return [counts if self._invariance is None else self._invariance.apply(counts)]
+
+        return read_series(self, read, X, sink)
 
     def _network_constructor(self):
         architecture, _ = self._shaped_by
@@ -459,6 +505,8 @@ class SSLFeatureExtractor(
     @property
     def _n_features_out(self):
         self._validate_params()
+        if self.output == "features":
+            return self._codebooks.n_features
         x = np.zeros((1, self.n_channels_in_, self.n_timepoints_in_), np.float32)
         (out,) = read_rows(self, lambda x: [read_out(self.module_, x, self.output)], x)
         return out.shape[1]
@@ -468,6 +516,23 @@ class SSLFeatureExtractor(
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.allow_nan = self.missing == "mask"
         return tags
+
+
+def make_codebooks(estimator, x, augmentation, generator):
+    """The codebooks that `codebooks` and `n_codebooks` ask for, of scaled series.
+
+    Returns
+    -------
+    bank : CodebookBank
+    invariance : ViewInvariance or None
+        None where nothing is learned.
+    """
+    n_codebooks = int(estimator.n_codebooks)
+    with torch.no_grad():
+        if estimator.codebooks == "random":
+            return random_codebooks(x, n_codebooks, generator), None
+        bank = learn_codebooks(x, n_codebooks, augmentation, generator)
+        return bank, learn_invariance(bank, x, augmentation, generator)
 
 
 def encoder_architecture(estimator, X):
@@ -568,10 +633,10 @@ def measure_collapse(latents, inside=None):
 
 
 def read_out(encoder, x, output):
-    """What `transform` returns for a batch of scaled series."""
+    """What `transform` returns of the encoder for a batch of scaled series."""
     lengths = ends(x)
     inside = tokens_inside(encoder, lengths)
-    activations = [] if output == "features" else None
+    activations = [] if output == "encoder_features" else None
     latents = ended(encoder(lasting(x, lengths), activations), inside)
     if output == "latents":
         return latents.flatten(1)

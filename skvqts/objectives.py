@@ -14,7 +14,7 @@ from functools import partial
 from sklearn.base import BaseEstimator, clone
 
 from ._files.encoding import storable
-from ._fitting.validation import IntegerInterval, RealInterval
+from ._fitting.validation import IntegerInterval, RealInterval, StrOptions
 from ._nn.self_supervision import BYOLBranch, JointBranch, MaskedBranch, MoCoBranch, Projector
 from .functional import objectives as losses
 
@@ -332,30 +332,37 @@ class BYOL(Objective):
 
 @storable
 class MaskedModelling(Objective):
-    """Reconstruct hidden blocks of a series from the rest, in the original domain.
+    """Reconstruct hidden parts of a series from the rest, in the original domain.
 
     Hidden values are 0, the mean of scaled series (after He et al. 2022). No augmentation is used.
 
     Parameters
     ----------
     ratio : float, default=0.5
-        Probability that a block is hidden.
+        Probability that a block, channel or band is hidden; share of a series that is its future.
+        With 0 nothing is hidden, and a series is reconstructed from itself: an autoencoder.
     block : int, default=8
-        Time points of a block.
+        Time points of a block, frequencies of a band.
+    strategy : {"blocks", "channels", "bands", "future"}, default="blocks"
+        What is hidden: blocks of time points in all channels; whole channels, of which at least one
+        stays; bands of frequencies, which are taken out of the series, and all of it
+        is reconstructed; or the end of a series.
     weight : float, default=1.0
         Weight of the loss beside others.
     """
 
     masks_input = True
     _parameter_constraints = {
-        "ratio": [RealInterval(0, 1, closed="right")],
+        "ratio": [RealInterval(0, 1, closed="both")],
         "block": [IntegerInterval(1)],
+        "strategy": [StrOptions({"blocks", "channels", "bands", "future"})],
         "weight": _WEIGHT,
     }
 
-    def __init__(self, ratio=0.5, block=8, weight=1.0):
+    def __init__(self, ratio=0.5, block=8, strategy="blocks", weight=1.0):
         self.ratio = ratio
         self.block = block
+        self.strategy = strategy
         self.weight = weight
 
     def make_branch(self, dim, n_series):

@@ -29,6 +29,7 @@ _SMALL_TOKENIZER = {
     "random_state": 0,
 }
 _SMALL_EXTRACTOR = {
+    "n_codebooks": 8,
     "width": 4,
     "latent_dim": 8,
     "n_blocks": 1,

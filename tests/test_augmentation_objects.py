@@ -52,7 +52,7 @@ def test_every_augmenting_function_has_its_class():
         for name, function in inspect.getmembers(views, inspect.isfunction)
         if function.__module__ == views.__name__ and not name.startswith("_")
     }
-    assert public - set(FUNCTIONS.values()) == {views.block_mask, views.within_ends}
+    assert public - set(FUNCTIONS.values()) == {views.block_mask, views.hide, views.within_ends}
 
 
 @pytest.mark.parametrize("cls", FUNCTIONS)

@@ -170,6 +170,61 @@ def test_time_mask_hides_whole_blocks_in_all_channels(ratio, block, length):
     assert torch.equal(au.time_mask(x, generator(), ratio, block)[:, 1] == 0, hidden)
 
 
+@pytest.mark.parametrize("strategy", ["blocks", "channels", "bands", "future"])
+def test_nothing_is_hidden_with_a_ratio_of_zero_and_all_is_compared(strategy):
+    x = series(5, 2, 33)
+    shown, compared = au.hide(x, generator(), strategy, 0.0, 4)
+    assert torch.equal(shown, x)
+    assert compared.shape == (5, 1, 33)
+    assert compared.all()
+
+
+def test_hidden_blocks_are_those_of_the_mask():
+    x = series(5, 2, 33)
+    shown, compared = au.hide(x, generator(), "blocks", 0.5, 4, value=9.0)
+    assert torch.equal(compared[:, 0], au.block_mask(5, 33, generator(), 0.5, 4))
+    assert torch.equal(shown, torch.where(compared, 9.0, x))
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+def test_hidden_channels_are_whole_and_one_stays(ratio):
+    x = series(400, 3, 7)
+    shown, compared = au.hide(x, generator(), "channels", ratio, 4)
+    assert torch.equal(shown, torch.where(compared, 0.0, x))
+    hidden = compared[..., 0]
+    assert torch.equal(compared, hidden[..., None].expand_as(compared))
+    assert not hidden.all(1).any()
+    expected = 2 / 3 if ratio == 1 else ratio - ratio**3 / 3
+    assert hidden.float().mean().item() == pytest.approx(expected, abs=0.04)
+
+
+def test_channels_of_series_with_one_cannot_be_hidden():
+    with pytest.raises(ValueError, match="take another strategy"):
+        au.hide(series(5, 1, 33), generator(), "channels", 0.5, 4)
+
+
+def test_the_hidden_future_is_the_end_of_each_series():
+    x = series(3, 2, 20)
+    x[1, :, 10:] = torch.nan  # a shorter series
+    x[2, 0, 4] = torch.nan  # a gap
+    shown, compared = au.hide(x, generator(), "future", 0.3, 4)
+    before = [14, 7, 14]  # 0.3 of 20, of 10 and of 20 are hidden
+    for row, first in enumerate(before):
+        assert compared[row, 0].tolist() == [t >= first for t in range(20)]
+        assert torch.equal(shown[row, :, :first].isnan(), x[row, :, :first].isnan())
+    assert au.hide(x, generator(), "future", 1e-9, 4)[1][0].sum() == 1
+
+
+def test_hidden_bands_are_missing_from_the_spectrum_and_the_rest_stays():
+    x = series(50, 2, 32).double()
+    shown, compared = au.hide(x, generator(), "bands", 0.5, 4)
+    assert compared.all()
+    before, after = torch.fft.rfft(x).abs(), torch.fft.rfft(shown).abs()
+    hidden = au.block_mask(50, 17, generator(), 0.5, 4)[:, None].expand_as(before)
+    assert after[hidden].max() < 1e-10
+    np.testing.assert_allclose(after[~hidden], before[~hidden], rtol=1e-9)
+
+
 @pytest.mark.parametrize("n_fft", [4, 5, 6, 7, 8, 32, 100])
 def test_phase_shift_and_band_dropout_of_size_zero_change_nothing(n_fft):
     x = series(5, 2, 33)

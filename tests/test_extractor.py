@@ -39,7 +39,7 @@ def test_every_objective_trains_every_encoder(objective, frontend, series):
     extractor = make(objective, frontend=frontend).fit(series)
     assert set(extractor.loss_curve_) == {"loss", "ssl"}
     assert all(np.isfinite(curve).all() for curve in extractor.loss_curve_.values())
-    out = extractor.transform(series)
+    out = extractor.set_params(output="encoder_features").transform(series)
     layers = [m for m in extractor.encoder_.modules() if isinstance(m, BatchNorm2d) and m.affine]
     if frontend == "multiscale":
         layers = [extractor.encoder_.norm]
@@ -246,6 +246,34 @@ def test_masked_modelling_learns_to_predict_masked_values():
     assert extractor.loss_curve_["ssl"][-5:].mean() < 0.3  # predicting the mean has an error of 1
 
 
+STRATEGIES = {
+    "blocks": MaskedModelling(),
+    "channels": MaskedModelling(strategy="channels"),
+    "bands": MaskedModelling(strategy="bands", block=4),
+    "future": MaskedModelling(ratio=0.3, strategy="future"),
+    "nothing hidden": MaskedModelling(ratio=0.0),
+}
+
+
+def two_channels(n, *shape, **noise):
+    """Two recordings of each shape, with noise of their own, and the labels."""
+    (first, y), (second, _) = two_shapes(n, *shape, **noise), two_shapes(n, *shape, **noise)
+    shifted = np.roll(second, 3, axis=1) + 0.3 * np.random.default_rng(1).normal(size=second.shape)
+    return np.stack([first, shifted], axis=1), y
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_loss_falls_whatever_is_hidden(strategy):
+    X = two_channels(24)[0]
+    curve = make(STRATEGIES[strategy], max_epochs=25).fit(X).loss_curve_["ssl"]
+    assert curve[-3:].mean() < curve[1:4].mean()
+
+
+def test_channels_of_a_single_one_cannot_be_hidden(series):
+    with pytest.raises(ValueError, match="strategy='channels' hides whole channels"):
+        make(STRATEGIES["channels"]).fit(series)
+
+
 TOY = {"width": 16, "latent_dim": 16, "max_epochs": 12, "output": "latents_pooled"}
 
 
@@ -263,3 +291,15 @@ def test_a_linear_probe_is_accurate_where_raw_series_are_not():
     for objective in set(OBJECTIVES) - {"vcreg"}:
         Z = make(objective, **TOY).fit(X[train]).transform(X)
         assert probe().fit(Z[train], y[train]).score(Z[test], y[test]) >= 0.95, objective
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_linear_probe_is_accurate_whatever_is_hidden(strategy):
+    """The two classes of the test before, in two channels."""
+    X, y = two_channels(360, 48, noise=0.5)
+    train, test = slice(None, 160), slice(160, None)
+    raw = X.reshape(len(X), -1)
+    assert probe().fit(raw[train], y[train]).score(raw[test], y[test]) <= 0.65
+    Z = make(STRATEGIES[strategy], **TOY).fit(X[train]).transform(X)
+    assert probe().fit(Z[train], y[train]).score(Z[test], y[test]) >= 0.95

@@ -21,6 +21,7 @@ FLOORS = [
     {"_nn"},
     {"_files"},
     {"_fitting"},
+    {"_codebooks"},
     {
         "_quantizer",
         "objectives",

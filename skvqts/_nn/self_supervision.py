@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import objectives as ob
-from ..functional.augmentations import block_mask, within_ends
+from ..functional.augmentations import hide, within_ends
 from ..functional.gaps import ended, ends, hidden_at_random, lasting
 from ..functional.objectives import whitening_matrix
 from ..functional.readout import pool
@@ -30,7 +30,7 @@ class View(NamedTuple):
 
     series: Tensor  # (B, C, T)
     latents: Tensor | None  # (B, N, D)
-    hidden: Tensor | None = None  # (B, 1, T) booleans, for masked modelling
+    hidden: Tensor | None = None  # (B, 1 or C, T) booleans, compared in masked modelling
     inside: Tensor | None = None  # (B, N) booleans, tokens of the series; None: all are
     ends: Tensor | None = None  # (B,), lengths of the series; None: all have T time points
 
@@ -90,11 +90,10 @@ class SelfSupervision(nn.Module):
             generator = torch.Generator("cpu").manual_seed(number)
         hidden = None
         if self.objective.masks_input:
-            hidden = block_mask(
-                len(x), x.shape[2], generator, self.objective.ratio, self.objective.block
-            )
-            hidden = hidden[:, None].to(x.device)
-            series = x.masked_fill(hidden, math.nan if self.gaps else 0.0)
+            value = math.nan if self.gaps else 0.0
+            objective = self.objective
+            how = (objective.strategy, objective.ratio, objective.block)
+            series, hidden = hide(x, generator, *how, value)
         else:
             series = within_ends(self.augmentation, x, generator, lengths)
             if self.gaps and self.training:

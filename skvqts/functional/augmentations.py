@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from scipy.interpolate import CubicSpline
 
-from .gaps import bridged
+from .gaps import bridged, ends
 from .spectral import istft, stft
 
 
@@ -83,6 +83,76 @@ def block_mask(n_series, length, generator, ratio, block):
     blocks = (n_series, -(-length // block))
     chosen = torch.rand(blocks, generator=generator, device="cpu", dtype=torch.float32) < ratio
     return chosen.repeat_interleave(block, dim=1)[:, :length]
+
+
+def hide(x, generator, strategy, ratio, block, value=0.0):
+    """Hide parts of series that are to be reconstructed from the rest.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, C, T)
+        NaN where a value is missing.
+    generator : torch.Generator
+    strategy : {"blocks", "channels", "bands", "future"}
+        "blocks" of time points in all channels and whole "channels", of which one stays, are hidden
+        each with probability `ratio`, as are "bands" of frequencies, which are taken out of the
+        series; "future" hides the last `ratio` of the time points of each series, at least one.
+    ratio : float
+        0 hides nothing, and all is reconstructed from itself.
+    block : int
+        Time points of a block, or frequencies of a band.
+    value : float
+        What stands in place of hidden values; but for "bands", which leave the other frequencies.
+
+    Returns
+    -------
+    shown : Tensor of shape (B, C, T)
+    compared : bool Tensor of shape (B, 1 or C, T)
+        Where the reconstruction is compared with the series: where values are hidden. Of "bands",
+        and with a `ratio` of 0, everywhere.
+
+    Raises
+    ------
+    ValueError
+        If channels are to be hidden of series that have one only.
+    """
+    n_series, n_channels, length = x.shape
+    everywhere = torch.ones(n_series, 1, length, dtype=torch.bool, device=x.device)
+    if ratio == 0:
+        return x, everywhere
+    if strategy == "bands":
+        return _without_bands(x, generator, ratio, block), everywhere
+    if strategy == "channels":
+        hidden = _hidden_channels(n_series, n_channels, generator, ratio)
+        hidden = hidden[..., None].expand(-1, -1, length)
+    elif strategy == "future":
+        lengths = ends(x)
+        lengths = torch.full((n_series,), length) if lengths is None else lengths.cpu()
+        first = lengths - (ratio * lengths).round().long().clamp(min=1)
+        hidden = (torch.arange(length, device="cpu") >= first[:, None])[:, None]
+    else:
+        hidden = block_mask(n_series, length, generator, ratio, block)[:, None]
+    hidden = hidden.to(x.device)
+    return x.masked_fill(hidden, value), hidden
+
+
+def _hidden_channels(n_series, n_channels, generator, ratio):
+    """Bool ``(B, C)``: each channel is True with probability `ratio`, but never all of them."""
+    if n_channels == 1:
+        raise ValueError(
+            "strategy='channels' hides whole channels, and these series have one only: take "
+            "another strategy."
+        )
+    draws = torch.rand(n_series, n_channels, generator=generator, device="cpu", dtype=torch.float32)
+    return (draws < ratio) & (draws < draws.amax(1, keepdim=True))
+
+
+def _without_bands(x, generator, ratio, block):
+    """Series without random bands of so many frequencies of their Fourier transform."""
+    spectrum = torch.fft.rfft(bridged(x), dim=2)
+    hidden = block_mask(len(x), spectrum.shape[2], generator, ratio, block)[:, None].to(x.device)
+    shown = torch.fft.irfft(spectrum.masked_fill(hidden, 0), n=x.shape[2], dim=2)
+    return torch.where(x.isnan(), x, shown)
 
 
 def slice_and_shuffle(x, generator, n_segments):

@@ -163,7 +163,7 @@ def masked_error(reconstruction, x, hidden):
     ----------
     reconstruction, x : Tensor of shape (B, C, T)
         What is missing in `x` (NaN) cannot be compared and does not count.
-    hidden : bool Tensor of shape (B, 1, T)
+    hidden : bool Tensor of shape (B, 1 or C, T)
         True where a value is hidden.
 
     Returns
