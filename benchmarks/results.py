@@ -161,6 +161,8 @@ tokens too, of 16 of them, but learned ones. Seconds are those of the process.
     means = []
     for model in models:
         found = complete_seeds(select(rows, model=model), len(raw))
+        if not found:
+            continue
         line = {"mean over eight sets": model, "seeds": str(len(different(found, "seed")))}
         line |= {column: over_sets(found, column) for column in ("MSE", *columns)}
         means.append(line)
@@ -171,8 +173,11 @@ tokens too, of 16 of them, but learned ones. Seconds are those of the process.
         lines = []
         for row in raw:
             found = select(rows, model=model, set=row["set"])
+            if not found:
+                continue
             line = {model: row["set"], "seconds": mean_of(found, "seconds")}
             line["bits of bands"] = mean_of(found, "bits of bands")
+            line |= {"seeds": str(len(found))}
             line |= {c: over_seeds(found, c) for c in ("MSE", *columns) if c in found[0]}
             lines.append(line | {"raw series": f"{row['accuracy']:.3f}"})
         text += "\n" + markdown(lines)

@@ -481,10 +481,11 @@ class VQTokenizer(
         self.quantizer_ = make_quantizer(self.quantizer)
         codes = {"codebook_size": int(self.codebook_size), **self.quantizer_.network_parameters()}
         shaped_by = (self.architecture_, codes, self.scaling)
+        self._series_sizes = None  # their codes are learned from what the network will be
         with computing(plan.device, plan.n_threads, training=True):
             if warm:
                 network = network_to_continue(self, shaped_by)
-                network.series = None  # learned anew from what the network will be
+                network.series = None
             else:
                 self._shaped_by = shaped_by
                 self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
@@ -505,7 +506,6 @@ class VQTokenizer(
             progress = Progress(self, plan, X_given, y)
             record = train(step, [x], plan, generator, held_out, progress, checkpoint)
             set_trained(self, network, plan, record)
-            self._series_sizes = None
             if self.n_series_tokens:
                 self._learn_series_codes(read_at_the_end(X, record), generator)
 

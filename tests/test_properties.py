@@ -159,7 +159,7 @@ def test_single_and_double_precision_give_the_same_tokens(X):
 @settings(max_examples=20)
 @given(X=fitted_series().filter(lambda X: len(X) > 1), seed=seeds)
 def test_permuting_the_codebook_permutes_the_tokens(X, seed):
-    tokenizer = fitted("VQTokenizer tokens")
+    tokenizer = fitted("VQTokenizer")
     order = np.random.default_rng(seed).permutation(6)
     state = pickle.loads(pickle.dumps(tokenizer)).__getstate__()
     (key,) = [k for k in state["_module_arrays"] if k.endswith("codebook")]
