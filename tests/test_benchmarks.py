@@ -147,7 +147,7 @@ def test_ridge_by_inner_products_is_that_of_scikit_learn(n_classes):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 90)), np.arange(300) % n_classes
     X[:, :4] += 0.6 * y[:, None]
-    for part in (slice(0, 40), slice(0, 75)):
+    for part in (slice(0, n_classes), slice(0, 40), slice(0, 75)):
         train, test = X[part], X[75:]
         found = ridge_accuracy(train, y[part], test, y[75:])
         ridge = make_pipeline(SharedVariance(), RidgeClassifierCV(ALPHAS)).fit(train, y[part])
