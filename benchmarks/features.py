@@ -16,9 +16,7 @@ import argparse
 import time
 
 import numpy as np
-from sklearn.linear_model import RidgeClassifierCV
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
 
 from benchmarks.cells import RESULTS, Cells
 from benchmarks.data import PUBLISHED, default_folder, load
@@ -89,8 +87,33 @@ MODELS = {
 }
 
 
-def ridge():
-    return make_pipeline(SharedVariance(), RidgeClassifierCV(ALPHAS))
+def ridge_accuracy(train, y, test, y_test, scaler=None):
+    """Compute the accuracy of scikit-learn's RidgeClassifierCV on standardised features.
+
+    They are standardised by `scaler`, or by those of `train`.
+
+    Of more columns than rows all follows from inner products of rows, in a fraction of its time.
+    """
+    scaler = scaler or SharedVariance().fit(train)
+    train, test = (scaler.transform(part).astype(np.float32) for part in (train, test))
+    labels = np.unique(y)
+    targets = np.where(y[:, None] == labels, 1.0, -1.0)[:, len(labels) == 2 :]
+    centre = targets.mean(0)
+    gram = (train @ train.T).astype(np.float64)
+    values, vectors = np.linalg.eigh(gram + np.trace(gram))  # the intercept stands out
+    intercept = np.argmax(np.abs(vectors.sum(0)))
+    best_error = np.inf
+    for alpha in ALPHAS:
+        weights = 1 / (values.clip(min=0) + alpha)
+        weights[intercept] = 0
+        dual = vectors @ (weights[:, None] * (vectors.T @ (targets - centre)))
+        left_out = dual / (vectors**2 @ weights)[:, None]
+        error = np.mean(left_out**2)
+        if error < best_error:
+            best_error, best = error, dual
+    decision = (test @ train.T) @ best + centre
+    chosen = decision[:, 0] > 0 if len(labels) == 2 else decision.argmax(1)
+    return np.mean(labels[chosen.astype(int)] == y_test)
 
 
 def folds(y):
@@ -123,7 +146,7 @@ def training_cell(name, folder, model, seed):
 
 def judged(features, y, splits):
     """Average the accuracy of ridge over pairs of indices of known and of other series."""
-    return np.mean([ridge().fit(features[a], y[a]).score(features[b], y[b]) for a, b in splits])
+    return np.mean([ridge_accuracy(features[a], y[a], features[b], y[b]) for a, b in splits])
 
 
 def published_cell(name, folder, model, seed):

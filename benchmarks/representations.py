@@ -34,6 +34,7 @@ from skvqts.objectives import OBJECTIVES, BarlowTwins
 
 SCREEN_SETS = ("TwoPatterns", "SwedishLeaf", "OSULeaf", "ECG200")
 MULTISCALE = {"frontend": "multiscale"}
+ENCODER = {"output": "encoder_features"}  # the default features do not depend on the encoder
 SCREEN = (
     {
         "tokenizer": (VQTokenizer, {}),
@@ -41,9 +42,12 @@ SCREEN = (
         "multiscale tokenizer barlow_twins": (VQTokenizer, MULTISCALE | {"ssl": "barlow_twins"}),
     }
     | {f"tokenizer {name}": (VQTokenizer, {"ssl": name}) for name in OBJECTIVES}
-    | {f"extractor {name}": (SSLFeatureExtractor, {"objective": name}) for name in OBJECTIVES}
+    | {
+        f"extractor {name}": (SSLFeatureExtractor, ENCODER | {"objective": name})
+        for name in OBJECTIVES
+    }
 )
-UNTRAINED = {"learning_rate": 1e-20}  # running statistics only
+UNTRAINED = ENCODER | {"learning_rate": 1e-20}  # running statistics only
 _TIMED_SERIES = 512  # of which the time of a step is learned
 
 # the plain tokenizer, the two best of each estimator in the screen, and an untrained encoder

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.pipeline import make_pipeline
 
 from benchmarks import missing, oversampling, results
 from benchmarks.cells import Cells, mean_and_spread, table
+from benchmarks.features import ridge_accuracy
 from benchmarks.fine_tuning import labelled
 from benchmarks.gaps import KINDS, coverage, crps, kinds_of
 from benchmarks.imputation import (
@@ -21,7 +24,15 @@ from benchmarks.imputation import (
     period,
 )
 from benchmarks.imputation import scores as scores_of_filling
-from benchmarks.probes import KMeansBag, accuracies, headline, paper_probe, rows_for_probes
+from benchmarks.probes import (
+    ALPHAS,
+    KMeansBag,
+    SharedVariance,
+    accuracies,
+    headline,
+    paper_probe,
+    rows_for_probes,
+)
 from benchmarks.representations import token_means
 from benchmarks.rivals import same_bits
 from skvqts._nn.conv import total_stride
@@ -129,6 +140,26 @@ def test_the_table_of_networks_appears_once_there_are_cells():
     table = results.told_apart_by_networks(rows).rpartition("\n\n")[2].splitlines()
     assert table[0] == "| set | model | series | C2ST FCN | GRU |"
     assert table[2:] == [f"| A | {model} | 500 | 0.750 | 0.062 |" for model in ("default", "train")]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_ridge_by_inner_products_is_that_of_scikit_learn(n_classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 90)), np.arange(300) % n_classes
+    X[:, :4] += 0.6 * y[:, None]
+    for part in (slice(0, n_classes), slice(0, 40), slice(0, 75)):
+        train, test = X[part], X[75:]
+        found = ridge_accuracy(train, y[part], test, y[75:])
+        ridge = make_pipeline(SharedVariance(), RidgeClassifierCV(ALPHAS)).fit(train, y[part])
+        assert found == pytest.approx(ridge.score(test, y[75:]), abs=1e-9)
+
+
+def test_paired_differences_by_hand():
+    ours = [{"set": "a", "x": 1.0}, {"set": "a", "x": 3.0}, {"set": "b", "x": 4.0}, {"set": "c"}]
+    theirs = [{"set": "a", "x": 1.5}, {"set": "b", "x": 4.5}, {"set": "d", "x": 9.0}]
+    # 2 - 1.5 and 4 - 4.5: mean 0, deviation sqrt(0.5), over the root of two sets
+    assert results.paired(ours, theirs, "x") == "+0.000 ± 0.500"
+    assert results.paired(ours[:2], theirs, "x") == ""
 
 
 def test_means_of_results_by_hand():

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
 
 from skvqts import RandomConvolutionExtractor
-from skvqts.metrics import EmbeddingDisplay, LatentDisplay, SeriesDisplay
+from skvqts.metrics import EmbeddingDisplay, LabelFractionsDisplay, LatentDisplay, SeriesDisplay
 
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
@@ -164,3 +166,54 @@ def test_names_and_classes_with_dollar_signs_are_drawn_as_they_are(tmp_path):
     texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert sorted(texts) == sorted(set(classes))
     assert display.ax_.get_title() == "$x^$y"
+
+
+class Counting(ClassifierMixin, BaseEstimator):
+    """Says how many series it was fitted to; its score is their share of 40."""
+
+    def fit(self, X, y):
+        self.X_, self.y_ = X, y
+        return self
+
+    def score(self, X, y):
+        labels, counts = np.unique(self.y_, return_counts=True)
+        assert len(labels) == 2
+        assert counts.min() >= 1
+        return len(self.X_) / 40
+
+
+class Summing(Counting):
+    """Its score is the sum of what it was fitted to."""
+
+    def score(self, X, y):
+        return self.X_.sum()
+
+
+def test_label_fractions_are_of_each_class_and_drawn_for_all_alike():
+    X, y = two_shapes(40)
+    shown = LabelFractionsDisplay.from_estimators(
+        {"counts $": Counting(), "nearest": KNeighborsClassifier(1), "sum": Summing()},
+        X, y, X, y, fractions=(0.01, 0.5, 1.0), n_draws=3, name="title $",
+    )  # fmt: skip
+    assert shown.n_labels.tolist() == [2, 20, 40]
+    assert shown.accuracies["counts $"].tolist() == [[0.05] * 3, [0.5] * 3, [1.0] * 3]
+    nearest = shown.accuracies["nearest"]
+    assert nearest[2].tolist() == [1.0] * 3  # each test series is its own neighbour
+    assert nearest[1].min() >= 0.5
+    assert len(set(shown.accuracies["sum"][1])) == 3  # other series are drawn each time
+    assert all((seconds > 0).all() for seconds in shown.seconds.values())
+    heights = shown.axes_[0].lines[0].get_ydata()
+    np.testing.assert_allclose(heights, [0.05, 0.5, 1.0])
+    again = LabelFractionsDisplay.from_estimators(
+        {"nearest": KNeighborsClassifier(1)}, X, y, X, y, fractions=(0.01, 0.5, 1.0), n_draws=3
+    )
+    assert np.array_equal(again.accuracies["nearest"], nearest)
+
+
+@pytest.mark.parametrize("fractions", [(), (0.0,), (1.2,)])
+def test_fractions_outside_their_range_are_refused(fractions):
+    X, y = two_shapes(40)
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        LabelFractionsDisplay.from_estimators(
+            {"nearest": KNeighborsClassifier(1)}, X, y, X, y, fractions=fractions
+        )

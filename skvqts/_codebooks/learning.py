@@ -152,7 +152,9 @@ def _draw_channels(n_codebooks, n_channels, generator):
 def _draw_positions(n, z, inside, generator):
     """Random rows, and random positions within the ends of those: two int64 Tensors of shape n."""
     rows = torch.randint(len(z), n, generator=generator, device="cpu")
-    lengths = torch.full((len(z),), z.shape[2]) if inside is None else inside.sum(1).cpu()
+    lengths = torch.full((len(z),), z.shape[2], device="cpu")
+    if inside is not None:
+        lengths = inside.sum(1).cpu()
     shares = torch.rand(n, generator=generator, device="cpu", dtype=torch.float64)
     return rows, (shares * lengths[rows]).long()
 
@@ -163,7 +165,7 @@ def _draw_windows(z, inside, channels, dilation, generator):
     Of four times as many, those without contrast are used last: a flat window says nothing.
     """
     rows, times = _draw_positions((len(channels), 4 * N_CODES), z, inside, generator)
-    times = times[..., None] + dilation * (torch.arange(WIDTH) - WIDTH // 2)
+    times = times[..., None] + dilation * (torch.arange(WIDTH, device="cpu") - WIDTH // 2)
     outside = (times < 0) | (times >= z.shape[2])
     values = z.cpu().transpose(1, 2)[rows[..., None], times.clamp(0, z.shape[2] - 1)]
     windows = torch.einsum("gnwc,gc->gnw", values, channels.to(z.dtype))

@@ -127,7 +127,9 @@ def hide(x, generator, strategy, ratio, block, value=0.0):
         hidden = hidden[..., None].expand(-1, -1, length)
     elif strategy == "future":
         lengths = ends(x)
-        lengths = torch.full((n_series,), length) if lengths is None else lengths.cpu()
+        if lengths is None:
+            lengths = torch.full((n_series,), length, device="cpu")
+        lengths = lengths.cpu()
         first = lengths - (ratio * lengths).round().long().clamp(min=1)
         hidden = (torch.arange(length, device="cpu") >= first[:, None])[:, None]
     else:

@@ -7,7 +7,7 @@ from ._classifiers import (
     discriminative_score,
 )
 from ._density import DensityCoverage, density_coverage, kernel_distance
-from ._displays import EmbeddingDisplay, LatentDisplay, SeriesDisplay
+from ._displays import EmbeddingDisplay, LabelFractionsDisplay, LatentDisplay, SeriesDisplay
 from ._frechet import (
     ReferenceStatistics,
     frechet_distance,
@@ -51,6 +51,7 @@ __all__ = [
     "EmbeddingDisplay",
     "GenerationReport",
     "GenerationScorer",
+    "LabelFractionsDisplay",
     "LatentDisplay",
     "ReferenceStatistics",
     "Score",

@@ -1,6 +1,9 @@
-"""Pictures of generated beside real series, and of latents by class; they need matplotlib."""
+"""Pictures of generated beside real series, of latents, of few labels; they need matplotlib."""
+
+import time
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
@@ -360,6 +363,145 @@ class SeriesDisplay:
                 ax.set_title(f"{title} {kind}".strip(), fontsize=9, loc="left", parse_math=False)
         self.figure_.suptitle(self.name, parse_math=False)
         return self
+
+
+class LabelFractionsDisplay:
+    """Draw how accurate classifiers are, and how long they take, given few labels and many.
+
+    Make one with `from_estimators`.
+
+    Parameters
+    ----------
+    n_labels : int ndarray of shape (n_fractions,)
+        Number of labelled series.
+    accuracies, seconds : dict of str to ndarray of shape (n_fractions, n_draws)
+        Of each classifier, by name.
+    name : str or None, default=None
+        Title.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (2,) of matplotlib Axes
+        Of accuracy and of time, once plotted.
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(self, n_labels, accuracies, seconds, *, name=None):
+        self.n_labels = n_labels
+        self.accuracies = accuracies
+        self.seconds = seconds
+        self.name = name
+
+    @classmethod
+    def from_estimators(
+        cls,
+        estimators,
+        X,
+        y,
+        X_test,
+        y_test,
+        *,
+        fractions=(0.05, 0.2, 1.0),
+        n_draws=5,
+        random_state=0,
+        name=None,
+        **plot_kw,
+    ):
+        """Fit classifiers to fractions of the labelled series, and draw their test accuracy.
+
+        Parameters
+        ----------
+        estimators : dict of str to classifier
+            They are cloned for each fit. What is to learn from all series without their labels is
+            fitted before, and frozen inside a pipeline (`sklearn.frozen.FrozenEstimator`).
+        X : array-like of shape (n, t) or (n, c, t)
+            Training series.
+        y : array-like of shape (n,)
+            Their labels.
+        X_test, y_test : array-like
+            Series and labels that accuracies are of.
+        fractions : sequence of float, default=(0.05, 0.2, 1.0)
+            Shares of each class that are labelled, above 0, at most 1; at least one series is.
+        n_draws : int, default=5
+            Number of random choices of each fraction; all classifiers see the same ones.
+        random_state : int, RandomState instance or None, default=0
+            Seed of the choices.
+        name : str or None, default=None
+            Title.
+        **plot_kw : dict
+            Handed to `plot`.
+
+        Returns
+        -------
+        display : LabelFractionsDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If a fraction is not above 0 and at most 1, there is no classifier, or `y` has another
+            length than `X`.
+        """
+        fractions = np.asarray(fractions, dtype=np.float64)
+        if not estimators or fractions.size == 0 or not ((fractions > 0) & (fractions <= 1)).all():
+            raise ValueError(
+                "There must be classifiers, and fractions above 0 and at most 1; got "
+                f"{len(estimators)} classifiers and fractions {fractions.tolist()}."
+            )
+        validate_integer("n_draws", n_draws, 1, 10_000)
+        X, y = np.asarray(X), checked_labels(y, len(X), "y")
+        rng = check_random_state(random_state)
+        chosen = [[_some_of_each(y, f, rng) for _ in range(n_draws)] for f in fractions]
+        shape = (len(fractions), n_draws)
+        accuracies = {key: np.empty(shape) for key in estimators}
+        seconds = {key: np.empty(shape) for key in estimators}
+        for key, estimator in estimators.items():
+            for place in np.ndindex(shape):
+                few = chosen[place[0]][place[1]]
+                start = time.perf_counter()
+                classifier = clone(estimator).fit(X[few], y[few])
+                seconds[key][place] = time.perf_counter() - start
+                accuracies[key][place] = classifier.score(X_test, y_test)
+        n_labels = np.array([len(draws[0]) for draws in chosen])
+        return cls(n_labels, accuracies, seconds, name=name).plot(**plot_kw)
+
+    def plot(self, **line_kw):
+        """Draw means and standard deviations over draws, with a line for each classifier.
+
+        Parameters
+        ----------
+        **line_kw : dict
+            Handed to ``ax.errorbar``.
+
+        Returns
+        -------
+        display : LabelFractionsDisplay
+        """
+        self.figure_, self.axes_ = _pyplot().subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+        style = {"marker": "o", "markersize": 4, "capsize": 2} | line_kw
+        for ax, values, label in zip(
+            self.axes_, (self.accuracies, self.seconds), ("test accuracy", "seconds"), strict=True
+        ):
+            for (key, of_one), color in zip(values.items(), _colors(len(values)), strict=True):
+                own = {} if color is None or "color" in style else {"color": color}
+                ax.errorbar(
+                    self.n_labels, of_one.mean(1), of_one.std(1), label=str(key), **style, **own
+                )
+            ax.set(xlabel="labelled series", ylabel=label, xscale="log")
+        self.axes_[1].set_yscale("log")
+        for text in self.axes_[0].legend(frameon=False).get_texts():
+            text.set_parse_math(False)
+        self.figure_.suptitle(self.name, parse_math=False)
+        return self
+
+
+def _some_of_each(y, fraction, rng):
+    """Indices of a fraction of each class at random, at least one series of each."""
+    picks = []
+    for label in np.unique(y):
+        members = rng.permutation(np.flatnonzero(y == label))
+        picks.append(members[: max(1, round(fraction * len(members)))])
+    return np.sort(np.concatenate(picks))
 
 
 def _in_the_plane(features, method, rng, n_fitted=None):
