@@ -547,7 +547,7 @@ class SeriesVAE(
             raise ValueError("return_y=True needs a SeriesVAE fitted with labels.")
         seed = seed_of(self, random_state)
         if classes is None:
-            classes = draw_classes(self, n_samples, seed)
+            classes = draw_classes(self, np.arange(n_samples), seed)
         X = self._decoded(row_noise(seed, n_samples, 1, (self._n_features_out,)), classes)
         if self.sample_noise:
             X += self.noise_scale_[:, None] * row_noise(seed, n_samples, 2, X.shape[1:])
