@@ -52,6 +52,7 @@ from .objectives import OBJECTIVES, Objective, make_objective
 
 OUTPUTS = ("features", "encoder_features", "latents", "latents_pooled")
 _COLLAPSE_ROWS = 1024  # series that collapse is measured on
+_SCALED_ROWS = 2048  # series that columns are scaled by
 
 # of every estimator that trains an encoder
 ENCODER_CONSTRAINTS = {
@@ -110,9 +111,9 @@ class SSLFeatureExtractor(
 
         - "features": for each code of each codebook how strongly it fits where it fits best of the
           eight, how often it fits worst [3]_, and how often its fit is above two levels [4]_.
-          Scaled so that over the training set each column has mean 0 and the variances of the
-          columns add up to 25 (less where some are constant), where ``C=1`` suits an SVC;
-          meant for a classifier right after it.
+          Scaled so that over the training set (at most 2,048 series of it, evenly spaced) each
+          column has mean 0 and the variances of the columns add up to 25 (less where some are
+          constant), where ``C=1`` suits an SVC; meant for a classifier right after it.
         - "encoder_features": pooled latents and pooled activations of the encoder's inner layers,
           scaled in the same way.
         - "latents": the latents, flattened (n, N * D).
@@ -436,8 +437,9 @@ class SSLFeatureExtractor(
             set_trained(self, encoder, plan, record)
 
             self.token_shape_ = (encoder.grid,)
+            some = X[:: -(-len(X) // _SCALED_ROWS)]
             self._column_scalers = {
-                output: self._column_scaler(X, output)
+                output: self._column_scaler(some, output)
                 for output in ("features", "encoder_features")
             }
             # Every k-th series, at most 1,024, so that a sorted set is measured all along.

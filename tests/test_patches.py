@@ -89,7 +89,8 @@ def test_it_learns_to_reconstruct_and_features_that_tell_shapes_apart():
     learned = {"max_epochs": 80, "learning_rate": 0.005, "width": 16, "codebook_size": 32}
     model = make(**learned, downsampled_width=16).fit(X)
     assert model.loss_curve_["reconstruction"][-1] < 0.4 * model.loss_curve_["reconstruction"][0]
-    features = extractor(frontend="patches", max_epochs=10).fit(X).transform(X)
+    of_encoder = extractor(frontend="patches", max_epochs=10, output="encoder_features")
+    features = of_encoder.fit(X).transform(X)
     assert features.shape == (24, 5 * 3 * 8 + 14 * 2 * 4)  # latents, and two layers of width 4
 
 
