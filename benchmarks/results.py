@@ -153,8 +153,11 @@ tokens alone. "bands" are the tokens of the default tokenizer, which reconstruct
 reconstruction error. Bags are square roots of shares; the tokens of the whole series have no order,
 so that among "both" they are one-hot in any case. "both positional bag" was chosen by
 cross-validation inside the training sets of fourteen other sets, without an objective; Barlow Twins
-is the published one, and no other was tried. The features of the masked prior are functions of
-tokens too, of 16 of them, but learned ones. Seconds are those of the process.
+is the published one, and no other was tried. The column "features" is for what is no fixed
+function of tokens: raw series, and what a masked prior has learned of 16 tokens, which the command
+measures last and which has a row of its own where it was measured. Seconds are those of the
+process. Means are over the seeds that were measured on all sets. Since these measurements the codes
+of whole series draw other random numbers.
 """
     rows = rows_of("tokens")
     models = [model for model in different(rows, "model") if model != "raw series"]
