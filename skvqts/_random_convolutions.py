@@ -11,7 +11,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._files.encoding import storable
-from ._fitting.reading import WrittenTo, read_series, scaled_chunks
+from ._fitting.reading import read_output, read_series, scaled_chunks
 from ._fitting.runtime import allowed_threads, computing
 from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import TorchStateMixin, all_or_nothing
@@ -170,10 +170,7 @@ class RandomConvolutionExtractor(
         """
         check_is_fitted(self)
         X = validate_series(self, X)
-        scale = self._feature_scaler.scale
-        sink = None if out is None else WrittenTo(out, len(X), scale)
-        results = read_series(self, lambda x: [self.module_(x)], X, sink)
-        return scale(results[0]) if out is None else out
+        return read_output(self, lambda x: [self.module_(x)], X, out, self._feature_scaler.scale)
 
     @property
     def _n_features_out(self):

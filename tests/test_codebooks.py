@@ -164,6 +164,15 @@ def test_codes_are_centred_and_of_norm_one_and_thresholds_are_quantiles():
     assert 0.2 < shares.std() < 0.4
 
 
+@pytest.mark.parametrize("factor", [1 - 1e-6, 1 + 1e-6])
+def test_rounding_hardly_changes_features_of_training_series(factor):
+    """Thresholds are levels that occur in these: a window must not lie on one of them."""
+    x = draw(30, 2, 50).cumsum(2)
+    bank = learn_codebooks(x, 40, make_augmentation("warp"), torch.Generator().manual_seed(0))
+    changed = (bank.features(x * factor) - bank.features(x)).abs() > 1e-4
+    assert changed.float().mean() < 1e-4
+
+
 def test_what_differs_between_views_only_is_not_kept():
     """Classes differ in a slow wave; fast noise, which the views draw anew, is all the rest."""
     rng = np.random.default_rng(0)

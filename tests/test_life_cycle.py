@@ -71,7 +71,7 @@ def result_of(estimator, X):
                 return None
             if hasattr(estimator, "sample"):
                 sample = estimator.sample(2, random_state=3)
-                result = np.concatenate([result, sample.ravel()])
+                result = np.concatenate([result.ravel(), sample.ravel()])
             return result
     raise AssertionError("nothing to ask it")
 

@@ -11,7 +11,7 @@ from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
 from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
-from .._fitting.reading import read_rows, read_series
+from .._fitting.reading import read_output, read_rows, read_series
 from .._fitting.runtime import computing
 from .._fitting.scaling import SeriesScaler
 from .._fitting.state import (
@@ -304,13 +304,16 @@ class SeriesAutoencoder(
         checkpoint.close(self)
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """Latents of series.
 
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
             Series of the fitted shape.
+
+        out : array-like of shape (n, n_features_out) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
 
         Returns
         -------
@@ -319,7 +322,7 @@ class SeriesAutoencoder(
         """
         check_is_fitted(self)
         X = validate_series(self, X)
-        return read_series(self, lambda x: [self.module_.encode(x).flatten(1)], X)[0]
+        return read_output(self, lambda x: [self.module_.encode(x).flatten(1)], X, out)
 
     def inverse_transform(self, X):
         """Series of latents.

@@ -14,7 +14,7 @@ from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
 from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
-from .._fitting.reading import read_at_the_end, read_rows, read_series
+from .._fitting.reading import read_at_the_end, read_output, read_rows, read_series
 from .._fitting.runtime import computing
 from .._fitting.scaling import SeriesScaler
 from .._fitting.state import (
@@ -436,7 +436,7 @@ class SeriesVAE(
         checkpoint.close(self)
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """Latents of series: the means of their posteriors.
 
         Parameters
@@ -444,13 +444,17 @@ class SeriesVAE(
         X : array-like of shape (n, t) or (n, c, t)
             Series of the fitted shape.
 
+        out : array-like of shape (n, n_features_out) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+
         Returns
         -------
         Z : float32 ndarray of shape (n, n_features_out)
             The latent vectors of a series, one after the other.
         """
         check_is_fitted(self)
-        return self._read_posterior(validate_series(self, X))[0]
+        X = validate_series(self, X)
+        return read_output(self, self._posterior, X, out, lambda means, divergences: means)
 
     @available_if(_was_fitted_without_labels)
     def inverse_transform(self, X):
@@ -636,12 +640,12 @@ class SeriesVAE(
 
     def _read_posterior(self, X):
         """Posterior means ``(n, M * k)`` and divergences ``(n,)`` of valid series."""
+        return read_series(self, self._posterior, X)
 
-        def read(x):
-            mean, scale = self.module_.posterior(x)
-            return [mean.flatten(1), kl_to_standard_normal(mean, scale)]
-
-        return read_series(self, read, X)
+    def _posterior(self, x):
+        """The same of scaled series ``(B, c, t)``, as Tensors."""
+        mean, scale = self.module_.posterior(x)
+        return [mean.flatten(1), kl_to_standard_normal(mean, scale)]
 
     def _decoded(self, z, classes):
         """Scaled series ``(n, c, t)`` of latents ``(n, M * k)`` of some classes ``(n,)``."""

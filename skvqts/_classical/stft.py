@@ -8,7 +8,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._files.encoding import storable
-from .._fitting.reading import read_rows, read_series
+from .._fitting.reading import read_output, read_rows
 from .._fitting.runtime import allowed_threads, computing
 from .._fitting.scaling import SeriesScaler
 from .._fitting.state import TorchStateMixin, all_or_nothing
@@ -143,13 +143,16 @@ class STFTTransformer(
             self.spectrum_shape_ = tuple(stft(silence, self._n_fft).shape[1:])
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """Short-time Fourier transform of series, as `output` says.
 
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
             Series of the fitted shape.
+
+        out : array-like of shape (n, n_features_out) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
 
         Returns
         -------
@@ -168,7 +171,7 @@ class STFTTransformer(
                 u = torch.hypot(real, imaginary)
             return [u.flatten(1)]
 
-        return read_series(self, read, X)[0]
+        return read_output(self, read, X, out)
 
     @available_if(_has_phases)
     def inverse_transform(self, X):

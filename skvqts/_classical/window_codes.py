@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._files.encoding import storable
-from .._fitting.reading import read_rows, read_series
+from .._fitting.reading import read_output, read_rows, read_series
 from .._fitting.runtime import allowed_threads, computing
 from .._fitting.scaling import SeriesScaler
 from .._fitting.state import TorchStateMixin, all_or_nothing
@@ -209,13 +209,16 @@ class WindowCodes(
         self.codebook_usage_, self.perplexity_ = code_usage(counts)
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """Bag of codes or tokens of series, as `output` says.
 
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
             Series of the fitted shape.
+
+        out : array-like of shape (n, n_features_out) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
 
         Returns
         -------
@@ -230,7 +233,7 @@ class WindowCodes(
             ids = self.module_(x)
             return [ids if self.output == "tokens" else bag_of_codes(ids, self._codebook_size)]
 
-        return read_series(self, read, X)[0]
+        return read_output(self, read, X, out)
 
     @available_if(_has_tokens)
     def inverse_transform(self, X):

@@ -20,6 +20,7 @@ _MOST_POINTS = 2**17  # of each of these
 _N_LEVELS = 2048  # activations that thresholds are quantiles of
 _CHUNK_POINTS = 2**13
 _MOST_CHANNELS = 9  # that a codebook sees
+_BELOW = 1e-4  # standard deviations of the activations
 _LEAST_CONTRAST = 1e-4  # of a window that becomes a code
 _FLOATS = {"device": "cpu", "dtype": torch.float32}  # whatever the user's default is
 
@@ -193,4 +194,6 @@ def _draw_thresholds(levels, generator, from_windows):
         normal = torch.randn(shape, generator=generator, **_FLOATS)
         return normal * levels.std(0, correction=0)[..., None]
     ranks = (torch.rand(shape, generator=generator, **_FLOATS) * len(levels)).long()
-    return levels.sort(0).values.permute(1, 2, 0).gather(2, ranks)
+    quantiles = levels.sort(0).values.permute(1, 2, 0).gather(2, ranks)
+    # A little below, so that the window that a quantile is of lies above it whatever the rounding.
+    return quantiles - _BELOW * levels.std(0, correction=0)[..., None]

@@ -129,6 +129,24 @@ def in_chunks(function, X, rows, name, sink=None):
     return None if collected is None else collected.arrays
 
 
+def read_output(estimator, function, X, out, finish=np.asarray):
+    """What `transform` returns of series in the user's units: an array of n rows, or `out`.
+
+    Parameters
+    ----------
+    estimator, function, X
+        As for `read_series`.
+    out : array-like of n rows or None
+        Where it is written, chunk by chunk.
+    finish : callable
+        From the results of a chunk to rows.
+    """
+    if out is None:
+        return finish(*read_series(estimator, function, X))
+    read_series(estimator, function, X, WrittenTo(out, len(X), finish))
+    return out
+
+
 class WrittenTo:
     """A sink that writes what a function makes of the results of chunks into a given array.
 

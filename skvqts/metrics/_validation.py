@@ -200,9 +200,9 @@ def validate_integer(name, value, low, high):
 
 
 def validate_choice(name, value, choices):
-    """Raise if a parameter is not one of a few names."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {sorted(choices)}. Got {value!r}.")
+    """Raise if a parameter is not one of a few names, among which None may be."""
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        raise ValueError(f"{name} must be one of {sorted(choices, key=str)}. Got {value!r}.")
 
 
 def is_fitted(estimator):
