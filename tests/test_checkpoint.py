@@ -361,6 +361,7 @@ def test_ctrl_c_arrives_at_once_and_leaves_whole_objects(n):
     assert robustness.ctrl_c_in_a_fit(n, np.random.default_rng(6))["wrong"] == 0
 
 
+@pytest.mark.slow  # Ctrl-C in a fit is its quick form
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_ctrl_c_in_a_search_leaves_no_process():
     assert robustness.ctrl_c_in_a_search(1, np.random.default_rng(7))["wrong"] == 0

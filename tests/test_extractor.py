@@ -281,6 +281,7 @@ def probe():
     return make_pipeline(StandardScaler(), SVC(kernel="linear", C=0.01))
 
 
+@pytest.mark.slow  # counts that tell shapes apart are its quick form
 def test_a_linear_probe_is_accurate_where_raw_series_are_not():
     """The classes are sines and sawtooth waves of random phase in strong noise."""
     X, y = two_shapes(360, 48, noise=0.5)

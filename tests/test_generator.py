@@ -206,7 +206,13 @@ def test_kept_training_series_and_labels_are_read_only(name):
 
 
 @each_generator
-@pytest.mark.parametrize("kind", COPIES)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind in ("pickle 5", "copy") else pytest.mark.slow)
+        for kind in COPIES
+    ],
+)
 def test_copies_hold_no_training_series_and_equal_the_generator_otherwise(name, kind, tmp_path):
     generator = fitted_generator(name)
     other = COPIES[kind](generator, tmp_path / "generator")

@@ -181,7 +181,8 @@ def test_automatic_dropout_is_larger_for_few_series(make, n, dropout, share):
 # ---- searches
 
 
-@pytest.mark.parametrize("scoring", [pytest.param(None, marks=pytest.mark.slow), "neg_fid"])
+@pytest.mark.parametrize("scoring", [None, "neg_fid"])
+@pytest.mark.slow  # searches over tokenizers are its quick form
 def test_grid_search_does_not_depend_on_n_jobs(scoring):
     scorer = get_scorer(scoring) if scoring else None
     grid = {"tokenizer__codebook_size": [4, 6], "temperature": [0.8, 1.0]}

@@ -157,8 +157,14 @@ def test_settings_of_the_user_do_not_change_the_discriminative_score(setting, X)
         assert global_state() == before
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        pytest.param(name, setting, marks=[] if i % len(GENERATORS) == j else pytest.mark.slow)
+        for j, name in enumerate(GENERATORS)
+        for i, setting in enumerate(SETTINGS)
+    ],
+)
 def test_settings_of_the_user_do_not_change_what_generators_compute(name, setting, X):
     def results(generator):
         yield generator.sample(3, random_state=0)
@@ -413,6 +419,7 @@ torch.zeros(10**6).add_(1).sum()
 )
 
 
+@pytest.mark.slow  # what children transform is its quick form
 @needs_fork
 def test_forked_children_do_not_hang():
     code = """
@@ -552,6 +559,7 @@ for make in TRANSFORMERS.values():
     assert run_python(code, **others).split() == expected
 
 
+@pytest.mark.slow  # a first fit of one estimator is its quick form
 def test_no_fit_imports_the_compiler_of_torch():
     """That takes seconds, and after a Ctrl-C meanwhile no later fit of the process would work."""
     code = """

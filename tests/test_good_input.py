@@ -80,8 +80,18 @@ def whole_numbers():
     return np.round(10 * two_shapes(24)[0])
 
 
-@pytest.mark.parametrize("case", CONTAINERS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        pytest.param(
+            name,
+            case,
+            marks=[] if name == NAMES[0] or i % 5 == j % 5 else pytest.mark.slow,
+        )
+        for j, name in enumerate(NAMES)
+        for i, case in enumerate(CONTAINERS)
+    ],
+)
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.filterwarnings("ignore:X has feature names")
 @pytest.mark.filterwarnings("error")

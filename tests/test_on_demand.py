@@ -116,7 +116,7 @@ CASES = [(name, "an array-like") for name in MAKERS]
 CASES += [(name, form) for name in ("VQTokenizer", "MaskedPriorGenerator") for form in FORMS]
 
 
-@pytest.mark.parametrize("size", ["large", "small"])
+@pytest.mark.parametrize("size", ["large", pytest.param("small", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "form"), CASES)
 def test_what_slices_is_read_by_slices_and_gives_the_same(name, form, size, tmp_path, monkeypatch):
     numbers = np.round(100 * X).astype(np.int16)

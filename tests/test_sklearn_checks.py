@@ -84,6 +84,9 @@ LATER = [
     *(e for e in TRANSFORMERS if getattr(e, "output", None) in _LATER_OUTPUTS),
     *(e for e in TRANSFORMERS if getattr(e, "frontend", None) == "stft"),
     *(e for e in TRANSFORMERS if getattr(e, "ssl", None) is not None),
+    *(e for e in TRANSFORMERS if getattr(e, "missing", None) == "mask"),
+    *(e for e in TRANSFORMERS if getattr(e, "n_bands", 1) == 2),
+    *(e for e in TRANSFORMERS if getattr(e, "quantizer", None) is not None),
     *(e for e in TRANSFORMERS if isinstance(e, SeriesAutoencoder)),
     CLASSIFIERS[1],
     GENERATORS[1],
@@ -131,7 +134,14 @@ def test_scikit_learn_check_of_others(estimator, check):
 
 
 @pytest.mark.parametrize("check", MORE_CHECKS)
-@pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(e, marks=[] if any(e is s for s in SOONER) else pytest.mark.slow)
+        for e in TRANSFORMERS
+    ],
+    ids=str,
+)
 def test_further_check_of_transformers(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)
 
