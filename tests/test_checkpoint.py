@@ -105,7 +105,10 @@ LATER = {"VQTokenizer", "extractor, moco", "FlowDecoder", "MaskedPriorGenerator"
 
 @pytest.mark.parametrize(
     ("name", "n_writings"),
-    [(name, 1) for name in CASES]
+    [
+        pytest.param(name, 1, marks=pytest.mark.slow if name.startswith("tokenizer, ") else [])
+        for name in CASES
+    ]
     + [(name, 4) for name in sorted(LATER)]
     + [pytest.param(name, 4, marks=pytest.mark.slow) for name in sorted(CASES.keys() - LATER)],
 )

@@ -334,6 +334,7 @@ def test_the_main_job(tmp_path):
         assert (tmp_path / "out" / f"skvqts_waves_{kind}.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow  # of one recording it is its quick form
 def test_the_tokenizer_alone(tmp_path):
     told = _run(tmp_path, "--codes", "8", "--epochs", "2", "--tokenizer-only")
     assert "1-NN" in told

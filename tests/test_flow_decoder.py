@@ -125,6 +125,7 @@ def test_samples_of_standardised_series_are_standardised():
     np.testing.assert_allclose(drawn.std(1), 1, atol=1e-5)
 
 
+@pytest.mark.slow  # what is imposed on series is tested without a decoder
 def test_samples_hold_their_values_as_often_as_training_series_do():
     series = np.repeat(rough(200, 8), 4, axis=1)  # three in four values repeat the one before
     fitted = flow_decoder(max_epochs=15, batch_size=64, width=8, n_steps=4).fit(series)

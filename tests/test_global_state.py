@@ -464,6 +464,7 @@ print(same(lambda: pickle.loads(also).transform(X)))
     assert found == ["32", "True", "True", "True"]
 
 
+@pytest.mark.slow  # forks while threads fit are its quick form
 @needs_fork
 def test_forked_children_do_not_wait_for_computations_of_other_threads():
     """The parent forks while a thread of it computes, and while one sets the number of threads.

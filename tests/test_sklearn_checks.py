@@ -79,7 +79,7 @@ OVER_SAMPLERS = [
 ]
 ESTIMATORS = TRANSFORMERS + CLASSIFIERS + GENERATORS + OVER_SAMPLERS
 # Of each kind the others are the quick form of these.
-_LATER_OUTPUTS = ("one_hot", "quantized", "quantized_pooled", "continuous")
+_LATER_OUTPUTS = set(OUTPUTS) - {"features", "tokens"}
 LATER = [
     *(e for e in TRANSFORMERS if getattr(e, "output", None) in _LATER_OUTPUTS),
     *(e for e in TRANSFORMERS if getattr(e, "frontend", None) == "stft"),

@@ -218,7 +218,10 @@ def threads_of_a_worker(fitted):
     return allowed_threads(64), n_threads, counts, int(os.environ["OMP_NUM_THREADS"])
 
 
-@pytest.mark.parametrize("inner", [pytest.param(None, marks=pytest.mark.slow), 1, 2])
+@pytest.mark.parametrize(
+    "inner",
+    [pytest.param(None, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)],
+)
 def test_joblib_limits_its_workers(inner, allow_threads):
     allow_threads(3)
     fitted = make("RandomConvolutionExtractor", 3).fit(X)
