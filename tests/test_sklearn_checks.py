@@ -6,7 +6,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvqts import FineTunedClassifier, Quantizer, SeriesAutoencoder
+from skvqts import FineTunedClassifier, Quantizer, SeriesAutoencoder, VQTokenizer
 
 from .estimators import (
     autoencoder,
@@ -81,7 +81,7 @@ ESTIMATORS = TRANSFORMERS + CLASSIFIERS + GENERATORS + OVER_SAMPLERS
 # Of each kind the others are the quick form of these.
 _LATER_OUTPUTS = set(OUTPUTS) - {"features", "tokens"}
 LATER = [
-    *(e for e in TRANSFORMERS if getattr(e, "output", None) in _LATER_OUTPUTS),
+    *(e for e in TRANSFORMERS if isinstance(e, VQTokenizer) and e.output in _LATER_OUTPUTS),
     *(e for e in TRANSFORMERS if getattr(e, "frontend", None) == "stft"),
     *(e for e in TRANSFORMERS if getattr(e, "ssl", None) is not None),
     *(e for e in TRANSFORMERS if getattr(e, "missing", None) == "mask"),
