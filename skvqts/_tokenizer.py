@@ -494,7 +494,8 @@ class VQTokenizer(
             x = rows_of(X, self.scaler_.transform, plan.device)
             (x,), held_out = hold_out([x], plan, generator)
             if not warm:
-                start_codebooks(network, self.quantizer_.init, x, plan.batch_size, generator)
+                n_rows = min(plan.batch_size, len(x))
+                start_codebooks(network, self.quantizer_.init, x, n_rows, generator)
             gaps = self.missing == "mask"
             step = VQStep(network, self.quantizer_.commitment_weight, generator, gaps)
             if self.ssl is not None:  # a projector and a second loss, as in [3]

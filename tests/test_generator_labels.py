@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
 
@@ -370,3 +371,8 @@ def test_numbers_of_series_by_label_are_refused_with_what_makes_labels(name):
 def test_seeds_out_of_range_are_refused(name, seed):
     generator = fitted_generator(name)
     assert_refused(lambda: generator.sample(2, random_state=seed), VALUE, "random_state must be in")
+
+
+def test_sparse_labels_of_samples_are_refused():
+    generator = fitted_generator("MaskedPriorGenerator")
+    assert_refused(lambda: generator.sample(y=csr_array([[0, 1]])), (TypeError,), "sparse array")

@@ -68,7 +68,8 @@ def test_example_of_recordings_runs():
     assert names["filled"].index.equals(names["recording"].index)
     assert names["filled"]["load"].notna().all()
     assert len(names["tokens"].ids) == len(names["tokens"].times)
-    assert names["future"].shape == (1, 1, 100)
+    assert names["future"].shape == (100, 1)
+    assert names["future"].index[0] > names["recording"].index[-1]
     assert names["another"].shape == (5000,)
 
 

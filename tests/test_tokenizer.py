@@ -300,6 +300,12 @@ def test_warm_start_continues(series):
         tokenizer.fit(series[:, :16])
 
 
+def test_a_batch_may_be_larger_than_what_torch_counts():
+    X = two_shapes(24)[0]
+    of_all = make(batch_size=2**63).fit(X).transform(X)
+    assert np.array_equal(of_all, make(batch_size=24).fit(X).transform(X))
+
+
 @pytest.mark.parametrize(("n", "n_epochs"), [(20, 600), (9000, 8)])
 def test_automatic_number_of_epochs(n, n_epochs):
     """As many as make 600 steps, and 8 at least."""

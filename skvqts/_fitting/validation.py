@@ -13,6 +13,7 @@ from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import _fit_context
 from sklearn.utils import (
     assert_all_finite,
@@ -573,6 +574,8 @@ def plain_array(values, argument):
 
 def _array_if_many(y):
     """Labels as an array, one label as it is."""
+    if issparse(y):
+        raise TypeError("y is a sparse array: give labels as a dense one (y.toarray().ravel()).")
     if isinstance(y, (str, bytes, Mapping)) or not (hasattr(y, "__len__") or hasattr(y, "shape")):
         return y
     return plain_array(y, "y")
