@@ -13,7 +13,7 @@ from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
 from ._fitting.on_demand import mapped, rows_of
 from ._fitting.progress import Progress
-from ._fitting.reading import WrittenTo, read_at_the_end, read_rows, read_series
+from ._fitting.reading import read_at_the_end, read_output, read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import (
@@ -473,10 +473,7 @@ class SSLFeatureExtractor(
         )
         scaler = self._column_scalers.get(self.output)
         finish = np.asarray if scaler is None else scaler.scale
-        if out is None:
-            return finish(self._read(X, self.output)[0])
-        self._read(X, self.output, sink=WrittenTo(out, len(X), finish))
-        return out
+        return read_output(self, partial(self._read_scaled, self.output), X, out, finish)
 
     @property
     def encoder_(self):
@@ -491,14 +488,14 @@ class SSLFeatureExtractor(
 
     def _read(self, X, output, sink=None):
         """A list of one read-out of valid series ``(n, c, t)``."""
+        return read_series(self, partial(self._read_scaled, output), X, sink)
 
-        def read(x):
-            if output != "features":
-                return [read_out(self.module_, x, output)]
-            counts = self._codebooks.features(x)
-            return [counts if self._invariance is None else self._invariance.apply(counts)]
-
-        return read_series(self, read, X, sink)
+    def _read_scaled(self, output, x):
+        """The same of scaled series ``(B, c, t)``, as Tensors."""
+        if output != "features":
+            return [read_out(self.module_, x, output)]
+        counts = self._codebooks.features(x)
+        return [counts if self._invariance is None else self._invariance.apply(counts)]
 
     def _network_constructor(self):
         architecture, _ = self._shaped_by

@@ -14,7 +14,7 @@ from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
 from ._fitting.on_demand import parts_of, rows_of
 from ._fitting.progress import Progress
-from ._fitting.reading import WrittenTo, read_at_the_end, read_rows, read_series
+from ._fitting.reading import read_at_the_end, read_output, read_rows, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import (
@@ -714,10 +714,8 @@ class VQTokenizer(
 
     def _written(self, X, output, finish, out):
         """What `finish` makes of a read-out of valid series, in a given array or a new one."""
-        if out is None:
-            return finish(self._read(X, output)[0])
-        self._read(X, output, sink=WrittenTo(out, len(X), finish))
-        return out
+        read = partial(read_out, self.module_, outputs=[output])
+        return read_output(self, read, X, out, finish)
 
     def _decoded(self, rows, embed=lambda z: z):
         """Series, in the form that `fit` saw, of rows that `embed` turns into decoder input."""
