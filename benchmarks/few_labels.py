@@ -1,21 +1,37 @@
-"""Linear probes of features that are learned without labels, given few labels and many.
+"""Classes learned from few labels and from many, with features that were learned without labels.
 
-    python -m benchmarks.few_labels [SET ...] [--models MODEL ...] [--draws 10]
+    python -m benchmarks.few_labels [SET ...] [--models MODEL ...] [--draws N]
 
-Features are learned once of all training series of a set, and standardised by them. Ridge, its
-penalty chosen by leave-one-out errors, then gets 1, 2, 5, 10, 20 labels of each class, or all, at
-random from the training set, the same ones for all features, and is judged on the test set. Where a
-class has fewer series than are asked for, it gives all. Accuracies go to benchmarks/results.
+Classifiers get 1, 2, 5, 10, 20 labels of each class, or all, at random from the training set, the
+same ones for all models, and are judged on the test set. Where a class has fewer series than are
+asked for, it gives all.
+
+* Features ("default", "MiniRocket", "MultiRocket and Hydra", and others of benchmarks.features) are
+  learned once of all training series of a set, and standardised by them; the labels go to ridge,
+  its penalty chosen by leave-one-out errors. Twenty sets, ten draws.
+* "label spreading": scikit-learn's LabelSpreading over ten neighbours, on the default features of
+  all training series, of which few have labels.
+* "fine-tuned": `FineTunedClassifier` with its defaults, its encoder pretrained on all training
+  series.
+* "FCN": `FCNClassifier` with its defaults, from new weights, shown the labelled series alone.
+
+The last three run on eight sets, with five draws of 1, 5 and 20 labels and all. Accuracies and the
+processor seconds of the fits go to benchmarks/results.
 """
 
 import argparse
+import time
+import warnings
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.semi_supervised import LabelSpreading
 
 from benchmarks.cells import RESULTS, Cells
 from benchmarks.data import default_folder, load
 from benchmarks.features import MODELS, ridge_accuracy
 from benchmarks.probes import SharedVariance
+from skvqts import FCNClassifier, FineTunedClassifier, SSLFeatureExtractor
 
 SETS = (
     *("ItalyPowerDemand", "SyntheticControl", "RacketSports", "ECG200", "GunPoint", "PowerCons"),
@@ -23,7 +39,13 @@ SETS = (
     *("OSULeaf", "CricketY", "TwoLeadECG", "CBF", "ArrowHead", "Coffee", "Chinatown"),
     "BasicMotions",
 )
+EIGHT = (
+    *("ItalyPowerDemand", "ECG200", "GunPoint", "SwedishLeaf", "Plane", "CBF", "ArrowHead"),
+    "BasicMotions",
+)
 N_LABELS = (1, 2, 5, 10, 20, None)  # of each class; None: all
+FEWER = (1, 5, 20, None)
+N_DRAWS = {"features": 10, "classifiers": 5}
 
 
 def labelled(y, n_labels, seed):
@@ -33,17 +55,76 @@ def labelled(y, n_labels, seed):
     return np.sort(np.concatenate([order[:n_labels] for order in orders]))
 
 
-def set_cell(name, folder, model, n_draws):
-    """Measure mean accuracies by number of labels of one set and kind of features."""
-    X, y, X_test, y_test = load(name, folder)
-    train, test = MODELS[model](X, [X, X_test], 0)
+def of_features(make):
+    """Ridge on features that are made once."""
+
+    def classifier(X, X_test):
+        start = time.process_time()
+        train, test = make(X, [X, X_test], 0)
+        seconds = time.process_time() - start
+        scaler = SharedVariance().fit(train)
+
+        def accuracy(few, y, y_test, draw):
+            return ridge_accuracy(train[few], y[few], test, y_test, scaler)
+
+        return accuracy, seconds
+
+    return classifier
+
+
+def label_spreading(X, X_test):
+    """Labels that spread among the default features of all training series."""
+    start = time.process_time()
+    train, test = MODELS["default"](X, [X, X_test], 0)
+    seconds = time.process_time() - start
     scaler = SharedVariance().fit(train)
-    row = {}
-    for n_labels in N_LABELS:
-        scores = []
-        for draw in range(n_draws if n_labels else 1):
-            few = labelled(y, n_labels, draw)
-            scores.append(ridge_accuracy(train[few], y[few], test, y_test, scaler))
+    train, test = scaler.transform(train), scaler.transform(test)
+
+    def accuracy(few, y, y_test, draw):
+        known = np.full(len(y), -1)
+        classes, known[few] = np.unique(y[few], return_inverse=True)
+        spread = LabelSpreading("knn", n_neighbors=10, max_iter=1000).fit(train, known)
+        return np.mean(classes[spread.predict(test)] == y_test)
+
+    return accuracy, seconds
+
+
+def fine_tuned(X, X_test):
+    """An encoder pretrained on all training series, trained further."""
+    start = time.process_time()
+    pretrained = SSLFeatureExtractor(output="encoder_features", random_state=0).fit(X)
+    seconds = time.process_time() - start
+
+    def accuracy(few, y, y_test, draw):
+        classifier = FineTunedClassifier(FrozenEstimator(pretrained), random_state=draw)
+        return classifier.fit(X[few], y[few]).score(X_test, y_test)
+
+    return accuracy, seconds
+
+
+def fcn(X, X_test):
+    """A network from new weights."""
+
+    def accuracy(few, y, y_test, draw):
+        return FCNClassifier(random_state=draw).fit(X[few], y[few]).score(X_test, y_test)
+
+    return accuracy, 0.0
+
+
+FEATURES = {name: of_features(make) for name, make in MODELS.items()}
+CLASSIFIERS = {"label spreading": label_spreading, "fine-tuned": fine_tuned, "FCN": fcn}
+
+
+def set_cell(name, folder, model, n_draws):
+    """Measure mean accuracies and seconds by number of labels, of one set and model."""
+    X, y, X_test, y_test = load(name, folder)
+    accuracy, seconds = (FEATURES | CLASSIFIERS)[model](X, X_test)
+    row = {"seconds before": seconds}
+    for n_labels in N_LABELS if model in FEATURES else FEWER:
+        draws = range(n_draws if n_labels else 1)
+        start = time.process_time()
+        scores = [accuracy(labelled(y, n_labels, draw), y, y_test, draw) for draw in draws]
+        row[f"seconds {n_labels or 'all'}"] = (time.process_time() - start) / len(draws)
         row[str(n_labels or "all")] = np.mean(scores)
     return row
 
@@ -52,15 +133,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--folder", default=default_folder())
-    parser.add_argument("--models", nargs="+", default=("default", "MiniRocket"))
-    parser.add_argument("--draws", type=int, default=10)
+    usual = ("default", "MiniRocket", "MultiRocket and Hydra", *CLASSIFIERS)
+    parser.add_argument("--models", nargs="+", default=usual, choices=(*FEATURES, *CLASSIFIERS))
+    parser.add_argument("--draws", type=int, help="default: 10 of features, 5 of classifiers")
     options = parser.parse_args()
+    warnings.simplefilter("ignore", UserWarning)
     cells = Cells(RESULTS / "few_labels.jsonl")
-    for name in options.sets or SETS:
-        for model in options.models:
-            key = {"set": name, "model": model, "draws": options.draws}
+    for model in options.models:
+        kind = "features" if model in FEATURES else "classifiers"
+        draws = options.draws or N_DRAWS[kind]
+        for name in options.sets or (SETS if kind == "features" else EIGHT):
+            key = {"set": name, "model": model, "draws": draws}
             row = cells.measure(
-                key, lambda n=name, m=model: set_cell(n, options.folder, m, options.draws)
+                key, lambda n=name, m=model, d=draws: set_cell(n, options.folder, m, d)
             )
             print(row, flush=True)
 

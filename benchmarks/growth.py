@@ -80,7 +80,7 @@ class PeakMemory:
     """The most anonymous memory in use while the block runs, in MB above that at its start."""
 
     def __enter__(self):
-        self.start, self.mb, self.is_on = _anonymous_mb(), 0.0, True
+        self.start, self.mb, self.is_on = anonymous_mb(), 0.0, True
         self.thread = threading.Thread(target=self._watch)
         self.thread.start()
         return self
@@ -91,11 +91,12 @@ class PeakMemory:
 
     def _watch(self):
         while self.is_on:
-            self.mb = max(self.mb, _anonymous_mb() - self.start)
+            self.mb = max(self.mb, anonymous_mb() - self.start)
             time.sleep(0.01)
 
 
-def _anonymous_mb():
+def anonymous_mb():
+    """MB of memory that belongs to this process alone."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 

@@ -151,10 +151,9 @@ def junk():
 def fitted():
     """Small fitted estimators of every class."""
     X, y = series()
-    tokenizer = skvqts.VQTokenizer(
-        6, width=4, latent_dim=4, downsampled_width=4, max_epochs=1, random_state=0
-    )
-    extractor = skvqts.SSLFeatureExtractor(width=4, latent_dim=4, max_epochs=1, random_state=0)
+    small = {"width": 4, "latent_dim": 4, "max_epochs": 1, "random_state": 0}
+    tokenizer = skvqts.VQTokenizer(6, downsampled_width=4, **small)
+    extractor = skvqts.SSLFeatureExtractor(**small)
     prior = {
         "tokenizer": tokenizer,
         "width": 8,
@@ -175,6 +174,10 @@ def fitted():
         "FlowDecoder": decoder,
         "MaskedPriorGenerator": skvqts.MaskedPriorGenerator(decoder=None, **prior),
         "AutoregressivePriorGenerator": skvqts.AutoregressivePriorGenerator(decoder=None, **prior),
+        "SeriesAutoencoder": skvqts.SeriesAutoencoder(**small),
+        "SeriesVAE": skvqts.SeriesVAE(**small),
+        "STFTTransformer": skvqts.STFTTransformer(4),
+        "WindowCodes": skvqts.WindowCodes(4, random_state=0),
     }
     return {name: clone(model).fit(X, y) for name, model in made.items()}
 

@@ -14,6 +14,11 @@
 * "Ctrl-C in a search": the same in `GridSearchCV` with two workers, none of which may be left three
   seconds later.
 * "junk calls": public calls with an object of another kind than they take, see benchmarks/junk.py.
+* "damaged files of series": tables and arrays with a few bytes changed, see
+  benchmarks/damaged_data.py.
+* "bits by jobs, backend and threads": fits of all estimators with one and two jobs of joblib's
+  three kinds of workers and one and two threads of OpenMP, which have to end with equal bits.
+* "fits in a row": of each estimator; they may leave 5 MB of memory behind.
 
 `--share` runs a part of each. Needs Linux; everything runs on one thread. Each figure is the number
 of tries and of those that went wrong; they are written to benchmarks/results as they are found.
@@ -37,8 +42,10 @@ from sklearn.utils.validation import check_is_fitted
 
 import skvqts
 from benchmarks.cells import RESULTS, Cells
+from benchmarks.damaged_data import damaged_files
 from benchmarks.hostile_files import hostile_files
 from benchmarks.junk import junk_calls
+from benchmarks.sameness import fits_without_growth, same_bits
 from skvqts._files.container import read_file
 from skvqts._files.models import content_digest
 from skvqts._fitting import checkpoint as checkpoints
@@ -89,6 +96,8 @@ def estimators():
         ),
         "FCNClassifier": partial(skvqts.FCNClassifier, width=8, max_epochs=60),
         "FineTunedClassifier": partial(skvqts.FineTunedClassifier, extractor, max_epochs=30),
+        "SeriesAutoencoder": partial(skvqts.SeriesAutoencoder, width=8, max_epochs=60),
+        "SeriesVAE": partial(skvqts.SeriesVAE, width=8, max_epochs=60),
         "FlowDecoder": partial(skvqts.FlowDecoder, tokenizer, width=4, batch_size=64, max_epochs=6),
         "MaskedPriorGenerator": partial(skvqts.MaskedPriorGenerator, tokenizer, **prior),
         "AutoregressivePriorGenerator": partial(
@@ -406,6 +415,9 @@ FIGURES = {
     "Ctrl-C in a fit": (ctrl_c_in_a_fit, 40),
     "Ctrl-C in a search": (ctrl_c_in_a_search, 10),
     "junk calls": (junk_calls, 6000),
+    "damaged files of series": (damaged_files, 2000),
+    "bits by jobs, backend and threads": (same_bits, 1),
+    "fits in a row": (fits_without_growth, 100),
 }
 
 

@@ -31,9 +31,9 @@ from .._fitting.validation import (
     _fit_context,
     generator_from,
     validate_known_classes,
-    validate_n_samples,
     validate_parameter_constraints,
     validate_read_out,
+    validate_request,
     validate_series,
 )
 from .._generation.sampling import draw_classes, row_stream, seed_of
@@ -53,7 +53,7 @@ from .network import VariationalAutoencoder
 
 _ACTIVE = 0.01  # least variance of a latent's posterior mean that counts (Burda et al. 2016)
 _ELBO_DRAWS = 32
-_LEAST_NOISE = 1e-3  # standard deviation, of scaled series
+_LEAST_NOISE, _MOST_NOISE = 1e-3, 1e3  # standard deviations, of scaled series
 _NOISE_DECAY = 0.99
 
 
@@ -103,9 +103,9 @@ class SeriesVAE(
         Pipeline should.
 
     noise_scale : float or "learned", default="learned"
-        Standard deviation of the noise, of scaled series. "learned": the maximum of the likelihood,
-        for each channel, at least 0.001 ([2]_). 1.0 makes the reconstruction term half of the
-        squared error, up to a constant.
+        Standard deviation of the noise, of scaled series, from 0.001 to 1,000. "learned": the
+        maximum of the likelihood, for each channel, at least 0.001 ([2]_). 1.0 makes the
+        reconstruction term half of the squared error, up to a constant.
 
     sample_noise : bool, default=False
         Samples are ``D(z)`` plus noise, as the model has it. False: ``D(z)`` alone. It can be
@@ -280,7 +280,10 @@ class SeriesVAE(
         **LATENT_CONSTRAINTS,
         "covariance_type": [StrOptions({"diag", "full"})],
         "conditional": ["boolean"],
-        "noise_scale": [RealInterval(_LEAST_NOISE), StrOptions({"learned"})],
+        "noise_scale": [
+            RealInterval(_LEAST_NOISE, _MOST_NOISE, closed="both"),
+            StrOptions({"learned"}),
+        ],
         "sample_noise": ["boolean"],
         "kl_weight": [RealInterval(0)],
         "kl_warmup": [RealInterval(0, 1, closed="both")],
@@ -545,10 +548,7 @@ class SeriesVAE(
         check_is_fitted(self)
         self._validate_params()
         n_values = 2 * self.n_channels_in_ * self.n_timepoints_in_ + 3 * self._n_features_out
-        n_samples = validate_n_samples(n_samples, y, n_values, type(self).__name__)
-        classes = None if y is None else validate_known_classes(self, y, n_samples)
-        if return_y and not self.architecture_["n_classes"]:
-            raise ValueError("return_y=True needs a SeriesVAE fitted with labels.")
+        n_samples, classes = validate_request(self, n_samples, y, return_y, n_values)
         seed = seed_of(self, random_state)
         if classes is None:
             classes = draw_classes(self, np.arange(n_samples), seed)

@@ -19,6 +19,7 @@ from .._fitting.validation import (
     validate_read_out,
     validate_series,
 )
+from ..exceptions import refuse_beyond_memory
 from ..functional.spectral import istft, stft
 
 
@@ -131,12 +132,20 @@ class STFTTransformer(
             If `X` or a parameter is not valid.
         TypeError
             If `X` is sparse or not numeric.
+        MemoryError
+            If the memory does not hold the transform of one series.
         """
         X = validate_series(self, X, reset=True, min_samples=2)
         self.device_ = "cpu"
         self.n_threads_ = allowed_threads(self.n_threads)
         self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
         self._n_fft = int(self.n_fft)  # `n_fft` may be set anew
+        # Of one series padded to a window: five windows of as many parts, as float64 and float32.
+        refuse_beyond_memory(
+            60 * self.n_channels_in_ * self._n_padded * 2,
+            f"The transform of a series with n_fft={self._n_fft} needs",
+            "choose a smaller n_fft",
+        )
         shape = (1, self.n_channels_in_, self._n_padded)
         silence = torch.zeros(shape, dtype=torch.float32, device="cpu")
         with computing(silence.device, self.n_threads_):

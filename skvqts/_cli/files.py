@@ -17,6 +17,9 @@ from .tables import TABLES, read_table, suffix_of
 from .understanding import Flags, Record, Series, understand_array, understand_table
 
 _SHORTEST = 64  # recording that is cut into windows
+# Errors whose messages are of this library, or say what is wrong.
+_CLEAR = (ValueError, ImportError, ModuleNotFoundError, MemoryError, PermissionError)
+_LONGEST = 400  # letters of a message of a reader, which may quote the file
 BUNDLED = ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf", "BasicMotions")
 
 
@@ -173,8 +176,11 @@ def _from_file(path, read):
         return read(path)
     # Readers raise errors of many kinds when a file is damaged.
     except Exception as error:
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{path} cannot be used: {told[0]}") from error
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        told = told if len(told) <= _LONGEST else f"{told[:_LONGEST]}..."
+        if type(error) not in _CLEAR:
+            told = f"it is damaged, or not of the kind that its name says ({told})."
+        raise ValueError(f"{path} cannot be used: {told}") from error
 
 
 def made_series(n=200, n_timepoints=128, seed=0):

@@ -467,6 +467,8 @@ def as_array_like(X, name, argument="X", missing=False, advice=None):
         raise TypeError(
             f"{argument} must be array-like, got {type(X).__name__}. {_WANTED.format(name)}"
         )
+    if hasattr(X, "to_list") and getattr(X.dtype, "kind", None) == "O":  # a column of lists
+        X = _array_of_list(X.to_list(), name, argument, _advice_on_length(advice))
     X = X if hasattr(X, "shape") else np.asarray(X)
     _refuse_other_forms(X, name, argument)
     if hasattr(X, "columns"):
@@ -720,6 +722,41 @@ def validate_n_samples(n_samples, y, n_values, name):
         "sample in parts, each with a random_state of its own",
     )
     return n_samples
+
+
+def validate_request(estimator, n_samples, y, return_y, n_values):
+    """What `sample` of a fitted estimator is asked for.
+
+    Parameters
+    ----------
+    estimator : fitted generator
+        Its ``architecture_["n_classes"]`` is 0 after a fit without labels.
+    n_samples, y, return_y
+        The arguments of `sample`.
+    n_values : int
+        Number of float32 values that each series takes; 0 if not all are in memory at once.
+
+    Returns
+    -------
+    n_samples : int
+    classes : int64 ndarray of shape (n_samples,) or None
+        Indices of the classes; None where these are to be drawn.
+
+    Raises
+    ------
+    ValueError
+        If `n_samples` is no positive whole number or contradicts `y`, `y` holds a class that `fit`
+        did not see, or classes are to be returned where there are none.
+    MemoryError
+        If the memory does not hold as many series.
+    """
+    name = type(estimator).__name__
+    validate_parameter_constraints({"return_y": ["boolean"]}, {"return_y": return_y}, name)
+    n_samples = validate_n_samples(n_samples, y, n_values, name)
+    classes = None if y is None else validate_known_classes(estimator, y, n_samples)
+    if return_y and estimator.architecture_["n_classes"] == 0:
+        raise ValueError(f"return_y=True needs a {name} fitted with labels.")
+    return n_samples, classes
 
 
 def random_seed(random_state):

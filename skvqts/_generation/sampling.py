@@ -9,9 +9,8 @@ from .._fitting.reading import in_chunks, read_rows
 from .._fitting.runtime import computing
 from .._fitting.validation import (
     random_seed,
-    validate_known_classes,
     validate_n_samples,
-    validate_parameter_constraints,
+    validate_request,
 )
 from .._nn.sequence.causal_convolutions import OneByOne
 from ..functional import readout
@@ -41,14 +40,10 @@ def sample_series(
         ``draw_lengths(classes, seed)`` gives the lengths of the series and which tokens ``(n, N)``
         each has; series are then a list. None: all are of the fitted length.
     """
-    name = type(estimator).__name__
-    n_classes = estimator.architecture_["n_classes"]
     n_tokens = sum(estimator.module_.n_tokens)
-    validate_parameter_constraints({"return_y": ["boolean"]}, {"return_y": return_y}, name)
-    n_samples = validate_n_samples(n_samples, y, values_of_a_series(estimator), name)
-    classes = None if y is None else validate_known_classes(estimator, y, n_samples)
-    if return_y and n_classes == 0:
-        raise ValueError(f"return_y=True needs a {name} fitted with labels.")
+    n_samples, classes = validate_request(
+        estimator, n_samples, y, return_y, values_of_a_series(estimator)
+    )
     seed = seed_of(estimator, random_state)
     if classes is None:
         classes = draw_classes(estimator, np.arange(n_samples), seed)
@@ -75,15 +70,9 @@ def sample_in_parts(estimator, decodings, decode, n_samples, part_size, y, rando
     part_size : int
         Number of series of a part.
     """
-    name = type(estimator).__name__
-    n_classes = estimator.architecture_["n_classes"]
     n_tokens = sum(estimator.module_.n_tokens)
-    validate_parameter_constraints({"return_y": ["boolean"]}, {"return_y": return_y}, name)
-    validate_n_samples(part_size, None, values_of_a_series(estimator), name)
-    n_samples = validate_n_samples(n_samples, y, 0, name)
-    given = None if y is None else validate_known_classes(estimator, y, n_samples)
-    if return_y and n_classes == 0:
-        raise ValueError(f"return_y=True needs a {name} fitted with labels.")
+    validate_n_samples(part_size, None, values_of_a_series(estimator), type(estimator).__name__)
+    n_samples, given = validate_request(estimator, n_samples, y, return_y, 0)
     seed = seed_of(estimator, random_state)
 
     def part(first):
