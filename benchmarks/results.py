@@ -14,6 +14,7 @@ from scipy.stats import gmean
 from benchmarks.anomaly import MODELS as ANOMALY_MODELS
 from benchmarks.cells import RESULTS, mean_and_spread
 from benchmarks.faults import KINDS as FAULTS
+from benchmarks.few_labels import FEATURES, FEWER, N_LABELS
 from benchmarks.imputation import MODELS as GAP_MODELS
 from benchmarks.latents import C2ST
 from benchmarks.latents import MODELS as LATENT_MODELS
@@ -78,6 +79,13 @@ def over_sets(rows, column, digits=3):
     seeds = different(measured, "seed")
     means = [np.mean([row[column] for row in select(measured, seed=seed)]) for seed in seeds]
     return mean_and_spread(means, digits) if means else ""
+
+
+def mean_of_sets(rows, column, digits=3):
+    """Average a column over the seeds of each set, then over sets."""
+    measured = [row for row in rows if row.get(column) is not None]
+    means = [_mean(select(measured, set=name), column) for name in different(measured, "set")]
+    return f"{np.mean(means):.{digits}f}" if means else ""
 
 
 def mean_of(rows, column, digits=0):
@@ -240,20 +248,58 @@ one processor, of learning and reading, besides that one has to compile, which i
 
 def published_features():
     text = """
-`python -m benchmarks.features published`: test accuracies of the default features on the eight
-published sets, in columns as of the next section.
+`python -m benchmarks.features published`: test accuracies of the default features, and of those of
+MultiRocket with Hydra, on the eight published sets, in columns as of the next section. "ridge" is
+what MultiRocket with Hydra is published with. Of the two largest sets only ridge was judged with
+seeds 1 and 2.
 
 """
     rows = rows_of("features_published")
+    text += markdown(published_lines(select(rows, model="default"), "default features"))
+    rival = "MultiRocket and Hydra"
+    return text + "\n" + markdown(published_lines(select(rows, model=rival), rival))
+
+
+def published_lines(rows, title):
     columns = ("headline", "ridge", "svc", "5nn")
     lines = [
-        {"default features": name, "seeds": str(len(select(rows, set=name)))}
+        {title: name, "seeds": str(len(select(rows, set=name)))}
         | {column: over_seeds(select(rows, set=name), column) for column in columns}
         for name in different(rows, "set")
     ]
-    mean = {"default features": "mean", "seeds": ""}
-    lines.append(mean | {column: over_sets(rows, column) for column in columns})
-    return text + markdown(lines)
+    return [*lines, {title: "mean", "seeds": ""} | {c: mean_of_sets(rows, c) for c in columns}]
+
+
+def few_labels():
+    text = """## Few labels
+
+`python -m benchmarks.few_labels` gives classifiers some labels of each class, or all, and judges
+them on the test set; means over sets and draws. Features are learned without labels, and ridge is
+given these. "label spreading" is scikit-learn's on the default features; "fine-tuned" is
+`FineTunedClassifier` with an encoder pretrained on all training series, and "FCN" `FCNClassifier`
+from new weights. Seconds are of one processor, on average for a fit and its test predictions,
+besides what is learned before the labels are given.
+"""
+    rows = rows_of("few_labels")
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    of_features = [model for model in models if model in FEATURES]
+    text += "\n" + markdown(few_label_lines(rows, of_features, N_LABELS))
+    text += "\nOn the sets that all models were judged on:\n\n"
+    shared = [set(row["set"] for row in select(rows, model=model)) for model in models]
+    shared = set.intersection(*shared)
+    rows = [row for row in rows if row["set"] in shared]
+    return text + markdown(few_label_lines(rows, models, FEWER))
+
+
+def few_label_lines(rows, models, numbers):
+    lines = []
+    for model in models:
+        found = select(rows, model=model)
+        line = {"model": model, "sets": str(len(found))}
+        line |= {str(n or "all"): mean_of_sets(found, str(n or "all")) for n in numbers}
+        line["seconds before"] = mean_of(found, "seconds before", 1)
+        lines.append(line | {"seconds, 5 labels": mean_of(found, "seconds 5", 2)})
+    return lines
 
 
 def speed_of_features():
@@ -893,6 +939,7 @@ be computed again; the commands measure them anew, with the code of today.
 SECTIONS = (
     features,
     representations,
+    few_labels,
     tokens_and_classes,
     published_settings,
     fine_tuning,

@@ -106,7 +106,11 @@ LATER = {"VQTokenizer", "extractor, moco", "FlowDecoder", "MaskedPriorGenerator"
 @pytest.mark.parametrize(
     ("name", "n_writings"),
     [
-        pytest.param(name, 1, marks=pytest.mark.slow if name.startswith("tokenizer, ") else [])
+        pytest.param(
+            name,
+            1,
+            marks=pytest.mark.slow if name.startswith("tokenizer, ") or name in LATER else [],
+        )
         for name in CASES
     ]
     + [(name, 4) for name in sorted(LATER)]

@@ -86,7 +86,7 @@ def whole_numbers():
         pytest.param(
             name,
             case,
-            marks=[] if name == NAMES[0] or i % 5 == j % 5 else pytest.mark.slow,
+            marks=[] if name == NAMES[0] or i % 8 == j % 8 else pytest.mark.slow,
         )
         for j, name in enumerate(NAMES)
         for i, case in enumerate(CONTAINERS)

@@ -25,6 +25,8 @@ NAMES = list(TRANSFORMERS)
 SLOWEST = (
     "SSLFeatureExtractor with gaps",
     "VQTokenizer stft",
+    "VQTokenizer tokens",
+    "VQTokenizer with gaps",
     "SeriesAutoencoder",
     "STFTTransformer",
 )

@@ -10,6 +10,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
@@ -65,6 +67,22 @@ def test_memorization_score_of_training_series_and_of_reconstructions(generator)
     assert result.of_train == pytest.approx(np.mean(to_others) / np.mean(to_train))
     twice = report(generator, (np.repeat(TRAIN[0][:2], [3, 1], axis=0), None), (TEST[0], None))
     assert 0 < twice["memorization score"].of_train < 1
+
+
+def test_mistakes_are_refused_before_anything_is_trained(generator):
+    with pytest.raises(TypeError, match="has no transform"):
+        report(generator, referee=LogisticRegression().fit(*TRAIN))
+    train, test = (pd.DataFrame(part[0]).add_prefix("t") for part in (TRAIN, TEST))
+    test = test[test.columns[::-1]]
+    with pytest.raises(ValueError, match="X_train and X_test have the same columns in another"):
+        report(generator, (train, TRAIN[1]), (test, TEST[1]))
+
+
+def test_a_generator_of_scikit_learn_is_judged_by_what_it_draws():
+    mixture = GaussianMixture(2, covariance_type="diag", random_state=0).fit(TRAIN[0])
+    drawn = mixture.sample(len(TEST[0]))[0]
+    found, expected = report(mixture), report(drawn)
+    assert [score.value for score in found.scores] == [score.value for score in expected.scores]
 
 
 def test_values_equal_those_of_the_score_functions(generator, full):

@@ -252,6 +252,19 @@ def _nan():
 REFUSED = {name: (call, message) for name, call, message in refused_calls()}
 
 
+@pytest.mark.parametrize("name", TWO_SAMPLES)
+def test_tables_with_other_columns_are_refused(name):
+    first, second = (pd.DataFrame(A).add_prefix("t") for A in (FIRST, SECOND))
+    score = TWO_SAMPLES[name]
+    numbered = second.rename(columns=lambda column: int(column[1:]))
+    for other in (second, SECOND, numbered):
+        assert np.allclose(score(first, other), score(FIRST, SECOND), rtol=1e-12, atol=0)
+    with pytest.raises(ValueError, match="have the same columns in another order"):
+        score(first, second[second.columns[::-1]])
+    with pytest.raises(ValueError, match="must have the same columns, and only"):
+        score(first, second.rename(columns={"t3": "other"}))
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_bad_input_is_refused_with_a_clear_error(case):
     call, message = REFUSED[case]

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from aeon.datasets import load_italy_power_demand
 from sklearn.decomposition import PCA
-from sklearn.linear_model import RidgeClassifierCV
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
@@ -149,12 +150,42 @@ def test_scorer_equals_the_score_by_hand(generators, referee):
 
 def test_unfitted_classifier_is_fitted_to_the_training_series_of_the_generator(monkeypatch):
     calls = []
-    monkeypatch.setattr(SVC, "fit", lambda self, X, y: calls.append((X, y)) or _stop())
+    monkeypatch.setattr(
+        LogisticRegression, "fit", lambda self, X, y: calls.append((X, y)) or _stop()
+    )
     generator = ResamplingGenerator().fit(*TRAIN)
     with pytest.raises(_StoppedError):
-        make_generation_scorer("inception_score", referee=SVC())(generator, *TEST)
+        make_generation_scorer("inception_score", referee=LogisticRegression())(generator, *TEST)
     assert calls[0][0] is generator.X_fit_
     assert np.array_equal(calls[0][1], TRAIN[1])
+
+
+@pytest.mark.parametrize(
+    ("score", "method"), [("inception_score", "predict_proba"), ("neg_fid", "transform")]
+)
+def test_a_referee_that_cannot_judge_is_refused_before_anything_is_fitted(score, method):
+    with pytest.raises(TypeError, match=f"must have {method}.*; SVC has no {method}"):
+        make_generation_scorer(score, referee=SVC())
+
+
+@pytest.mark.parametrize("score", ["neg_fid", "neg_two_sample_accuracy", "memorization"])
+def test_generators_of_scikit_learn_are_scored(score):
+    mixture = GaussianMixture(2, covariance_type="diag", random_state=0).fit(TRAIN[0])
+    more = {"X_train": TRAIN[0]} if score == "memorization" else {}
+    found = make_generation_scorer(score, **more)(mixture, TEST[0])
+    drawn = mixture.sample(len(TEST[0]))[0]
+    expected = make_generation_scorer(score, **more)(Generated(drawn), TEST[0])
+    assert found == expected
+
+
+class Generated:
+    """What returns given series, whatever it is asked for."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def sample(self, n_samples, y=None, random_state=None):
+        return self.X
 
 
 class _StoppedError(Exception):

@@ -23,6 +23,7 @@ from .._nn.layers import build
 from .._random_convolutions import RandomConvolutionExtractor
 from ..exceptions import FidelityWarning, warn_user
 from ._validation import (
+    refuse_other_columns,
     restore_ndim,
     validate_integer,
     validate_labelled,
@@ -83,6 +84,7 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
     .. [1] Ravuri, Vinyals. "Classification accuracy score for conditional generative models", 2019.
     .. [2] Smith, Smith. "Conditional GAN for timeseries generation", 2020.
     """
+    refuse_other_columns(X_gen, X_test, ("X_gen", "X_test"))
     X_gen, y_gen = validate_labelled(X_gen, y_gen, "gen")
     X_real, y_test = validate_labelled(X_test, y_test, "test")
     validate_one_kind(y_gen, y_test, ("y_gen", "y_test"))

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from .._fitting.validation import checked_labels, random_seed
 from ._validation import (
     restore_ndim,
+    series_sampled,
     validate_choice,
     validate_integer,
     validate_two_panels,
@@ -165,7 +166,7 @@ class EmbeddingDisplay(_ScatterDisplay):
         display : EmbeddingDisplay
         """
         n_samples = len(X) if n_samples is None else n_samples
-        generated = generator.sample(n_samples, random_state=random_state)
+        generated = series_sampled(generator, n_samples, random_state)
         return cls.from_samples(X, generated, random_state=random_state, **kwargs)
 
 
@@ -331,10 +332,10 @@ class SeriesDisplay:
         """
         if y is None:
             y_gen = None
-            generated = generator.sample(n_series, random_state=random_state)
+            generated = series_sampled(generator, n_series, random_state)
         else:
             y_gen = np.repeat(np.unique(y), n_series)
-            generated = generator.sample(len(y_gen), y=y_gen, random_state=random_state)
+            generated = series_sampled(generator, len(y_gen), random_state, y_gen)
         return cls.from_samples(X, generated, y, y_gen, n_series=n_series, **kwargs)
 
     def plot(self, **line_kw):

@@ -22,12 +22,15 @@ from ._resampling import bootstrap_error, half_samples
 from ._series import autocorrelations, difference_of_means, relative_squared_errors
 from ._validation import (
     is_fitted,
+    refuse_other_columns,
     restore_ndim,
+    series_sampled,
     validate_integer,
     validate_labelled,
     validate_one_kind,
     validate_panel,
     validate_probabilities,
+    validate_referee,
     with_names_of_fit,
 )
 
@@ -217,7 +220,8 @@ def generation_report(
     Parameters
     ----------
     generator : generator, array-like, or tuple of two array-like
-        A fitted generator with ``sample(n_samples, y=None, random_state=None)``; or generated
+        A fitted generator with ``sample(n_samples, y=None, random_state=None)``, of which only
+        `n_samples` is needed, as in `sklearn.mixture.GaussianMixture`; or generated
         series of shape (n, t) or (n, c, t); or such series and the classes ``(n,)`` that they were
         generated for.
     X_train : array-like of shape (n, t) or (n, c, t)
@@ -259,14 +263,19 @@ def generation_report(
     Raises
     ------
     ValueError
-        If series or labels are not valid, shapes differ, or there are fewer than four test or
-        generated series.
+        If series or labels are not valid, shapes or the columns of tables differ, or there are
+        fewer than four test or generated series.
+    TypeError
+        If the referee has no ``transform`` or no ``predict_proba``.
     """
     validate_integer("n_repeats", n_repeats, 2, 10_000)
     rng = check_random_state(random_state)
     # drawn first, so that the default referee depends on the seed only, not on what is scored
     referee_seed = random_seed(rng)
 
+    if referee is not None:
+        validate_referee(referee, "transform", "predict_proba")
+    refuse_other_columns(X_train, X_test, ("X_train", "X_test"))
     train = _validate_set(X_train, y_train, "train")
     test = _validate_set(X_test, y_test, "test")
     _validate_same_kind(train, test)
@@ -381,7 +390,7 @@ def _sample(generator, n_samples, n_compared, seed):
         if n_samples is None:
             n_samples = n_compared
         validate_integer("n_samples", n_samples, MIN_SERIES, 10**9)
-        X = generator.sample(min(n_samples, n_compared), random_state=seed)
+        X = series_sampled(generator, min(n_samples, n_compared), seed)
     elif isinstance(generator, (tuple, list)) and len(generator) == 2:
         X, y = generator
         if y is not None:
@@ -408,7 +417,7 @@ def _sample_labelled(generator, generated, seed):
     if getattr(generator, "class_counts_", None) is None:
         return None
     y = labels_in_training_proportion(generator, "CAS")
-    X = generator.sample(len(y), y=y, random_state=seed)
+    X = series_sampled(generator, len(y), seed, y)
     return _Labelled(validate_panel(X, "generated series"), y)
 
 

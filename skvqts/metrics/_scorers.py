@@ -26,11 +26,16 @@ from ._memorization import capped_memorization_score, memorization_score
 from ._series import autocorrelation_difference
 from ._validation import (
     is_fitted,
+    series_sampled,
     validate_choice,
     validate_integer,
+    validate_referee,
     validate_two_samples,
     with_names_of_fit,
 )
+
+# What a referee is asked for, by what a score takes.
+_METHODS = {"features": "transform", "probabilities": "predict_proba"}
 
 
 def density(features_real, features_gen):
@@ -201,6 +206,8 @@ def make_generation_scorer(
             referee = FCNClassifier(random_state=0)
         elif takes == "features":
             referee = RandomConvolutionExtractor()
+    if referee is not None and takes in _METHODS:
+        validate_referee(referee, _METHODS[takes])
     if X_train is None and y_train is not None:
         raise ValueError("make_generation_scorer was given y_train without X_train: give both.")
     if X_train is not None:
@@ -319,7 +326,7 @@ class GenerationScorer:
     def _score_features(self, generator, X):
         if self.reference is not None:
             n = self.reference.n_series_ if self.n_samples is None else self.n_samples
-            X_gen = generator.sample(n, random_state=self.random_state)
+            X_gen = series_sampled(generator, n, self.random_state)
             return self.reference.frechet_distance(X_gen)
         referee = self._fitted_referee(generator, X)
         features_real = transformed_once(referee, with_names_of_fit(referee, X))
@@ -334,13 +341,13 @@ class GenerationScorer:
         if y is None:
             raise ValueError(f"{self!r} needs the classes of the real series, but y is None.")
         y_gen = labels_in_training_proportion(generator, self, self.n_samples)
-        X_gen = generator.sample(len(y_gen), y=y_gen, random_state=self.random_state)
+        X_gen = series_sampled(generator, len(y_gen), self.random_state, y_gen)
         return self.score(X_gen, y_gen, X, y, classifier=self.referee)
 
     def _sample(self, generator, X):
         """Generated series with as many dimensions as the real ones, if they have one channel."""
         n = len(X) if self.n_samples is None else self.n_samples
-        X_gen = np.asarray(generator.sample(n, random_state=self.random_state))
+        X_gen = np.asarray(series_sampled(generator, n, self.random_state))
         if X_gen.ndim == 3 and np.ndim(X) == 2 and X_gen.shape[1] == 1:
             return X_gen[:, 0]
         return X_gen

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import Parameter, signature
 from numbers import Integral
 
 import numpy as np
@@ -70,6 +71,7 @@ def _validate_array(X, name, min_samples):
 
 def validate_two_samples(X, Y, min_samples=2, names=("features_real", "features_gen")):
     """Two finite float64 samples ``(n, d)`` of features, or of series, flattened."""
+    refuse_other_columns(X, Y, names)
     X = _drop_single_channel(_validate_array(X, names[0], min_samples))
     Y = _drop_single_channel(_validate_array(Y, names[1], min_samples))
     if X.shape[1:] != Y.shape[1:]:
@@ -79,6 +81,29 @@ def validate_two_samples(X, Y, min_samples=2, names=("features_real", "features_
         )
     _refuse_tiny(X, Y, names)
     return X.reshape(len(X), -1), Y.reshape(len(Y), -1)
+
+
+def refuse_other_columns(X, Y, names):
+    """Refuse two tables whose named columns differ, or are the same in another order."""
+    first, second = _column_names(X), _column_names(Y)
+    if first is None or second is None or first == second:
+        return
+    if sorted(first) == sorted(second):
+        raise ValueError(
+            f"{names[0]} and {names[1]} have the same columns in another order: "
+            f"{names[1]}[{names[0]}.columns] has them in one."
+        )
+    unknown = [name for name in second if name not in set(first)] or sorted(set(first) - {*second})
+    raise ValueError(
+        f"{names[0]} and {names[1]} must have the same columns, and only one has {unknown[0]!r}."
+    )
+
+
+def _column_names(X):
+    """Names of the columns of a table that are all strings, as scikit-learn compares them."""
+    columns = getattr(X, "column_names", None)  # of pyarrow
+    columns = list(getattr(X, "columns", [])) if columns is None else list(columns)
+    return columns if columns and all(isinstance(name, str) for name in columns) else None
 
 
 def validate_sample(X, name, min_samples=2):
@@ -112,6 +137,7 @@ def validate_two_panels(
     X, Y, min_samples=1, min_timepoints=1, paired=False, names=("X_real", "X_gen")
 ):
     """Two samples of series ``(n, c, t)`` of one shape, of one size if `paired`."""
+    refuse_other_columns(X, Y, names)
     X = validate_panel(X, names[0], min_samples)
     Y = validate_panel(Y, names[1], min_samples)
     if X.shape[1:] != Y.shape[1:]:
@@ -155,6 +181,34 @@ def with_names_of_fit(estimator, X):
             columns = {"columns" if library == "pandas" else "schema": list(names)}
             return frame(np.ascontiguousarray(X), **columns)
     return X
+
+
+def validate_referee(referee, *methods):
+    """Raise if an estimator that is to judge samples lacks one of the methods for it."""
+    for method in methods:
+        if not hasattr(referee, method):
+            raise TypeError(
+                f"The referee must have {' and '.join(methods)}, as FCNClassifier has; "
+                f"{type(referee).__name__} has no {method}."
+            )
+
+
+def series_sampled(generator, n_samples, random_state, y=None):
+    """Series that a fitted generator draws; only those of skvqts are asked for classes.
+
+    `random_state` is handed on where ``sample`` knows it: GaussianMixture of scikit-learn draws
+    by a seed of its own, and returns the components too.
+    """
+    arguments = {} if y is None else {"y": y}
+    if _takes(generator.sample, "random_state"):
+        arguments["random_state"] = random_state
+    X = generator.sample(n_samples, **arguments)
+    return X[0] if isinstance(X, tuple) else X
+
+
+def _takes(function, argument):
+    parameters = signature(function).parameters.values()
+    return any(p.name == argument or p.kind is Parameter.VAR_KEYWORD for p in parameters)
 
 
 def validate_labelled(X, y, name, min_samples=1):
