@@ -11,6 +11,8 @@ from skvqts._fitting.runtime import computing
 
 from .conftest import two_shapes
 from .estimators import (
+    CLASSIFIERS,
+    TRANSFORMERS,
     extractor,
     fcn,
     fine_tuned,
@@ -87,3 +89,25 @@ def test_a_fitted_estimator_is_as_it_was_after_a_lack_of_memory(monkeypatch):
     monkeypatch.undo()
     assert np.array_equal(model.transform(X), before)
     assert np.array_equal(fitted("VQTokenizer").transform(X), before)
+
+
+@pytest.mark.parametrize("name", ["VQTokenizer", "SSLFeatureExtractor", "FCNClassifier"])
+def test_what_a_gpu_cannot_read_at_once_is_read_in_halves(name, monkeypatch):
+    model = {**TRANSFORMERS, **CLASSIFIERS}[name]().fit(X, Y)
+    expected = model.transform(X)
+    scaled = model.scaler_.transform
+    most, sizes = 5, []
+
+    def limited(rows):
+        sizes.append(len(rows))
+        if len(rows) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8 bytes.")
+        return scaled(rows)
+
+    monkeypatch.setattr(model.scaler_, "transform", limited)
+    found = model.transform(X)
+    assert max(sizes) > most
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-5)
+    most = 0
+    with pytest.raises(MemoryError, match="not enough memory"):
+        model.transform(X)

@@ -124,9 +124,28 @@ def in_chunks(function, X, rows, name, sink=None):
         n = len(chunk)
         if n < rows:
             chunk = np.concatenate([chunk, np.zeros((rows - n, *X.shape[1:]), chunk.dtype)])
-        sink(start, [result[:n] for result in function(chunk)])
+        sink(start, [result[:n] for result in as_memory_allows(function, chunk)])
         pace.step(start // rows + 1, -(-len(X) // rows))
     return None if collected is None else collected.arrays
+
+
+def as_memory_allows(function, rows):
+    """The arrays that `function` makes of rows, of half of them at a time where a GPU lacks memory.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If there is not enough memory for a single row.
+    """
+    try:
+        return function(rows)
+    except torch.OutOfMemoryError:
+        if len(rows) == 1:
+            raise
+    # Outside of the handler, whose traceback would keep the tensors of the failed try alive.
+    torch.cuda.empty_cache()
+    parts = [as_memory_allows(function, half) for half in np.array_split(rows, 2)]
+    return [np.concatenate(results) for results in zip(*parts, strict=True)]
 
 
 def read_output(estimator, function, X, out, finish=np.asarray):
