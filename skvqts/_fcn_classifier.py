@@ -17,7 +17,7 @@ from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
 from ._fitting.on_demand import rows_of
 from ._fitting.progress import Progress
-from ._fitting.reading import read_series
+from ._fitting.reading import read_output, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import SeriesScaler
 from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
@@ -337,7 +337,7 @@ class FCNClassifier(
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """The features that the last layer sees: means over time of the last convolution.
 
         Parameters
@@ -345,13 +345,16 @@ class FCNClassifier(
         X : array-like of shape (n, t) or (n, c, t)
             Series of the fitted shape.
 
+        out : array-like of shape (n, width) or None, default=None
+            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+
         Returns
         -------
         float32 ndarray of shape (n, width)
         """
         check_is_fitted(self)
         represent = self.module_.represent
-        return read_series(self, lambda x: [represent(x)], validate_series(self, X))[0]
+        return read_output(self, lambda x: [represent(x)], validate_series(self, X), out)
 
     def _logits(self, X):
         check_is_fitted(self)

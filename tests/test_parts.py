@@ -6,7 +6,7 @@ import pytest
 from skvqts._generation import sampling
 
 from .conftest import two_shapes
-from .estimators import GENERATORS, TRANSFORMERS, fitted, fitted_generator
+from .estimators import GENERATORS, TRANSFORMERS, fcn, fitted, fitted_generator
 from .refusals import assert_refused
 
 X = two_shapes(77, seed=3)[0]
@@ -25,12 +25,21 @@ def test_features_are_written_into_a_memory_map(name, tmp_path):
     assert np.array_equal(transformer.transform(X, out=wider), expected)
 
 
-def test_tokens_are_written_into_a_memory_map(tmp_path):
-    tokenizer = fitted("VQTokenizer")
+@pytest.mark.parametrize("name", ["VQTokenizer", "WindowCodes"])
+def test_tokens_are_written_into_a_memory_map(name, tmp_path):
+    tokenizer = fitted(name)
     expected = tokenizer.encode(X)
     out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", np.int64, expected.shape)
     assert tokenizer.encode(X, out=out) is out
     assert np.array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+def test_features_of_a_classifier_are_written_into_a_given_array():
+    classifier = fcn(max_epochs=1).fit(X, np.arange(77) % 2)
+    expected = classifier.transform(X)
+    out = np.full_like(expected, 7)
+    assert classifier.transform(X, out=out) is out
+    assert np.array_equal(out, expected)
 
 
 @each_transformer

@@ -255,19 +255,22 @@ class WindowCodes(
         """
         return self.decode(X)
 
-    def encode(self, X):
+    def encode(self, X, *, out=None):
         """Token ids of series, whatever `output` is.
 
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t)
 
+        out : int64 array-like of shape (n, n_tokens) or None, default=None
+            Where the ids are written, chunk by chunk, such as a memory map; it is returned then.
+
         Returns
         -------
         tokens : int64 ndarray of shape (n, n_tokens)
         """
         check_is_fitted(self)
-        return read_series(self, lambda x: [self.module_(x)], validate_series(self, X))[0]
+        return read_output(self, lambda x: [self.module_(x)], validate_series(self, X), out)
 
     def decode(self, tokens):
         """Series of token ids: the mean of the codes at each time point.
