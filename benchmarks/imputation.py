@@ -8,7 +8,9 @@ models; no model is shown labels or complete test series. Scores are means over 
 MAE of the median of the draws (or of a single filling), CRPS, and the share of values in the
 central 90 % of the draws. A single filling has its absolute error as CRPS and no coverage.
 
-* "ours": `MaskedPriorGenerator`, fitted once a seed without labels, 100 draws.
+* "ours": `MaskedPriorGenerator`, fitted once a seed without labels, 100 draws. "masked encoder":
+  the same with ``VQTokenizer(missing="mask")``, whose encoder is told where values are missing;
+  one seed.
 * "interpolation": linear, ends repeated; a channel that is hidden whole has its mean of the
   training series at each time point. In tails it is "last value".
 * "nearest": the mean of the five training series with the least squared error over what is
@@ -50,13 +52,14 @@ from sklearn.linear_model import RidgeCV
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, table
 from benchmarks.data import default_folder, load, sets_of
 from benchmarks.gaps import KINDS, coverage, crps, kinds_of
-from skvqts import MaskedPriorGenerator
+from skvqts import MaskedPriorGenerator, VQTokenizer
 
 SETS = ("ECG200", "GunPoint", "SwedishLeaf", "TwoPatterns", "NATOPS")
 TAILS = "tails 20 %"
 TAIL_MODELS = ("last value", "seasonal naive", "ridge")
 MODELS = (
     "ours",
+    "masked encoder",
     "interpolation",
     "nearest",
     "KNNImputer",
@@ -77,11 +80,13 @@ _N_NEIGHBOURS = 5
 
 
 class Ours:
-    def __init__(self, seed):
+    def __init__(self, seed, tokenizer=None):
         self.seed = seed
+        self.tokenizer = tokenizer
 
     def fit(self, X):
-        self.generator = MaskedPriorGenerator(random_state=self.seed, n_threads=1).fit(X)
+        generator = MaskedPriorGenerator(self.tokenizer, random_state=self.seed, n_threads=1)
+        self.generator = generator.fit(X)
 
     def fill(self, X):
         draws = self.generator.impute(X, n_draws=_N_DRAWS, random_state=self.seed)
@@ -240,6 +245,7 @@ RIVALS = {
     "seasonal naive": lambda seed: SeasonalNaive(),
     "ridge": lambda seed: Ridge(),
 }
+OURS = {"ours": Ours, "masked encoder": lambda seed: Ours(seed, VQTokenizer(missing="mask"))}
 
 
 def saits_fillings(python, X, gapped, seconds, seed):
@@ -285,7 +291,7 @@ class Fits:
     def of(self, model):
         """A fitted model and the seconds that its fit took."""
         if model not in self.fitted:
-            filler = Ours(self.seed) if model == "ours" else RIVALS[model](self.seed)
+            filler = (OURS | RIVALS)[model](self.seed)
             start = time.perf_counter()
             filler.fit(self.data.X_train)
             self.fitted[model] = filler, time.perf_counter() - start

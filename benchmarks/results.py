@@ -635,7 +635,8 @@ all its channels, single points, a random half of its channels, or its tail. Ser
 by the channels of the training set, and scores are means over hidden values: the absolute error of
 a filling or of the median of draws, the CRPS, which is the absolute error for a single filling, and
 the share of values in the central 90 % of the draws, where there are draws. "ours" is
-`MaskedPriorGenerator` fitted without labels, with 100 draws; "nearest" the mean of the five nearest
+`MaskedPriorGenerator` fitted without labels, with 100 draws, and "masked encoder" the same with a
+tokenizer of ``missing="mask"``; "nearest" the mean of the five nearest
 training series, which are its draws, and `KNNImputer` the same without draws; `IterativeImputer`
 has ten draws; SAITS is that of PyPOTS, trained on gaps of all these kinds for about the seconds of
 a fit of ours, as measured for the table above. The last three only continue series. Seconds are
