@@ -21,7 +21,7 @@ from sklearn.model_selection import StratifiedKFold
 from benchmarks.cells import RESULTS, Cells
 from benchmarks.data import PUBLISHED, default_folder, load
 from benchmarks.probes import ALPHAS, SharedVariance, headline, rows_for_probes
-from skvqts import SSLFeatureExtractor
+from skvqts import SSLFeatureExtractor, WindowCodes
 
 SETS = (
     *("Chinatown", "ItalyPowerDemand", "SyntheticControl", "RacketSports", "TwoLeadECG"),
@@ -77,6 +77,11 @@ def quant(X, others, seed):
     return [np.asarray(fitted.transform(part)) for part in others]
 
 
+def window_codes(X, others, seed):
+    fitted = WindowCodes(random_state=seed).fit(X)
+    return [fitted.transform(part) for part in others]
+
+
 MODELS = {
     "default": extractor(max_epochs=1),
     "untrained": extractor(max_epochs=1, codebooks="random"),
@@ -85,6 +90,7 @@ MODELS = {
     "MiniRocket": minirocket,
     "MultiRocket and Hydra": multirocket_hydra,
     "QUANT": quant,
+    "window codes": window_codes,
 }
 
 

@@ -6,9 +6,9 @@
 
 "screen" judges every objective in both estimators by cross-validation inside the training sets.
 "report" judges the plain tokenizer, the two best settings of each estimator in the screen, an
-untrained encoder, raw series and MiniRocket on the test sets. Each fit has as many epochs as fill
-the seconds. "published" trains the published architecture and settings with Barlow Twins and
-without an objective, and the default settings for as many steps.
+untrained encoder, bags of k-means codes, raw series and MiniRocket on the test sets. Each fit has
+as many epochs as fill the seconds. "published" trains the published architecture and settings with
+Barlow Twins and without an objective, and the default settings for as many steps.
 
 The probes are an RBF SVC with C chosen by cross-validation, ridge, 5-NN, and the paper's: a
 linear SVC on means of quantized latents, scaled to (-1, 1). The headline is the accuracy of the
@@ -29,7 +29,7 @@ from benchmarks.probes import (
     rows_for_probes,
     standardised,
 )
-from skvqts import Quantizer, SSLFeatureExtractor, VQTokenizer
+from skvqts import Quantizer, SSLFeatureExtractor, VQTokenizer, WindowCodes
 from skvqts.objectives import OBJECTIVES, BarlowTwins
 
 SCREEN_SETS = ("TwoPatterns", "SwedishLeaf", "OSULeaf", "ECG200")
@@ -60,7 +60,7 @@ REPORT = {
         "extractor vicreg",
         "extractor barlow_twins",
     )
-} | {"untrained extractor": (SSLFeatureExtractor, UNTRAINED)}
+} | {"untrained extractor": (SSLFeatureExtractor, UNTRAINED), "window codes": (WindowCodes, {})}
 
 REPRODUCED = ("TwoPatterns", "FordA", "ShapesAll")
 PUBLISHED_SETTINGS = {
@@ -125,6 +125,8 @@ def screen_cell(data, options, seed, make, parameters):
 def report_cell(data, options, seed, make, parameters):
     if make is None:
         return baselines(*data, seed)
+    if make is WindowCodes:
+        return window_codes(*data, seed)
     estimator, row = fitted(make, data[0], seed, options.seconds, options.threads, **parameters)
     if hasattr(estimator, "score"):
         row["MSE"] = -estimator.score(data[2])
@@ -137,6 +139,14 @@ def baselines(X, y, X_test, y_test, seed):
     raw = headline(train, y, test, y_test)
     rocket = minirocket(X[few], y[few], X_test, y_test, seed)
     return {f"raw {key}": value for key, value in raw.items()} | rocket
+
+
+def window_codes(X, y, X_test, y_test, seed):
+    """Judge bags of k-means codes, which have nothing to train for longer."""
+    estimator = WindowCodes(random_state=seed)
+    row = {"seconds": seconds_of(estimator, X), "steps": 0, "MSE": -estimator.score(X_test)}
+    bags = standardised(estimator.transform(X), estimator.transform(X_test))
+    return row | headline(bags[0], y, bags[1], y_test)
 
 
 def published_cell(data, options, seed, make, parameters):

@@ -111,7 +111,8 @@ def representations():
 about 90 seconds on one thread and judges its default features. "headline" is the test accuracy of
 the one of ridge and RBF SVC that cross-validation on the training set prefers; "paper" is that of
 a linear SVC on mean latents (of tokenizers: quantized latents), the probe of NC-VQVAE; "MSE" is
-the reconstruction error. An untrained extractor has random weights. Published headlines over the
+the reconstruction error. An untrained extractor has random weights; "window codes" are bags of the
+k-means codes of `WindowCodes`. Published headlines over the
 same eight sets: 0.734 for the best single setting of NC-VQVAE, 0.904 for T-Loss, 0.914 for TS2Vec
 and 0.925 for MiniRocket.
 """
@@ -163,7 +164,8 @@ so that among "both" they are one-hot in any case. "both positional bag" was cho
 cross-validation inside the training sets of fourteen other sets, without an objective; Barlow Twins
 is the published one, and no other was tried. The column "features" is for what is no fixed
 function of tokens: raw series, and what a masked prior has learned of 16 tokens, which the command
-measures last and which has a row of its own where it was measured. Seconds are those of the
+measures last and which has a row of its own where it was measured. "window codes" are k-means codes
+of windows, as many as the tokenizer has. Seconds are those of the
 process. Means are over the seeds that were measured on all sets. Since these measurements the codes
 of whole series draw other random numbers.
 """

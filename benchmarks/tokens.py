@@ -7,10 +7,11 @@ of steps: plain, and with an objective of self-supervision. The tokens of the ba
 default; with those of the whole series (``n_series_tokens="auto"``) a series takes twice the bits,
 and the reconstruction is the same. `LinearSVC(C=1)` is then fitted to all training series, and
 judged on the test series, on functions of token ids that nothing was fitted for: the bag of tokens,
-their positional bag and their one-hot sequence. Beside them stand raw series and, as functions of
-tokens that were learned, the features of the prior of a `MaskedPriorGenerator` (`transform`) with
-its default tokenizer, fitted without labels. Cells are written to benchmarks/results as they
-finish, so a run can be stopped and continued.
+their positional bag and their one-hot sequence. `WindowCodes` with as many codes is the baseline
+without a network. Beside them stand raw series and, as functions of tokens that were learned, the
+features of the prior of a `MaskedPriorGenerator` (`transform`) with its default tokenizer, fitted
+without labels. Cells are written to benchmarks/results as they finish, so a run can be stopped and
+continued.
 """
 
 import argparse
@@ -27,10 +28,11 @@ from sklearn.svm import LinearSVC
 from benchmarks.cells import RESULTS, Cells
 from benchmarks.data import default_folder, load, sets_of
 from benchmarks.probes import standardised
-from skvqts import MaskedPriorGenerator, VQTokenizer
+from skvqts import MaskedPriorGenerator, VQTokenizer, WindowCodes
 from skvqts.functional import readout
 
 MODELS = {"plain": {}, "barlow_twins": {"ssl": "barlow_twins"}}
+WINDOWS = "window codes"
 PRIOR = "masked prior"
 TOKENS = ("bands", "series", "both")
 FUNCTIONS = ("bag", "positional bag", "one-hot")
@@ -86,6 +88,32 @@ def tokenizer_cell(name, folder, seed, parameters, threads):
     return row
 
 
+def windows_cell(name, folder, seed):
+    """Judge the codes of k-means, as many as the tokenizer has, without a network."""
+    X, y, X_test, y_test = load(name, folder)
+    codes = WindowCodes(VQTokenizer().codebook_size, random_state=seed)
+    start = time.process_time()
+    codes.fit(X)
+    row = {"seconds": time.process_time() - start, "MSE": -codes.score(X_test)}
+    row["bits of bands"] = codes.n_tokens_ * float(np.log2(codes.codebook_size))
+    train, test = (functions_of_codes(codes, codes.encode(part)) for part in (X, X_test))
+    for function, values in train.items():
+        row[f"bands {function}"] = accuracy(values, y, test[function], y_test)
+    return row
+
+
+def functions_of_codes(estimator, ids):
+    """The same functions of the ids ``(n, N)`` of codes along time."""
+    n_codes, n_tokens = estimator.codebook_size, ids.shape[1]
+    ids = torch.from_numpy(ids)
+    found = {
+        "bag": readout.bag_of_codes(ids, n_codes).sqrt(),
+        "positional bag": readout.positional_bag(ids, n_codes, [(1, n_tokens)]),
+        "one-hot": readout.one_hot(ids, n_codes) / n_tokens**0.5,
+    }
+    return {name: values.numpy() for name, values in found.items()}
+
+
 def prior_cell(name, folder, seed, threads):
     X, y, X_test, y_test = load(name, folder)
     generator = MaskedPriorGenerator(decoder=None, n_threads=threads, random_state=seed)
@@ -103,6 +131,8 @@ def prior_cell(name, folder, seed, threads):
 
 
 def cell(model, name, folder, seed, threads):
+    if model == WINDOWS:
+        return windows_cell(name, folder, seed)
     if model == PRIOR:
         return prior_cell(name, folder, seed, threads)
     return tokenizer_cell(name, folder, seed, MODELS[model], threads)
@@ -129,7 +159,7 @@ def main():
             {"set": name, "model": "raw series"}, lambda n=name: raw_cell(n, options.folder)
         )
     for seed in options.seeds:
-        for model in (*MODELS, PRIOR):
+        for model in (*MODELS, WINDOWS, PRIOR):
             for name in sets:
                 row = cells.measure(
                     {"set": name, "seed": seed, "model": model},
