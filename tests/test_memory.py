@@ -55,14 +55,21 @@ def measured(code, *arguments):
 
 
 @pytest.mark.parametrize(
-    "name", ["VQTokenizer", pytest.param("SSLFeatureExtractor", marks=pytest.mark.slow)]
+    "name",
+    [
+        "VQTokenizer",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("SSLFeatureExtractor", "SeriesVAE", "FCNClassifier")
+        ),
+    ],
 )
 def test_repeated_fits_do_not_leak_memory(name):
     code = """
-X = two_shapes(24)[0]
+X, y = two_shapes(24)
 transformer = make(max_epochs=1)
 for i in range(140):
-    transformer.fit(X).transform(X)
+    transformer.fit(X, y).transform(X)
     if i == 39:
         before = anonymous_mb()
 print(anonymous_mb() - before)
