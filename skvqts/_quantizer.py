@@ -1,9 +1,12 @@
-"""Quantizer: how a VQTokenizer starts, moves and compares its codes, as a parameter object."""
+"""Quantizer: how a VQTokenizer starts, moves and compares its codes, and how these are used."""
 
+import torch
 from sklearn.base import BaseEstimator, clone
 
 from ._files.encoding import storable
 from ._fitting.validation import IntegerInterval, RealInterval, StrOptions
+from .exceptions import warn_user
+from .functional import codebook as cb
 
 
 @storable
@@ -92,3 +95,18 @@ def make_quantizer(quantizer):
     quantizer = Quantizer() if quantizer is None else clone(quantizer)
     quantizer._validate_params()
     return quantizer
+
+
+def warn_of_few(n_tokens, n_codes):
+    """Warn where the training set has fewer tokens than codes."""
+    if n_tokens < n_codes:
+        warn_user(
+            f"The training set has only {n_tokens} tokens for codebook_size="
+            f"{n_codes}; some codes cannot be learned."
+        )
+
+
+def code_usage(counts):
+    """Share of each code in the tokens of the training set, and the perplexity of the shares."""
+    shares = cb.usage(torch.from_numpy(counts))
+    return shares.numpy(), float(cb.perplexity(shares))

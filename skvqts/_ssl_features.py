@@ -437,17 +437,7 @@ class SSLFeatureExtractor(
             set_trained(self, encoder, plan, record)
 
             self.token_shape_ = (encoder.grid,)
-            some = X[:: -(-len(X) // _SCALED_ROWS)]
-            self._column_scalers = {
-                output: self._column_scaler(some, output)
-                for output in ("features", "encoder_features")
-            }
-            # Every k-th series, at most 1,024, so that a sorted set is measured all along.
-            X = X[:: -(-len(X) // _COLLAPSE_ROWS)]
-            (latents,) = self._read(X, "latents")
-            latents = latents.reshape(len(X), -1, encoder.latent_dim)
-            inside = tokens_inside(encoder, ends(torch.from_numpy(X.copy())))
-            self.latent_std_, self.effective_rank_ = measure_collapse(latents, inside)
+            self._measure_features(X)
         checkpoint.close(self)
         return self
 
@@ -479,6 +469,25 @@ class SSLFeatureExtractor(
     def encoder_(self):
         """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
         return self.module_
+
+    def _measure_features(self, X):
+        """Measure the scale of the features and how unlike each other the latents of series are.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, c, t)
+            Training series.
+        """
+        some = X[:: -(-len(X) // _SCALED_ROWS)]
+        self._column_scalers = {
+            output: self._column_scaler(some, output) for output in ("features", "encoder_features")
+        }
+        # Every k-th series, at most 1,024, so that a sorted set is measured all along.
+        X = X[:: -(-len(X) // _COLLAPSE_ROWS)]
+        (latents,) = self._read(X, "latents")
+        latents = latents.reshape(len(X), -1, self.encoder_.latent_dim)
+        inside = tokens_inside(self.encoder_, ends(torch.from_numpy(X.copy())))
+        self.latent_std_, self.effective_rank_ = measure_collapse(latents, inside)
 
     def _column_scaler(self, X, output):
         """What gives the columns of an output the variance that they have in valid series."""

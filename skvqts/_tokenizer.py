@@ -44,7 +44,7 @@ from ._nn.layers import build, kept_statistics
 from ._nn.quantizer import SeriesQuantizer, VectorQuantizer
 from ._nn.self_supervision import SelfSupervision, View
 from ._nn.vqvae import make_vqvae
-from ._quantizer import Quantizer, make_quantizer
+from ._quantizer import Quantizer, code_usage, make_quantizer, warn_of_few
 from ._ssl_features import (
     ENCODER_CONSTRAINTS,
     allowed_gaps,
@@ -52,8 +52,6 @@ from ._ssl_features import (
     validate_series_to_read,
 )
 from .augmentation import PRESETS, Augmentation, make_augmentation
-from .exceptions import warn_user
-from .functional import codebook as cb
 from .functional import readout
 from .functional.gaps import ended, ends, hidden_at_random, lasting
 from .objectives import OBJECTIVES, Objective, make_objective
@@ -512,19 +510,7 @@ class VQTokenizer(
 
             self.token_shape_ = network.grid
             self.codebook_ = network.codebook().detach().cpu().numpy().copy()
-            # Read in evaluation mode, as `transform` will read.
-            counts, moments = np.zeros(len(self.codebook_), np.int64), ColumnMoments()
-
-            def take(start, results):
-                tokens, features = results
-                np.add.at(counts, tokens[tokens != _END], 1)
-                moments.add(features)
-
-            self._read(read_at_the_end(X, record), "ended tokens", "features", sink=take)
-            of_bands = counts[network.n_series_tokens * network.n_codes :]
-            warn_of_few(of_bands.sum(), len(of_bands))
-            self.codebook_usage_, self.perplexity_ = code_usage(counts)
-            self._feature_scaler = ColumnScaler().fit(moments)
+            self._measure_usage(read_at_the_end(X, record))
         checkpoint.close(self)
         return self
 
@@ -687,6 +673,28 @@ class VQTokenizer(
     def encoder_(self):
         """The encoder, which makes latents ``(n, N, D)`` of scaled series ``(n, c, t)``."""
         return self.module_.encoder
+
+    def _measure_usage(self, X):
+        """Measure the usage of the codes and the scale of the features, as `transform` reads them.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, c, t)
+            Training series.
+        """
+        network = self.module_
+        counts, moments = np.zeros(len(self.codebook_), np.int64), ColumnMoments()
+
+        def take(start, results):
+            tokens, features = results
+            np.add.at(counts, tokens[tokens != _END], 1)
+            moments.add(features)
+
+        self._read(X, "ended tokens", "features", sink=take)
+        of_bands = counts[network.n_series_tokens * network.n_codes :]
+        warn_of_few(of_bands.sum(), len(of_bands))
+        self.codebook_usage_, self.perplexity_ = code_usage(counts)
+        self._feature_scaler = ColumnScaler().fit(moments)
 
     def _learn_series_codes(self, X, generator):
         """Give the trained network tokens of whole series, learned from series ``(n, c, t)``."""
@@ -868,21 +876,6 @@ class SelfSupervisedVQStep(nn.Module):
         """Let the codes follow the batch, and slow copies the encoder."""
         self.vq_step.after_step(n_taken)
         self.ssl.branch.update_momentum_copies(self.vq_step.network.encoder)
-
-
-def warn_of_few(n_tokens, n_codes):
-    """Warn where the training set has fewer tokens than codes."""
-    if n_tokens < n_codes:
-        warn_user(
-            f"The training set has only {n_tokens} tokens for codebook_size="
-            f"{n_codes}; some codes cannot be learned."
-        )
-
-
-def code_usage(counts):
-    """Share of each code in the tokens of the training set, and the perplexity of the shares."""
-    shares = cb.usage(torch.from_numpy(counts))
-    return shares.numpy(), float(cb.perplexity(shares))
 
 
 def code_ranges(tokenizer):

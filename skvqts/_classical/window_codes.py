@@ -24,7 +24,7 @@ from .._fitting.validation import (
     validate_tokens,
 )
 from .._nn.layers import build
-from .._tokenizer import code_usage, warn_of_few
+from .._quantizer import code_usage, warn_of_few
 from ..functional.codebook import kmeans, nearest_code
 from ..functional.readout import bag_of_codes
 
