@@ -1,6 +1,6 @@
 """What tokens alone say of the class: a linear SVC on fixed functions of token ids.
 
-    python -m benchmarks.tokens [SET ...] [--seeds 0 1 2]
+    python -m benchmarks.tokens [SET ...] [--seeds 0 1 2] [--models MODEL ...]
 
 Each `VQTokenizer` is fitted to the training series of a set without labels, at its default number
 of steps: plain, and with an objective of self-supervision. The tokens of the bands are those of the
@@ -150,6 +150,8 @@ def main():
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    usual = (*MODELS, WINDOWS, PRIOR)
+    parser.add_argument("--models", nargs="+", choices=usual, default=usual)
     parser.add_argument("--threads", type=int, help="of each fit; one if absent")
     options = parser.parse_args()
     cells = Cells(RESULTS / "tokens.jsonl")
@@ -159,7 +161,7 @@ def main():
             {"set": name, "model": "raw series"}, lambda n=name: raw_cell(n, options.folder)
         )
     for seed in options.seeds:
-        for model in (*MODELS, WINDOWS, PRIOR):
+        for model in options.models:
             for name in sets:
                 row = cells.measure(
                     {"set": name, "seed": seed, "model": model},
