@@ -24,7 +24,7 @@ from benchmarks.cells import RESULTS, Cells
 from benchmarks.growth import PeakMemory
 
 LENGTH = 140
-_SMALL = {"max_epochs": 1, "batch_size": 2048, "random_state": 0}
+_SMALL = {"max_epochs": 1, "batch_size": 512, "random_state": 0}
 _NETWORK = _SMALL | {"width": 8, "latent_dim": 8}
 
 
