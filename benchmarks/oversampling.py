@@ -81,7 +81,9 @@ class Data:
         X, y, X_test, self.y_test = load(name, folder)
         self.X, self.y, self.rare = unbalanced(X, y, RATIO, seed)
         self.seed = seed
-        self.extractor = SSLFeatureExtractor(n_threads=1, random_state=seed).fit(self.X)
+        # The default features do not depend on the training of the encoder.
+        self.extractor = SSLFeatureExtractor(max_epochs=1, n_threads=1, random_state=seed)
+        self.extractor.fit(self.X)
         self.features = self.extractor.transform(self.X)
         self.of_test = self.extractor.transform(X_test)
 

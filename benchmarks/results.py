@@ -15,9 +15,11 @@ from benchmarks.anomaly import MODELS as ANOMALY_MODELS
 from benchmarks.cells import RESULTS, mean_and_spread
 from benchmarks.faults import KINDS as FAULTS
 from benchmarks.few_labels import FEATURES, FEWER, N_LABELS
+from benchmarks.growth import MEASURES, exponent
 from benchmarks.imputation import MODELS as GAP_MODELS
 from benchmarks.latents import C2ST
 from benchmarks.latents import MODELS as LATENT_MODELS
+from benchmarks.memory import READINGS
 from benchmarks.missing import MODELS as TRANSFORMERS
 from benchmarks.missing import SETS as SETS_WITHOUT_GAPS
 from benchmarks.missing import WAYS
@@ -842,6 +844,45 @@ bits, an interrupt that takes half a second or leaves a broken object or a proce
     return text + "\n" + markdown(lines)
 
 
+def memory_and_growth():
+    text = """## Memory and growth
+
+`python -m benchmarks.memory` fits small estimators to a memory map of many series of length 140 and
+reads it: megabytes of memory above those of a fit to 500 series, besides what a reading returns and
+16 bytes for each token. The bound is 300.
+
+"""
+    rows = rows_of("memory")
+    steps = ("fit", *READINGS)
+    lines = [
+        {"estimator": row["estimator"], "series": f"{row['series']:,}"}
+        | {step: f"{max(row[step], 0):.0f}" if step in row else "" for step in steps}
+        for row in rows
+    ]
+    text += markdown(lines)
+    text += """
+`python -m benchmarks.growth` fits small estimators for a fixed number of epochs, and reads the
+series once: exponents of processor seconds and of peak memory, over the larger half of the sizes.
+Memory that hardly grows has no meaningful exponent; the last columns are its megabytes at the
+largest size.
+
+"""
+    rows = rows_of("growth")
+    lines = []
+    for name in dict.fromkeys(row["estimator"] for row in rows):
+        for axis in different(select(rows, estimator=name), "axis"):
+            found = sorted(select(rows, estimator=name, axis=axis), key=lambda row: row["size"])
+            sizes = [row["size"] for row in found]
+            line = {"estimator": name, "axis": axis, "sizes": f"{sizes[0]:,} to {sizes[-1]:,}"}
+            for measure in MEASURES:
+                values = [row[measure] for row in found]
+                line[measure] = f"{exponent(sizes, values):.2f}"
+                if measure.endswith("MB"):
+                    line[f"{measure}, largest"] = f"{values[-1]:.0f}"
+            lines.append(line)
+    return text + markdown(lines)
+
+
 def chain():
     text = """## The whole chain
 
@@ -956,6 +997,7 @@ SECTIONS = (
     missing_values,
     unequal_lengths,
     files_and_fits,
+    memory_and_growth,
     tokenizers_and_orders,
     referees,
     doubles,
