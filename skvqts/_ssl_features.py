@@ -82,16 +82,17 @@ class SSLFeatureExtractor(
     series, their differences, running sums and spectrum. Kept are those codebooks whose counts
     differ between series but hardly between random views of one; what views still change is taken
     away, and each series moves a quarter of the way to its nearest training series. An encoder is
-    trained by a
-    self-supervised objective: two random views of a series are to have similar representations, and
-    views of different series different ones; or hidden parts are to be reconstructed. It makes the
-    other outputs, and is what a `FineTunedClassifier` trains further.
+    trained by a self-supervised objective: two random views of a series are to have similar
+    representations, and views of different series different ones; or hidden parts are to be
+    reconstructed. It makes the other outputs, and is what a `FineTunedClassifier` trains further.
 
     Parameters
     ----------
     objective : str or objective, default="vicreg"
-        "barlow_twins", "vicreg", "vibcreg", "vcreg", "simclr", "moco", "byol", "masked", or an
-        object of `skvqts.objectives` with parameters of its own.
+        What trains the encoder: "barlow_twins", "vicreg", "vibcreg", "vcreg", "simclr", "moco",
+        "byol", "masked", or an object of `skvqts.objectives` with parameters of its own. The
+        default features do not depend on it, nor on the number of epochs: search over objectives
+        with another `output`.
 
     augmentation : {"gauss", "slice", "warp"} or augmentation, default="warp"
         What makes the views: a published set [1]_ or an object of `skvqts.augmentation`. The
