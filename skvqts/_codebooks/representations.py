@@ -57,8 +57,18 @@ def running_sums(x, inside):
 
 
 def spectrum(x, inside):
-    """Logarithm of one plus the power at each frequency but 0, in units of its mean."""
+    """Logarithm of one plus the power at each frequency but 0, in units of its mean.
+
+    A transform takes series for periods: beyond its end a series goes on in a straight line to its
+    first value, as a step would add power at all frequencies.
+    """
     centred, _ = _centred(x, inside)
+    if inside is not None:
+        lengths = inside.sum(2, keepdim=True)
+        last = centred.gather(2, (lengths - 1).expand(-1, x.shape[1], -1))
+        beyond = torch.arange(x.shape[2], device=x.device) - (lengths - 1)
+        shares = beyond / (x.shape[2] + 1 - lengths)
+        centred = torch.where(inside, centred, torch.lerp(last, centred[..., :1], shares))
     power = torch.fft.rfft(centred, dim=2)[..., 1:].abs().square()
     return (power / power.mean(2, keepdim=True).clamp(min=1e-9)).log1p()
 
