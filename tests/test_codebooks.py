@@ -17,7 +17,7 @@ from skvqts._codebooks.invariance import (
     principal_directions,
 )
 from skvqts._codebooks.learning import learn_codebooks, random_codebooks, reliability
-from skvqts._codebooks.representations import REPRESENTATIONS, length_of, represented
+from skvqts._codebooks.representations import REPRESENTATIONS, length_of, represented, spectrum
 from skvqts.augmentation import GaussianNoise, make_augmentation
 
 from .conftest import two_shapes
@@ -308,3 +308,19 @@ def test_an_invariance_that_does_not_fit_together_is_refused():
     ):
         with pytest.raises(ValueError, match="does not fit together"):
             ViewInvariance.__new__(ViewInvariance).__setstate__({**state, **change})
+
+
+def test_the_spectrum_of_a_series_that_ends_early_has_no_step_at_its_end():
+    x = torch.tensor(np.random.default_rng(0).normal(size=(3, 2, 40)).cumsum(2)).float()
+    lengths = torch.tensor([40, 39, 20])
+    inside = torch.arange(40) < lengths[:, None, None]
+    expected = []
+    for series, length in zip(x.numpy(), lengths.tolist(), strict=True):
+        borders = zip(series[:, length - 1], series[:, 0], strict=True)
+        line = [np.interp(np.arange(length, 40), [length - 1, 40], pair) for pair in borders]
+        whole = np.concatenate([series[:, :length], line], axis=1)
+        power = np.abs(np.fft.rfft(whole - whole[:, :1], axis=1)[:, 1:]) ** 2
+        expected.append(np.log1p(power / power.mean(1, keepdims=True)))
+    found = spectrum(x, inside)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    assert torch.equal(spectrum(x[:1], None), spectrum(x[:1], inside[:1]))

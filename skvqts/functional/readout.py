@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 _PARTS = (1, 2, 4, 8, 16)  # of a series, whose codes are counted
+_FEW_TOKENS = 64
 _THRESHOLDS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)  # in standard deviations
 
 
@@ -202,11 +203,17 @@ def _stretches(z, inside=None):
 
 
 def _longest_run(chosen):
-    run = longest = torch.zeros_like(chosen[:, 0])
-    for column in chosen.unbind(1):
-        run = (run + 1) * column  # back to 0 where the run breaks
-        longest = torch.maximum(longest, run)
-    return longest
+    """Longest run of ones along tokens that are 0 or 1: ``(B, N, D)`` to ``(B, D)``."""
+    if chosen.shape[1] <= _FEW_TOKENS:  # faster step by step
+        run = longest = torch.zeros_like(chosen[:, 0])
+        for column in chosen.unbind(1):
+            run = (run + 1) * column  # back to 0 where the run breaks
+            longest = torch.maximum(longest, run)
+        return longest
+    times = torch.arange(1, chosen.shape[1] + 1, dtype=chosen.dtype, device=chosen.device)
+    # The run that ends at a token has begun after the last zero up to it.
+    zeros = torch.where(chosen.transpose(1, 2) > 0, 0.0, times).contiguous()
+    return (times - zeros.cummax(2).values).amax(2)
 
 
 def _signs(z, inside=None):
