@@ -816,9 +816,10 @@ classifies at most 1,000 test series by their features, standardised, with `Ridg
 "mask" is `missing="mask"`; "interpolation" fills the same points linearly before a fit that knows
 nothing of gaps. DodgerLoopDay and MelbournePedestrian have gaps of their own, of about 1 % and
 0.3 % of the values. Single points that are missing at random cost next to nothing either way:
-the masked fit and the lines before the fit are as good as each other. On DodgerLoopDay, whose test
-set has 80 series, the masked tokenizer is behind lines; the masked extractor is not. Of
-MelbournePedestrian one seed was measured.
+the masked fit and the lines before the fit are as good as each other. The codebooks of the default
+features of `SSLFeatureExtractor` see lines across gaps as well, and ends where a series ends; a
+tokenizer's loss and encoder know what is missing. On DodgerLoopDay, whose test set has 80 series,
+the masked tokenizer is behind lines.
 """
     rows = rows_of("missing")
     ways = [way for way in WAYS if select(rows, way=way)]
