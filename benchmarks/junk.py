@@ -242,7 +242,7 @@ def calls():
         found[f"{name}(junk, X)"] = partial(lambda s, k, j: s(j, X, **k), score, quick), False
     found["as_series_list(X)"] = skvqts.as_series_list, False
     found["SlidingWindows(length=)"] = partial(_windows, "length"), False
-    found["SlidingWindows.fit(X)"] = lambda X: skvqts.SlidingWindows(8).fit_transform(X), False
+    found["SlidingWindows.fit(X)"] = windows_of, False
     found["load(path)"] = skvqts.load, False
     found["get_scorer(name)"] = metrics.get_scorer, False
     return found
@@ -273,6 +273,11 @@ def _call(model, method, argument, value):
     first = first.get(method, (X,))
     result = getattr(model, method)(*first, **{argument: value})
     return next(result) if method == "sample_in_parts" else result
+
+
+def windows_of(X):
+    """Cut a recording into windows."""
+    return skvqts.SlidingWindows(8).fit_transform(X)
 
 
 def _windows(parameter, value):
@@ -309,7 +314,7 @@ def judged(call, of_series, value, kinds):
         kinds["clear"] += 1
         return _unclear(error)
     kinds["right"] += 1
-    if call is skvqts.as_series_list:  # NaN stays missing there
+    if call in (skvqts.as_series_list, windows_of):  # NaN stays missing there
         return None
     return _not_right(result, value if of_series else None)
 
