@@ -214,10 +214,10 @@ def features():
 `python -m benchmarks.features training` learns features of all training series of a set without
 labels, and judges ridge on them inside the training set: by up to five folds ("all"), and with five
 labels a class, over ten draws ("five"). The sets are 29 outside the published eight ("five": 27),
-by which the default was chosen. "untrained" is the default with `codebooks="random"`; "encoder"
-the output "encoder_features", and "untrained encoder" of random weights. Differences from
-MultiRocket with Hydra are means over sets, with their standard errors; seconds are of
-one processor, of learning and reading, besides that one has to compile, which is included.
+by which the default was chosen. "untrained" is the default with `codebooks="random"`, and "window
+codes" are bags of the k-means codes of `WindowCodes`. Differences from MultiRocket with Hydra are
+means over sets, with their standard errors; seconds are of one processor, of learning and reading,
+besides that one has to compile, which is included.
 """
     rows = rows_of("features_training")
     lines = []
