@@ -34,8 +34,8 @@ or the command, not the page. Where a cell has "±", it is the mean and the stan
 seeds. Test accuracies are those of the default split of a set of the UCR archive. The machines
 had one or two slow cores and no GPU, so seconds compare within a table only, and only roughly.
 
-The tables of fine-tuning, precision and threads were measured when `SSLFeatureExtractor` trained its
-encoder for 300 steps; now it trains it for 100.
+The tables of fine-tuning, precision and threads were measured when `SSLFeatureExtractor` trained
+its encoder for 300 steps; now it trains it for 100.
 """
 FID = "Fréchet distance, classifier"
 FID_EXTRACTOR = "Fréchet distance, extractor"
