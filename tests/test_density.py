@@ -140,7 +140,9 @@ def test_kernel_distance_in_blocks_does_not_depend_on_the_order_of_rows(kernel):
     assert result == pytest.approx(kernel_distance(shuffled, Y, kernel=kernel), rel=1e-9)
 
 
-def test_a_column_of_whole_series_is_refused_with_what_to_do():
-    column = pd.Series(normal(6, 3).tolist())
+def test_a_column_of_whole_series_is_an_array_and_in_a_table_it_is_refused():
+    X, Y = normal(6, 3), normal(6, 3) + 1
+    column = pd.Series(X.tolist())
+    assert frechet_distance(column, Y) == frechet_distance(X, Y)
     with pytest.raises(ValueError, match=r"features_real holds whole series .* numpy\.stack"):
-        frechet_distance(column, normal(6, 3))
+        frechet_distance(column.to_frame(), Y)
