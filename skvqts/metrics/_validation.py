@@ -88,7 +88,7 @@ def refuse_other_columns(X, Y, names):
     first, second = _column_names(X), _column_names(Y)
     if first is None or second is None or first == second:
         return
-    if sorted(first) == sorted(second):
+    if set(first) == set(second):
         raise ValueError(
             f"{names[0]} and {names[1]} have the same columns in another order: "
             f"{names[1]}[{names[0]}.columns] has them in one."
