@@ -127,7 +127,8 @@ more = {"n_kernels": 800} if "Random" in sys.argv[1] else {"max_epochs": 1, "bat
 if "Generator" in sys.argv[1]:
     from tests.estimators import tokenizer, flow_decoder
     more["tokenizer"] = tokenizer(downsampled_width=8, max_epochs=1, batch_size=2048)
-    more["decoder"] = flow_decoder(batch_size=2048)
+    # A step of this network over 2,048 series takes 200 MB itself, however many series there are.
+    more["decoder"] = flow_decoder(batch_size=256)
 make(**more).fit(X[:500], y[:500])
 with Peak() as peak:
     model = make(**more).fit(X, y)
