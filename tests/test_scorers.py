@@ -14,6 +14,8 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skvqts import FCNClassifier, RandomConvolutionExtractor
@@ -362,6 +364,10 @@ def test_errors_name_what_is_missing():
     generator = ResamplingGenerator().fit(TRAIN[0])
     cases = {
         "has none": (TypeError, lambda: neg_fid_scorer(RidgeClassifierCV(), *TEST)),
+        "Score its last step": (
+            TypeError,
+            lambda: neg_fid_scorer(make_pipeline(StandardScaler(), generator), *TEST),
+        ),
         "y is None": (
             ValueError,
             lambda: get_scorer("classification_accuracy")(generator, TEST[0]),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
 
 from .._fcn_classifier import FCNClassifier
 from .._fitting.memory import fitted_once, transformed_once
@@ -301,9 +302,12 @@ class GenerationScorer:
             that the score needs and the scorer was not given them.
         """
         if not hasattr(estimator, "sample"):
+            advice = ""
+            if isinstance(estimator, Pipeline):
+                advice = " Score its last step: scorer(pipeline[-1], pipeline[:-1].transform(X))."
             raise TypeError(
                 f"{self!r} scores generators with a method sample, and "
-                f"{type(estimator).__name__} has none."
+                f"{type(estimator).__name__} has none.{advice}"
             )
         # an array, as names of columns would differ from those of generated series
         X = np.asarray(as_array_like(X, repr(self)))
