@@ -14,7 +14,13 @@ from ._files.encoding import storable
 from ._fitting.checkpoint import open_checkpoint
 from ._fitting.on_demand import parts_of, rows_of
 from ._fitting.progress import Progress
-from ._fitting.reading import read_at_the_end, read_output, read_rows, read_series
+from ._fitting.reading import (
+    read_at_the_end,
+    read_output,
+    read_rows,
+    read_series,
+    reconstruction_errors,
+)
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
 from ._fitting.state import (
@@ -278,6 +284,9 @@ class VQTokenizer(
         Rows and columns of the tokens of each band: ``((1, N),)`` for one band but for "stft", with
         time as column. Tokens are in row-major order, those of the low band first. Tokens of the
         whole series come before them, as rows of one column: ``((G, 1), (1, N))``.
+    token_starts_ : ndarray of shape (N,)
+        Time point at which the part of a series starts that a token stands for; 0 for tokens of the
+        whole series.
     quantizer_ : Quantizer
         The parameters that the codes were learned with.
     architecture_ : dict
@@ -659,15 +668,16 @@ class VQTokenizer(
             At most 0; about -1 for reconstructions no better than the mean.
         """
         check_is_fitted(self)
-
-        def squared_errors(x):
-            residuals = (self.module_(x) - x).cpu().numpy()  # not every device has float64
-            errors = np.nanmean(np.square(residuals, dtype=np.float64), axis=(1, 2))
-            return [torch.from_numpy(errors)]
-
         X = validate_series(self, X, missing=allowed_gaps(self))
-        (errors,) = read_series(self, squared_errors, X)
-        return -float(errors.mean())
+        return -float(reconstruction_errors(self, self.module_, X).mean())
+
+    @property
+    def token_starts_(self):
+        """Time points ``(N,)`` at which what tokens stand for starts; 0 for the whole series."""
+        strides = zip(self.token_shape_, self.module_.strides, strict=True)
+        return np.concatenate(
+            [np.tile(np.arange(columns) * stride, rows) for (rows, columns), stride in strides]
+        )
 
     @property
     def encoder_(self):
@@ -912,6 +922,12 @@ def aligned_tokens(tokenizer, tokens, lengths=None):
         n_rows * np.minimum(n_columns, -(-of_length // stride))
         for (n_rows, n_columns), stride in columns
     )
+    tokens = [np.asarray(of_series) for of_series in tokens]
+    for index, of_series in enumerate(tokens):
+        if of_series.ndim != 1:
+            raise ValueError(
+                f"Tokens of series {index} have shape {of_series.shape}, and need shape (N_i,)."
+            )
     given = np.array([len(of_series) for of_series in tokens])
     if lengths is None:
         lengths = np.searchsorted(n_tokens, given, side="right") - 1
@@ -927,7 +943,7 @@ def aligned_tokens(tokenizer, tokens, lengths=None):
         )
     inside = tokens_of_lengths(tokenizer, lengths)
     ranges = code_ranges(tokenizer)
-    values = np.concatenate([np.asarray(of_series) for of_series in tokens])
+    values = np.concatenate(tokens)
     ids = np.broadcast_to(ranges[:, 0], inside.shape).astype(values.dtype)
     ids[inside] = values
     return np.where(inside, validate_tokens(tokenizer, ids, ranges), _END), lengths

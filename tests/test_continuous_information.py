@@ -21,9 +21,9 @@ from skvqts.metrics import (
 )
 
 from .conftest import two_shapes
-from .estimators import fitted, fitted_generator
+from .estimators import fitted, fitted_generator, masked_prior, tokenizer
 
-X = two_shapes(24)[0]
+X, Y = two_shapes(24)
 REPEATS = 40
 N_ROWS = 1000
 
@@ -229,9 +229,16 @@ def test_what_tokens_are_refused(tokens, y, message):
         token_label_information(tokens, y)
 
 
-@pytest.mark.parametrize("name", ["MaskedPriorGenerator two bands", "AutoregressivePriorGenerator"])
+CODED = {
+    "two bands": lambda: fitted_generator("MaskedPriorGenerator two bands"),
+    "causal": lambda: fitted_generator("AutoregressivePriorGenerator"),
+    "tokens of the series": lambda: masked_prior(tokenizer=tokenizer(n_series_tokens=3)).fit(X, Y),
+}
+
+
+@pytest.mark.parametrize("name", CODED)
 def test_code_lengths_by_loops(name):
-    generator = fitted_generator(name)
+    generator = CODED[name]()
     tokens, usage = generator.tokenizer_.encode(X), generator.tokenizer_.codebook_usage_
     found = code_length(generator, X)
     assert found.uniform == pytest.approx(tokens.shape[1] * math.log(6))

@@ -183,8 +183,13 @@ def test_draws_that_are_worse_than_the_mean_are_not_used(monkeypatch, scores, di
     with pytest.warns(UserWarning, match="decoded to their mean"):
         generator = masked_prior(decoder=flow_decoder(early_stopping=True)).fit(X, Y)
     same = generator.sample(5, random_state=0)
-    generator.decoder_ = None
+    decoder, generator.decoder_ = generator.decoder_, None
     np.testing.assert_array_equal(generator.sample(5, random_state=0), same)
+    gap = X[:3].copy()
+    gap[:, 10:20] = np.nan
+    filled = generator.impute(gap, random_state=0)
+    generator.decoder_ = decoder
+    np.testing.assert_array_equal(generator.impute(gap, random_state=0), filled)
 
 
 @pytest.mark.filterwarnings("error")

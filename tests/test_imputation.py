@@ -308,6 +308,15 @@ def test_a_forecast_is_the_imputation_of_a_tail():
     assert np.array_equal(drawn, expected.transpose(1, 0, 2))
 
 
+@pytest.mark.filterwarnings("error")
+def test_forecasts_after_a_fit_to_a_table_do_not_warn():
+    columns = [f"t{t}" for t in range(32)]
+    generator = masked_prior().fit(pd.DataFrame(X, columns=columns), Y)
+    expected = masked_prior().fit(X, Y).forecast(X[:, :24], 8, n_draws=2, random_state=0)
+    drawn = generator.forecast(X[:, :24], 8, n_draws=2, random_state=0)
+    assert np.array_equal(drawn, expected)
+
+
 def test_without_a_number_of_draws_a_forecast_is_their_median(panel):
     series, generator = panel
     given = series[:4, :, :20]

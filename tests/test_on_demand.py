@@ -29,6 +29,7 @@ MAKERS = {
     "MaskedPriorGenerator": masked_prior,
     "FlowDecoder": lambda **more: flow_decoder(early_stopping=True, **more),
 }
+UNTRAINED = ("RandomConvolutionExtractor", "STFTTransformer", "WindowCodes")
 WITH_GAPS = [name for name in TRANSFORMERS if "gaps" in name]
 
 
@@ -154,6 +155,34 @@ def test_a_bad_value_in_a_slice_is_refused(value, monkeypatch):
         model.transform(Sliced(series))
     with pytest.raises(ValueError, match=r"expecting 32 features|32 time points"):
         model.transform(Sliced(X[:, :-1]))
+
+
+def test_a_channel_without_a_value_in_any_slice_is_refused(monkeypatch):
+    monkeypatch.setattr(on_demand, "_AT_ONCE", 8 * 5 * 32)
+    panel = np.stack([X, np.full_like(X, np.nan)], axis=1)
+    with pytest.raises(ValueError, match=r"All values of X\[:, 1\] are missing"):
+        tokenizer(missing="mask").fit(Sliced(panel))
+    panel[23, 1, 0] = 1.0  # the last slice has one
+    assert tokenizer(missing="mask").fit(Sliced(panel)).n_channels_in_ == 2
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in UNTRAINED])
+def test_ctrl_c_leaves_a_fit_with_rows_on_demand_usable(
+    name, monkeypatch, ctrl_c_in_the_third_epoch
+):
+    monkeypatch.setattr(on_demand, "_AT_ONCE", 0)
+    model = MAKERS[name](max_epochs=4)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    if hasattr(model, "interrupted_"):  # else a part of it was interrupted, before its own training
+        assert model.interrupted_
+        assert model.n_features_in_ == 32
+
+
+def test_rows_on_demand_have_the_shape_of_their_tensor():
+    rows = RowsOnDemand(X, lambda part: part[:, None], CPU)
+    assert rows.shape == (24, 1, 32)
+    assert rows.subset(torch.tensor([3, 1])).shape == (2, 1, 32)
 
 
 def test_scaling_by_slices_is_that_of_the_array(monkeypatch):

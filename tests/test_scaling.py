@@ -89,3 +89,17 @@ def test_ordinary_series_get_no_word():
         SeriesScaler(per_series=True).fit(X)
     X[0, 0, 0] = np.nan
     SeriesScaler().fit(X)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_order_of_values_in_memory_has_no_part_in_the_scale(missing):
+    X = np.random.default_rng(0).normal(size=(50, 3, 40))
+    if missing:
+        X[X > 2] = np.nan
+    for per_series in (False, True):
+        plain = SeriesScaler(per_series=per_series).fit(X)
+        other = SeriesScaler(per_series=per_series).fit(np.asfortranarray(X))
+        np.testing.assert_array_equal(other.transform(np.asfortranarray(X)), plain.transform(X))
+        if not per_series:
+            np.testing.assert_array_equal(other.mean_, plain.mean_)
+            np.testing.assert_array_equal(other.scale_, plain.scale_)

@@ -237,6 +237,15 @@ def test_series_of_one_length_are_as_before():
     assert_refused(lambda: model.sample(2, lengths=[3, 4]), VALUE, "lengths are for a")
 
 
+@pytest.mark.parametrize("n_filled_up", [1, 24])
+def test_series_of_one_length_may_be_filled_up_with_missing_values(n_filled_up):
+    filled_up = [np.append(series, np.nan) for series in PANEL[:n_filled_up, 0]]
+    plain = list(PANEL[:, 0])
+    model = masked_prior(decoder=None).fit(filled_up + plain[n_filled_up:])
+    expected = masked_prior(decoder=None).fit(plain)
+    assert np.array_equal(model.sample(3, random_state=0), expected.sample(3, random_state=0))
+
+
 def test_what_is_not_for_series_of_unequal_length_is_refused():
     model = fitted()
     gapped = padded(SERIES)

@@ -22,7 +22,14 @@ from skvqts._recordings.generation import chained, put_together, sampled_recordi
 from skvqts._recordings.recording import as_recording, continued_like
 from skvqts._recordings.windowed import features_of_points, training_windows
 
-from .estimators import extractor, fcn, masked_prior, random_convolutions, tokenizer
+from .estimators import (
+    extractor,
+    fcn,
+    masked_prior,
+    random_convolutions,
+    tokenizer,
+    window_codes,
+)
 
 HOURS = pd.date_range("2024-03-01", periods=300, freq="h")
 
@@ -90,6 +97,20 @@ def test_tokens_are_those_of_windows_end_to_end_in_the_order_of_time(make):
     expected.sort(key=lambda entry: entry[:2])
     np.testing.assert_array_equal(tokens.times, [time for time, _, _ in expected])
     np.testing.assert_array_equal(tokens.ids, [ids[place] for _, place, ids in expected])
+
+
+def test_tokens_of_windows_without_a_network_have_the_times_of_these():
+    values = wave(110)
+    model = WindowedEstimator(window_codes(window=8, stride=4), length=32).fit(values[None])
+    tokens = model.encode(values[None])
+    # Three windows end to end; of the last one, from 78 on, the tokens that start from 96 on.
+    starts = [start for window in (0, 32, 64) for start in range(window, window + 25, 4)]
+    starts += [98, 102]
+    np.testing.assert_array_equal(tokens.times, starts)
+    for start, token in zip(starts, tokens.ids, strict=True):
+        window = start // 32 * 32 if start < 96 else 78
+        ids = model.estimator_.encode(values[None, :, window : window + 32])[0]
+        assert token == ids[(start - window) // 4]
 
 
 def test_tokens_of_a_table_have_dates():
@@ -466,6 +487,21 @@ def test_scores_of_a_table_have_its_times():
     assert stretch.start == HOURS[of_points.start].to_numpy()
     assert stretch.stop == HOURS[of_points.stop - 1].to_numpy() + np.timedelta64(1, "h")
     assert stretch.score == of_points.score
+
+
+def test_a_stretch_of_months_ends_where_a_month_begins():
+    months = pd.date_range("2000-01-01", periods=120, freq="MS")
+    values = wave(120, 1)[0]
+    values[-2:] = 4.0  # the last stretch ends with the recording
+    frame = pd.DataFrame({"a": values}, index=months)
+    model = WindowedEstimator(random_convolutions(), length=12).fit(frame)
+    stretches = model.anomalies(frame, n_stretches=20)
+    of_points = model.anomalies(values, n_stretches=20)
+    after = months.append(pd.DatetimeIndex(["2010-01-01"]))
+    assert max(points.stop for points in of_points) == 120
+    for stretch, points in zip(stretches, of_points, strict=True):
+        assert stretch.start == after[points.start].to_numpy()
+        assert stretch.stop == after[points.stop].to_numpy()
 
 
 def test_windows_of_a_generator_are_scored_as_by_itself():

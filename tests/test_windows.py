@@ -281,6 +281,14 @@ def test_errors_of_windows_name_what_was_seen():
         SlidingWindows(1).fit(np.zeros(30))
 
 
+def test_a_failed_fit_leaves_windows_as_they_were():
+    windows = SlidingWindows(10).fit(np.zeros((1, 2, 30)))
+    before = dict(vars(windows))
+    with pytest.raises(ValueError, match="give a smaller length"):
+        windows.fit(np.zeros(9))
+    assert vars(windows) == before
+
+
 # ---- with the rest of the library
 
 

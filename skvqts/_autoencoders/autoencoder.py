@@ -11,7 +11,7 @@ from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
 from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
-from .._fitting.reading import read_output, read_rows, read_series
+from .._fitting.reading import read_output, read_rows, reconstruction_errors
 from .._fitting.runtime import computing
 from .._fitting.scaling import SeriesScaler
 from .._fitting.state import (
@@ -365,11 +365,9 @@ class SeriesAutoencoder(
         """
         check_is_fitted(self)
         X = validate_series(self, X)
-
-        def residuals(x):
-            return [self.module_.decode(self.module_.encode(x)) - x]
-
-        return -float(np.square(read_series(self, residuals, X)[0], dtype=np.float64).mean())
+        network = self.module_
+        errors = reconstruction_errors(self, lambda x: network.decode(network.encode(x)), X)
+        return -float(errors.mean())
 
     def _network_constructor(self):
         architecture, _ = self._shaped_by

@@ -389,7 +389,7 @@ class SeriesVAE(
             If no latent is active: the posterior of every training series is that of the prior.
         """
         warm = self.warm_start and hasattr(self, "module_")
-        X_given = X  # callbacks are handed what the user passed
+        X_given, y_given = X, y  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=not warm, min_samples=2)
         y = y if self.conditional else None
         classes = learn_classes(self, y, len(X))
@@ -426,7 +426,7 @@ class SeriesVAE(
                 learns_noise=self.noise_scale == "learned",
                 generator=generator,
             )
-            progress = Progress(self, plan, X_given, y)
+            progress = Progress(self, plan, X_given, y_given)
             record = train(step, data, plan, generator, held_out, progress, checkpoint)
             set_trained(self, network, plan, record)
 
@@ -577,7 +577,7 @@ class SeriesVAE(
         -------
         log_density : float64 ndarray of shape (n,)
         """
-        bounds = self._class_bounds(X, n_importance_samples)
+        bounds = self._class_bounds(X, n_importance_samples, "score_samples")
         if not self.architecture_["n_classes"]:
             return bounds[:, 0]
         shares = self.class_counts_ / self.class_counts_.sum()
@@ -620,16 +620,16 @@ class SeriesVAE(
         check_is_fitted(self)
         if not self.architecture_["n_classes"]:
             raise ValueError("class_log_likelihoods needs a SeriesVAE fitted with labels.")
-        return self._class_bounds(X, n_importance_samples)
+        return self._class_bounds(X, n_importance_samples, "class_log_likelihoods")
 
-    def _class_bounds(self, X, n_importance_samples):
+    def _class_bounds(self, X, n_importance_samples, caller):
         """Lower bounds of the log-density ``(n, n_classes)``, or of one class that is all."""
         check_is_fitted(self)
         self._validate_params()
         validate_parameter_constraints(
             {"n_importance_samples": [IntegerInterval(1), None]},
             {"n_importance_samples": n_importance_samples},
-            "score_samples",
+            caller,
         )
         X = validate_series(self, X)
         n_draws = _ELBO_DRAWS if n_importance_samples is None else int(n_importance_samples)

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._files.encoding import storable
-from .._fitting.reading import read_output, read_rows, read_series
+from .._fitting.reading import read_output, read_rows, read_series, reconstruction_errors
 from .._fitting.runtime import allowed_threads, computing
 from .._fitting.scaling import SeriesScaler
 from .._fitting.state import TorchStateMixin, all_or_nothing
@@ -96,6 +96,8 @@ class WindowCodes(
         Time points of a window, and between their starts.
     n_tokens_ : int
         Number N of windows of a series.
+    token_starts_ : ndarray of shape (n_tokens_,)
+        Time point at which each window starts.
     scaler_ : SeriesScaler
         What standardises series; its `mean_` and `scale_` have shape (1, n_channels_in_, 1).
     n_channels_in_, n_timepoints_in_ : int
@@ -195,6 +197,7 @@ class WindowCodes(
         with computing(device, self.n_threads_, training=True):
             network = build(self._network_constructor(), generator)
             self.n_tokens_ = len(network.starts)
+            self.token_starts_ = np.array(network.starts)
             chosen = torch.randperm(len(X), generator=generator, device="cpu").numpy()
             n_wanted = -(-_WINDOWS_PER_CODE * self._codebook_size // self.n_tokens_)
             series = torch.from_numpy(self.scaler_.transform(X[np.sort(chosen[:n_wanted])]))
@@ -312,8 +315,7 @@ class WindowCodes(
         check_is_fitted(self)
         X = validate_series(self, X)
         network = self.module_
-        (residuals,) = read_series(self, lambda x: [network.decode(network(x)) - x], X)
-        return -float(np.square(residuals, dtype=np.float64).mean())
+        return -float(reconstruction_errors(self, lambda x: network.decode(network(x)), X).mean())
 
     def _network_constructor(self):
         return partial(

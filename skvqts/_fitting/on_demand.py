@@ -33,6 +33,11 @@ class RowsOnDemand:
     def __len__(self):
         return len(self.X if self.rows is None else self.rows)
 
+    @property
+    def shape(self):
+        """Shape of the Tensor that these rows stand for."""
+        return (len(self), *self[:1].shape[1:])
+
     def __getitem__(self, index):
         """The rows of a slice or an int64 Tensor, as a Tensor."""
         if isinstance(index, torch.Tensor):

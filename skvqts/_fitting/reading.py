@@ -63,6 +63,26 @@ def read_rows(estimator, function, rows, prepare=None, sink=None):
         return in_chunks(read_chunk, rows, chunk_rows, type(estimator).__name__, sink)
 
 
+def reconstruction_errors(estimator, reconstruct, X):
+    """Mean squared errors ``(n,)`` of series ``(n, c, t)``, in units of the scaled series.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    reconstruct : callable
+        From a Tensor of scaled series to as many.
+    X : ndarray of shape (n, c, t)
+        NaN where a value is missing, which has no part in the error.
+    """
+
+    def errors(x):
+        residuals = (reconstruct(x) - x).cpu().numpy()  # not every device has float64
+        squares = np.square(residuals, dtype=np.float64)
+        return [torch.from_numpy(np.nanmean(squares, axis=(1, 2)))]
+
+    return read_series(estimator, errors, X)[0]
+
+
 def read_at_the_end(X, record):
     """The training series ``(n, c, t)`` that a fit reads once its network is trained.
 

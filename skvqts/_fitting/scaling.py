@@ -193,15 +193,17 @@ class ColumnScaler:
         return X
 
 
-def _moments(X, axis, eps=_EPS):
+def _moments(X, axis):
     """Mean and standard deviation; where nothing varies beyond rounding, 1 or the rounding."""
     mean, scale = _plain_moments(X, axis)
     tiny = (np.abs(mean) < _TINY) & (scale < _TINY)
-    if tiny.any() and any(np.any(X[rows], where=_of_rows(tiny, rows)) for rows in _blocks(X)):
+    if tiny.any() and any(
+        np.any(_part(X, rows), where=_of_rows(tiny, rows)) for rows in _blocks(X)
+    ):
         larger = np.multiply(X, _LARGER, where=tiny, out=np.zeros(X.shape))
         for moment, of_larger in zip((mean, scale), _plain_moments(larger, axis), strict=True):
             moment[tiny] = of_larger[tiny] / _LARGER
-    return mean, _not_of_rounding(mean, scale, eps)
+    return mean, _not_of_rounding(mean, scale, _EPS)
 
 
 def _of_rows(moments, rows):
@@ -218,9 +220,9 @@ def _not_of_rounding(mean, scale, eps):
 
 def _plain_moments(X, axis):
     """Mean and standard deviation, whose squares underflow where values are tiny."""
-    if any(np.isnan(X[rows].min()) for rows in _blocks(X)):
+    if any(np.isnan(_part(X, rows).min()) for rows in _blocks(X)):
         return _known_moments(X, axis)
-    sums = [X[rows].sum(axis, keepdims=True, dtype=np.float64) for rows in _blocks(X)]
+    sums = [_part(X, rows).sum(axis, keepdims=True, dtype=np.float64) for rows in _blocks(X)]
     if 0 in np.atleast_1d(axis):
         mean = sum(sums) / (X.size / sums[0].size)
     else:
@@ -234,20 +236,25 @@ def _known_moments(X, axis):
     blocks = list(_blocks(X))
     sums = partial(np.nansum, axis=axis, keepdims=True, dtype=np.float64)
     join = sum if over_rows else np.concatenate
-    n_known = join([(~np.isnan(X[b])).sum(axis, keepdims=True) for b in blocks])
+    n_known = join([(~np.isnan(_part(X, b))).sum(axis, keepdims=True) for b in blocks])
     with np.errstate(invalid="ignore"):
-        mean = join([sums(X[b]) for b in blocks]) / n_known
-        centred = (X[b] - (mean if over_rows else mean[b]) for b in blocks)
+        mean = join([sums(_part(X, b)) for b in blocks]) / n_known
+        centred = (_part(X, b) - (mean if over_rows else mean[b]) for b in blocks)
         return mean, np.sqrt(join([sums(np.square(part)) for part in centred]) / n_known)
 
 
 def _deviation(X, axis, mean):
     """Standard deviation over one or several axes, in blocks of rows."""
     if 0 in np.atleast_1d(axis):
-        squares = sum(np.square(X[b] - mean).sum(axis, keepdims=True) for b in _blocks(X))
+        squares = sum(np.square(_part(X, b) - mean).sum(axis, keepdims=True) for b in _blocks(X))
         return np.sqrt(squares / (X.size / mean.size))
-    of_blocks = [X[b].std(axis, keepdims=True, dtype=np.float64) for b in _blocks(X)]
+    of_blocks = [_part(X, b).std(axis, keepdims=True, dtype=np.float64) for b in _blocks(X)]
     return np.concatenate(of_blocks)
+
+
+def _part(X, rows):
+    """Some rows, in the one order of values in memory in which sums round alike."""
+    return np.ascontiguousarray(X[rows])
 
 
 def _blocks(X):

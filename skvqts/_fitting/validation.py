@@ -220,7 +220,9 @@ def validate_series(
         estimator.n_features_in_ = n_channels
     _check_values(X, estimator, reset, allowed)
     if missing == "mask":
-        _refuse_unknown_series(X, name, reset)
+        _refuse_unknown_series(X, name)
+    if missing == "mask" and reset:
+        _refuse_unknown_channels(np.fmax.reduce(X, axis=(0, 2)), name)
     if reset:
         estimator.n_channels_in_ = n_channels
         estimator.n_timepoints_in_ = n_timepoints
@@ -241,12 +243,16 @@ def _validate_slices(estimator, X, reset, min_samples, missing):
     if reset:  # a few series have the shape of all
         few = np.zeros((min(len(X), min_samples), *X.row_shape))
         validate_series(estimator, few, reset=True, min_samples=min_samples)
+    largest = np.full(X.shape[1], np.nan)  # of each channel; NaN until there is a known value
     for rows in X.blocks():
-        part = X[rows].reshape(-1, *X.row_shape)
+        part = X[rows]
         try:
-            validate_series(estimator, part, missing=missing)
+            validate_series(estimator, part.reshape(-1, *X.row_shape), missing=missing)
         except ValueError as error:
             raise ValueError(f"In X[{rows.start}:{rows.start + len(part)}]: {error}") from None
+        largest = np.fmax(largest, np.fmax.reduce(part, axis=(0, 2)))
+    if reset:
+        _refuse_unknown_channels(largest, type(estimator).__name__)
     return X
 
 
@@ -427,8 +433,8 @@ def _advice_on_length(advice):
     return _UNEQUAL_BY_MASK if advice and "missing='mask'" in advice else _ONE_LENGTH
 
 
-def _refuse_unknown_series(X, name, reset):
-    """Refuse series without a known value, and in `fit` channels of which no series has one."""
+def _refuse_unknown_series(X, name):
+    """Refuse series without a known value."""
     # The least value passes NaN over: it is NaN where there is nothing else.
     unknown_series = np.isnan(np.fmin.reduce(X, axis=(1, 2))).nonzero()[0]
     if unknown_series.size:
@@ -436,8 +442,12 @@ def _refuse_unknown_series(X, name, reset):
             f"All values of X[{unknown_series[0]}] are missing: {name} needs a known value in each "
             "series, leave that one out."
         )
-    unknown_channels = np.isnan(np.fmin.reduce(X, axis=(0, 2))).nonzero()[0]
-    if reset and unknown_channels.size:
+
+
+def _refuse_unknown_channels(largest, name):
+    """Refuse channels of which no series has a known value: their largest value is NaN."""
+    unknown_channels = np.isnan(largest).nonzero()[0]
+    if unknown_channels.size:
         raise ValueError(
             f"All values of X[:, {unknown_channels[0]}] are missing: {name} needs a known value of "
             "each channel, leave that one out."

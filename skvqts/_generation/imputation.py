@@ -13,7 +13,7 @@ from .._fitting.memory import MEMORY
 from .._fitting.reading import read_rows
 from .._fitting.runtime import computing
 from ..functional.conditioning import agreement, ensemble_update, tempered_shares
-from .flow.decoder import decoded_series, drawn_scaled, drawn_series
+from .flow.decoder import decoded_series, drawing_decoder, drawn_scaled
 from .gaps import interpolated
 from .sampling import TokenReader, checked_tokenizer, decode_scaled, row_stream
 
@@ -61,12 +61,11 @@ class Proposals:
         ids = TokenReader(estimator).fill(
             np.zeros(masks.shape, np.int64), masks, self.classes, seed, decodings, from_scratch=True
         )
-        decoder = estimator.decoder_
+        series = decoded_series(estimator, ids, self.classes, seed)
+        decoder = drawing_decoder(estimator)
         if decoder is None:
-            series = decoded_series(estimator, ids, self.classes, seed)
             noise = np.square(estimator.residual_scale_)
         else:
-            series = drawn_series(decoder, ids, self.classes, seed)
             noise = np.square(decoder.residual_scale_[:, 0])
         scaled = checked_tokenizer(estimator).scaler_.transform(series)
         self.series = torch.from_numpy(scaled.reshape(n_proposals, -1).astype(np.float64))
@@ -205,11 +204,10 @@ def drawn_given_tokens(estimator, filled, known, classes, seed):
     filled = filled.reshape(-1, *shape[2:]).astype(np.float32)
     known = np.tile(known, (shape[0], 1, 1))
     ids = read_rows(tokenizer, tokens, filled)[0]
-    if estimator.decoder_ is None:
+    decoder = drawing_decoder(estimator)
+    if decoder is None:
         decoded = decode_scaled(estimator, ids)
         # A mean does not join on to what was observed: its error is interpolated across the gap.
         return (decoded + interpolated(filled - decoded, known)).reshape(shape)
     keys = [(seed + m, row) for m in range(shape[0]) for row in range(shape[1])]
-    return drawn_scaled(estimator.decoder_, ids, classes.ravel(), keys, filled, known)[0].reshape(
-        shape
-    )
+    return drawn_scaled(decoder, ids, classes.ravel(), keys, filled, known)[0].reshape(shape)

@@ -741,12 +741,8 @@ class MaskedPriorGenerator(
         refuse_unequal(self, "impute")
         wanted = {"n_draws": [IntegerInterval(1), None]}
         validate_parameter_constraints(wanted, {"n_draws": n_draws}, "impute")
-        X = np.asarray(validate_series(self, X, missing="any"), np.float64)
-        labels = None if y is None else validate_known_classes(self, y, len(X))
-        seed = seed_of(self, random_state)
-        n_filled = 1 if n_draws is None else n_draws
-        draws = impute_series(self, self._decodings(), X, ~np.isnan(X), labels, seed, n_filled)
-        draws = draws.reshape(n_filled, len(X), *self._series_shape)
+        X = validate_series(self, X, missing="any")
+        draws = self._imputed(X, y, 1 if n_draws is None else n_draws, random_state)
         return draws[0] if n_draws is None else draws
 
     def forecast(self, X, horizon, *, y=None, n_draws=None, random_state=None):
@@ -795,11 +791,17 @@ class MaskedPriorGenerator(
                 f"{self.n_timepoints_in_} points."
             )
         windows = validate_beginnings(self, X, horizon)
-        windows = windows.reshape(len(windows), *self._series_shape)
         wanted = _DRAWS_OF_MEDIAN if n_draws is None else n_draws
-        draws = self.impute(windows, y=y, n_draws=wanted, random_state=random_state)
-        tails = draws[..., -horizon:]
+        tails = self._imputed(windows, y, wanted, random_state)[..., -horizon:]
         return np.median(tails, axis=0) if n_draws is None else np.moveaxis(tails, 0, 1)
+
+    def _imputed(self, X, y, n_draws, random_state):
+        """Draws ``(n_draws, n, ...)`` of valid series ``(n, c, t)``, of the form that `fit` saw."""
+        X = X.astype(np.float64)
+        labels = None if y is None else validate_known_classes(self, y, len(X))
+        seed = seed_of(self, random_state)
+        draws = impute_series(self, self._decodings(), X, ~np.isnan(X), labels, seed, n_draws)
+        return draws.reshape(n_draws, len(X), *self._series_shape)
 
     def anomaly_score(self, X, window=None):
         """How unlikely every time point is, given the rest of its series.

@@ -30,9 +30,11 @@ def validate_training_series(estimator, X):
         return validate_series(estimator, X, reset=True, min_samples=2)
     name = type(estimator).__name__
     series = series_of_list(X, name)
+    is_flat = all(np.ndim(of_series) == 1 for of_series in X)
     lengths = np.array([of_series.shape[1] for of_series in series])
     if len(np.unique(lengths)) == 1:
-        return validate_series(estimator, X, reset=True, min_samples=2)
+        X = np.stack(series)
+        return validate_series(estimator, X[:, 0] if is_flat else X, reset=True, min_samples=2)
     tokenizer, n_timepoints = estimator.tokenizer, None
     takes_lists = tokenizer is None or getattr(tokenizer, "missing", None) == "mask"
     if isinstance(tokenizer, FrozenEstimator):
@@ -43,7 +45,7 @@ def validate_training_series(estimator, X):
             f"X holds series of unequal length, which {name} does not accept: give it a "
             "`tokenizer` that has missing='mask', or pad or resample them to one length."
         )
-    if all(np.ndim(of_series) == 1 for of_series in X):
+    if is_flat:
         series = [of_series[0] for of_series in series]
     X = _validated_list(estimator, series, reset=True, min_samples=2, n_timepoints=n_timepoints)
     estimator.lengths_ = lengths

@@ -130,7 +130,7 @@ def continued_like(X, recording, values):
     The dates of a table go on at its step; without dates it has the usual index.
     """
     form = X[:0] if hasattr(X, "columns") or _is_series(X) else X
-    times = None if recording.times is None else _times_after(recording.times, values.shape[1])
+    times = None if recording.times is None else times_after(recording.times, values.shape[1])
     return like_recording(form, Recording(values, recording.names, times), values)
 
 
@@ -276,7 +276,7 @@ def _on_even_times(values, names, times, caller):
     return Recording(even, names, _as_dates(every + counted[0], beyond, times.dtype))
 
 
-def _times_after(times, horizon):
+def times_after(times, horizon):
     """Dates ``(horizon,)`` that go on where evenly spaced ones end, at their usual step."""
     months, beyond = _in_months(times)
     counted = times.astype("datetime64[us]").astype(np.int64) if months is None else months

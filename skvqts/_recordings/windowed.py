@@ -30,6 +30,7 @@ from .recording import (
     continued_like,
     index_at,
     like_recording,
+    times_after,
 )
 from .windows import SlidingWindows, overlap_add, triangle
 
@@ -307,7 +308,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         end_to_end = SlidingWindows(length, stride=length).fit(recording.values[None])
         starts = end_to_end.starts(recording.values[None])
         ids = tokenizer.encode(end_to_end.transform(recording.values[None]))
-        times = starts[:, None] + token_offsets(tokenizer)
+        times = starts[:, None] + tokenizer.token_starts_
         is_new = times >= np.append(0, starts[:-1] + length)[:, None]
         ids, times = ids[is_new], times[is_new]
         order = np.argsort(times, kind="stable")
@@ -408,11 +409,8 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         stretches = top_stretches(scores, n_stretches, self.windows_.length_)
         if recording.times is None:
             return stretches
-        step = recording.times[1] - recording.times[0]
-        return [
-            Stretch(recording.times[s.start], recording.times[s.stop - 1] + step, s.score)
-            for s in stretches
-        ]
+        times = np.append(recording.times, times_after(recording.times, 1))
+        return [Stretch(times[s.start], times[s.stop], s.score) for s in stretches]
 
     @available_if(_wrapped_has("score_samples"))
     def score_samples(self, X):
@@ -648,14 +646,6 @@ def training_windows(values, length, max_windows, allow_nan, random_state):
             "come."
         )
     return panel
-
-
-def token_offsets(tokenizer):
-    """Time points ``(N,)`` from the start of a series to the start of each of its tokens."""
-    strides = zip(tokenizer.token_shape_, tokenizer.module_.strides, strict=True)
-    return np.concatenate(
-        [np.tile(np.arange(columns) * stride, rows) for (rows, columns), stride in strides]
-    )
 
 
 def features_of_points(features, starts, length):

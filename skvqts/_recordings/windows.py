@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._files.encoding import storable
-from .._fitting.state import TorchStateMixin
+from .._fitting.state import TorchStateMixin, unchanged_on_failure
 from .._fitting.validation import (
     IntegerInterval,
     StrOptions,
@@ -83,6 +83,7 @@ class SlidingWindows(TransformerMixin, TorchStateMixin, BaseEstimator):
         self.stride = stride
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @unchanged_on_failure
     def fit(self, X, y=None):
         """Learn the length of a window, and the shape of the recording.
 

@@ -12,6 +12,7 @@ from scipy import linalg
 
 from .._files.encoding import storable
 from .._files.models import content_digest, save_model
+from .._fitting.validation import as_array_like
 from ..exceptions import FidelityWarning, warn_user
 from ._resampling import extrapolated
 from ._validation import (
@@ -20,6 +21,7 @@ from ._validation import (
     validate_integer,
     validate_sample,
     validate_two_samples,
+    with_names_of_fit,
 )
 
 
@@ -238,6 +240,8 @@ class ReferenceStatistics:
         float
             Not negative.
         """
+        X_gen = as_array_like(X_gen, "ReferenceStatistics", "X_gen")
+        X_gen = with_names_of_fit(self.referee, X_gen)
         features = validate_sample(self.referee.transform(X_gen), "features_gen")
         root_real = validate_gaussian(self.mean_, self.covariance_, "covariance_real")[1]
         return _distance(self.mean_, root_real, features.mean(0), _covariance_root(features))

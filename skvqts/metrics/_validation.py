@@ -169,11 +169,12 @@ def restore_ndim(X, ndim):
 def with_names_of_fit(estimator, X):
     """Series ``(n, t)`` as a table with the column names that an estimator was fitted to.
 
-    Without, scikit-learn warns of an array that is our own doing. Other series, and those for an
-    estimator that knows no names, remain an array.
+    Without, scikit-learn warns of an array that is our own doing. Other series, those for an
+    estimator that knows no names, and tables remain what they are.
     """
     names = getattr(estimator, "feature_names_in_", None)
-    if names is None or X.ndim != 2 or X.shape[1] != len(names):
+    is_table = hasattr(X, "columns")
+    if names is None or is_table or X.ndim != 2 or X.shape[1] != len(names):
         return X
     for library in ("pandas", "polars"):  # whoever fits to a table has one of them
         if find_spec(library):

@@ -444,12 +444,18 @@ def fitted_decoder(estimator, X, y, generator, checkpoint):
     return fit_part(checkpoint, decoder, in_users_form(estimator, X), y)
 
 
+def drawing_decoder(estimator):
+    """The decoder that draws series for a generator, or None where tokens stand for their mean."""
+    decoder = estimator.decoder_
+    return decoder if decoder is not None and decoder.is_used_ else None
+
+
 def decoded_series(estimator, ids, classes, seed, first_row=0):
     """Series ``(n, c, t)`` of tokens that a generator has drawn: drawn in turn, or their means."""
-    tokenizer = checked_tokenizer(estimator)
-    if estimator.decoder_ is None or not estimator.decoder_.is_used_:
-        return tokenizer.scaler_.inverse(decode_scaled(estimator, ids))
-    return drawn_series(estimator.decoder_, ids, classes, seed, first_row)
+    decoder = drawing_decoder(estimator)
+    if decoder is None:
+        return checked_tokenizer(estimator).scaler_.inverse(decode_scaled(estimator, ids))
+    return drawn_series(decoder, ids, classes, seed, first_row)
 
 
 def drawn_series(decoder, ids, classes, seed, first_row=0):

@@ -107,14 +107,15 @@ def code_length(generator, X):
         )
     tokenizer = generator.tokenizer_
     tokens = tokenizer.encode(X)
-    n_bands = len(tokenizer.token_shape_)
-    n_codes = len(tokenizer.codebook_) // n_bands
+    # A codebook for each band and, before these, for each token of the whole series.
+    n_codes = tokenizer.module_.n_codes
     uniform = tokens.shape[1] * entropy(np.full(n_codes, 1 / n_codes))
     usage = 0.0
-    for band in range(n_bands):
-        codes = slice(band * n_codes, (band + 1) * n_codes)
+    of_codes = np.bincount(tokens.ravel(), minlength=len(tokenizer.codebook_)) / len(tokens)
+    for first in range(0, len(tokenizer.codebook_), n_codes):
+        codes = slice(first, first + n_codes)
         shares = tokenizer.codebook_usage_[codes] / tokenizer.codebook_usage_[codes].sum()
-        counts = np.bincount(tokens.ravel(), minlength=n_bands * n_codes)[codes] / len(tokens)
+        counts = of_codes[codes]
         with np.errstate(divide="ignore", invalid="ignore"):
             usage -= np.where(counts > 0, counts * np.log(shares), 0.0).sum()
     learned = -float(generator.score_samples(X).mean())
