@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import (
     BaseEstimator,
@@ -21,7 +20,7 @@ from ._fitting.reading import read_output, read_series
 from ._fitting.runtime import computing
 from ._fitting.scaling import SeriesScaler
 from ._fitting.state import CallbackSupportMixin, TorchStateMixin, all_or_nothing
-from ._fitting.training import hold_out, set_trained, train, training_plan
+from ._fitting.training import hold_out_labelled, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
     IntegerInterval,
@@ -268,12 +267,8 @@ class FCNClassifier(
         self._n_features_out = self.width
         with computing(plan.device, plan.n_threads, training=True):
             network = build(self._network_constructor(), generator).to(plan.device)
-            classes = torch.from_numpy(classes).to(plan.device)
             x = rows_of(X, self.scaler_.transform, plan.device)
-            data = [x, classes]
-            if weights is not None:
-                data.append(torch.from_numpy(weights).to(plan.device))
-            data, held_out = hold_out(data, plan, generator, classes)
+            data, held_out = hold_out_labelled(x, classes, weights, plan, generator)
             step = ClassificationStep(network)
             progress = Progress(self, plan, X_given, y)
             record = train(step, data, plan, generator, held_out, progress, checkpoint)

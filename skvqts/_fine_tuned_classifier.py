@@ -25,7 +25,7 @@ from ._fitting.state import (
     shared_parameters,
     with_default_parts,
 )
-from ._fitting.training import hold_out, set_trained, train, training_plan
+from ._fitting.training import hold_out_labelled, set_trained, train, training_plan
 from ._fitting.validation import (
     TRAINING_CONSTRAINTS,
     RealInterval,
@@ -305,21 +305,15 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             least_useful_held_out=useful,
         )
 
-        transformer = self._transformer(X, generator, checkpoint)
-        self.architecture_ = transformer.architecture_
-        self.scaler_ = transformer.scaler_
+        self.architecture_, self.scaler_, encoder = self._starting_point(X, generator, checkpoint)
         with computing(plan.device, plan.n_threads, training=True):
             # Every weight is drawn; a pretrained start then replaces those of the encoder.
             network = build(self._network_constructor(), generator)
-            if self.start == "pretrained":
-                network.encoder.load_state_dict(transformer.encoder_.state_dict())
+            if encoder is not None:
+                network.encoder.load_state_dict(encoder.state_dict())
             network.to(plan.device)
-            classes = torch.from_numpy(classes).to(plan.device)
             x = rows_of(X, self.scaler_.transform, plan.device)
-            data = [x, classes]
-            if weights is not None:
-                data.append(torch.from_numpy(weights).to(plan.device))
-            data, held_out = hold_out(data, plan, generator, classes)
+            data, held_out = hold_out_labelled(x, classes, weights, plan, generator)
             if self.train_encoder:
                 rate = self.encoder_rate
                 if rate == "auto":
@@ -410,24 +404,25 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             return getattr(self.pretrained.estimator, "n_timepoints_in_", None)
         return None
 
-    def _transformer(self, X, generator, checkpoint):
-        """The transformer to start from, with `architecture_` and `scaler_`; fitted, or a new one.
+    def _starting_point(self, X, generator, checkpoint):
+        """Architecture, scaler and encoder to start from; the encoder is None for new weights.
 
-        For a random start a new one is not trained: what counts is what it would be built with.
+        For a random start what counts of `pretrained` is what it would be built with.
         """
         if isinstance(self.pretrained, FrozenEstimator):
-            return frozen_inside(self, "pretrained", (SSLFeatureExtractor, VQTokenizer))
-        transformer = self.pretrained
-        if transformer is None:
-            shared = {name: getattr(self, name) for name in _SHARED}
-            transformer = SSLFeatureExtractor(**shared)
-        transformer = seeded_clone(transformer, generator)
-        if self.start == "pretrained":
-            return fit_part(checkpoint, transformer, X)
-        transformer._validate_params()
-        transformer.architecture_ = encoder_architecture(transformer, X)
-        transformer.scaler_ = SeriesScaler(per_series=transformer.scaling == "series").fit(X)
-        return transformer
+            transformer = frozen_inside(self, "pretrained", (SSLFeatureExtractor, VQTokenizer))
+        else:
+            transformer = self.pretrained
+            if transformer is None:
+                transformer = SSLFeatureExtractor(**shared_parameters(self, _SHARED, {}))
+            transformer = seeded_clone(transformer, generator)
+            if self.start == "random":
+                transformer._validate_params()
+                scaler = SeriesScaler(per_series=transformer.scaling == "series").fit(X)
+                return encoder_architecture(transformer, X), scaler, None
+            transformer = fit_part(checkpoint, transformer, X)
+        encoder = transformer.encoder_ if self.start == "pretrained" else None
+        return transformer.architecture_, transformer.scaler_, encoder
 
     def _network_constructor(self):
         return partial(make_encoder_classifier, len(self.classes_), **self.architecture_)

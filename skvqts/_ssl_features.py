@@ -15,12 +15,12 @@ from ._fitting.on_demand import mapped, rows_of
 from ._fitting.progress import Progress
 from ._fitting.reading import read_at_the_end, read_output, read_rows, read_series
 from ._fitting.runtime import computing
-from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
+from ._fitting.scaling import ColumnMoments, ColumnScaler
 from ._fitting.state import (
     CallbackSupportMixin,
     TorchStateMixin,
     all_or_nothing,
-    network_to_continue,
+    network_to_train,
     with_default_parts,
 )
 from ._fitting.training import hold_out, set_trained, train, training_plan
@@ -409,13 +409,7 @@ class SSLFeatureExtractor(
         self.architecture_ = encoder_architecture(self, X)
         shaped_by = (self.architecture_, self.scaling)
         with computing(plan.device, plan.n_threads, training=True):
-            if warm:
-                encoder = network_to_continue(self, shaped_by)
-            else:
-                self._shaped_by = shaped_by
-                self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
-                encoder = build(self._network_constructor(), generator)
-            encoder.to(plan.device)
+            encoder = network_to_train(self, X, shaped_by, warm, generator).to(plan.device)
             x = rows_of(X, self.scaler_.transform, plan.device)
             augmentation = make_augmentation(self.augmentation)
             self._codebooks, self._invariance = make_codebooks(self, x, augmentation, generator)

@@ -22,12 +22,12 @@ from ._fitting.reading import (
     reconstruction_errors,
 )
 from ._fitting.runtime import computing
-from ._fitting.scaling import ColumnMoments, ColumnScaler, SeriesScaler
+from ._fitting.scaling import ColumnMoments, ColumnScaler
 from ._fitting.state import (
     CallbackSupportMixin,
     TorchStateMixin,
     all_or_nothing,
-    network_to_continue,
+    network_to_train,
     with_default_parts,
 )
 from ._fitting.training import hold_out, set_trained, train, training_plan
@@ -490,36 +490,23 @@ class VQTokenizer(
         shaped_by = (self.architecture_, codes, self.scaling)
         self._series_sizes = None  # their codes are learned from what the network will be
         with computing(plan.device, plan.n_threads, training=True):
-            if warm:
-                network = network_to_continue(self, shaped_by)
-                network.series = None
-            else:
-                self._shaped_by = shaped_by
-                self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
-                network = build(self._network_constructor(), generator)  # encoder, codes, decoder
-            network.to(plan.device)
+            network = network_to_train(self, X, shaped_by, warm, generator).to(plan.device)
+            network.series = None  # codes of whole series are learned anew below
             x = rows_of(X, self.scaler_.transform, plan.device)
             (x,), held_out = hold_out([x], plan, generator)
             if not warm:
-                n_rows = min(plan.batch_size, len(x))
-                start_codebooks(network, self.quantizer_.init, x, n_rows, generator)
-            gaps = self.missing == "mask"
-            step = VQStep(network, self.quantizer_.commitment_weight, generator, gaps)
-            if self.ssl is not None:  # a projector and a second loss, as in [3]
-                objective = make_objective(self.ssl)
-                augmentation = make_augmentation(self.augmentation)
-                parts = (network.encoder, network.decode)
-                ssl = SelfSupervision(objective, augmentation, *parts, x, generator, gaps)
-                step = SelfSupervisedVQStep(step, ssl, self.ssl_view, self.augmented_weight)
+                start_codebooks(network, self.quantizer_.init, x, plan.batch_size, generator)
+            step = training_step(self, network, x, generator)
             progress = Progress(self, plan, X_given, y)
             record = train(step, [x], plan, generator, held_out, progress, checkpoint)
             set_trained(self, network, plan, record)
+            X = read_at_the_end(X, record)
             if self.n_series_tokens:
-                self._learn_series_codes(read_at_the_end(X, record), generator)
+                self._learn_series_codes(X, generator)
 
             self.token_shape_ = network.grid
             self.codebook_ = network.codebook().detach().cpu().numpy().copy()
-            self._measure_usage(read_at_the_end(X, record))
+            self._measure_usage(X)
         checkpoint.close(self)
         return self
 
@@ -752,9 +739,8 @@ class VQTokenizer(
         self._validate_params()
         # Only a pass tells how many features the layers that can be read have.
         x = np.zeros((1, self.n_channels_in_, self.n_timepoints_in_), np.float32)
-        return read_rows(self, partial(read_out, self.module_, outputs=[self.output]), x)[0].shape[
-            1
-        ]
+        (out,) = read_rows(self, partial(read_out, self.module_, outputs=[self.output]), x)
+        return out.shape[1]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -798,6 +784,30 @@ def start_codebooks(network, init, x, batch_size, generator):
         z = torch.cat([band.encoder(part) for part in parts])
         z = z if inside is None else z[inside[chosen]]
         band.quantizer.start_at_centres(z, tokens_per_batch, generator)
+
+
+def training_step(estimator, network, x, generator):
+    """The loss of [1]_, equation 3, and with `ssl` a self-supervised one beside it, as in [3]_.
+
+    Numbers of references are those of `VQTokenizer`.
+
+    Parameters
+    ----------
+    estimator : VQTokenizer
+    network : VQVAE
+    x : Tensor of shape (n, C, T), or RowsOnDemand
+        Scaled training series, of which the self-supervised loss sees the shape.
+    generator : torch.Generator
+    """
+    gaps = estimator.missing == "mask"
+    step = VQStep(network, estimator.quantizer_.commitment_weight, generator, gaps)
+    if estimator.ssl is None:
+        return step
+    objective = make_objective(estimator.ssl)
+    augmentation = make_augmentation(estimator.augmentation)
+    parts = (network.encoder, network.decode)
+    ssl = SelfSupervision(objective, augmentation, *parts, x, generator, gaps)
+    return SelfSupervisedVQStep(step, ssl, estimator.ssl_view, estimator.augmented_weight)
 
 
 def ends_of_rows(x):

@@ -13,12 +13,11 @@ from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
 from .._fitting.reading import read_output, read_rows, reconstruction_errors
 from .._fitting.runtime import computing
-from .._fitting.scaling import SeriesScaler
 from .._fitting.state import (
     CallbackSupportMixin,
     TorchStateMixin,
     all_or_nothing,
-    network_to_continue,
+    network_to_train,
 )
 from .._fitting.training import hold_out, set_trained, train, training_plan
 from .._fitting.validation import (
@@ -31,7 +30,6 @@ from .._fitting.validation import (
     validate_series,
 )
 from .._nn.encoders import resolved_sizes
-from .._nn.layers import build
 from .._ssl_features import ENCODER_CONSTRAINTS
 from .network import Autoencoder
 
@@ -287,13 +285,7 @@ class SeriesAutoencoder(
         self.architecture_ = bottleneck_architecture(self, X)
         shaped_by = (self.architecture_, self.scaling)
         with computing(plan.device, plan.n_threads, training=True):
-            if warm:
-                network = network_to_continue(self, shaped_by)
-            else:
-                self._shaped_by = shaped_by
-                self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
-                network = build(self._network_constructor(), generator)
-            network.to(plan.device)
+            network = network_to_train(self, X, shaped_by, warm, generator).to(plan.device)
             x = rows_of(X, self.scaler_.transform, plan.device)
             (x,), held_out = hold_out([x], plan, generator)
             step = ReconstructionStep(network)

@@ -16,14 +16,13 @@ from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
 from .._fitting.reading import read_at_the_end, read_output, read_rows, read_series
 from .._fitting.runtime import computing
-from .._fitting.scaling import SeriesScaler
 from .._fitting.state import (
     CallbackSupportMixin,
     TorchStateMixin,
     all_or_nothing,
-    network_to_continue,
+    network_to_train,
 )
-from .._fitting.training import hold_out, set_trained, train, training_plan
+from .._fitting.training import hold_out_labelled, set_trained, train, training_plan
 from .._fitting.validation import (
     IntegerInterval,
     RealInterval,
@@ -38,7 +37,6 @@ from .._fitting.validation import (
 )
 from .._generation.sampling import draw_classes, row_stream, seed_of
 from .._generation.stages import keep_training_series, learn_classes
-from .._nn.layers import build
 from ..exceptions import CollapseWarning, warn_user
 from .autoencoder import LATENT_CONSTRAINTS, bottleneck_architecture, series_of_scaled
 from .elbo import (
@@ -403,18 +401,11 @@ class SeriesVAE(
         }
         shaped_by = (self.architecture_, self.scaling)
         with computing(plan.device, plan.n_threads, training=True):
-            if warm:
-                network = network_to_continue(self, shaped_by)
-            else:
-                self._shaped_by = shaped_by
-                self.scaler_ = SeriesScaler(per_series=self.scaling == "series").fit(X)
-                network = build(self._network_constructor(), generator)
-            network.to(plan.device)
+            network = network_to_train(self, X, shaped_by, warm, generator).to(plan.device)
             if self.noise_scale != "learned":
                 network.noise_scale.fill_(self.noise_scale)
             x = rows_of(X, self.scaler_.transform, plan.device)
-            labels = torch.from_numpy(classes).to(plan.device)
-            data, held_out = hold_out([x, labels], plan, generator, torch.from_numpy(classes))
+            data, held_out = hold_out_labelled(x, classes, None, plan, generator)
             if held_out is not None:  # draws that stay the same in every epoch
                 held_out.append(standard_normal(network, len(held_out[0]), generator))
             n_steps = plan.n_epochs * plan.n_batches(len(data[0]))

@@ -9,10 +9,11 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._files.models import save_model
-from .._nn.layers import restore
+from .._nn.layers import build, restore
 from .._version import __version__
 from ..exceptions import VersionWarning, warn_user
 from .runtime import computing
+from .scaling import SeriesScaler
 from .validation import resolve_device
 
 try:
@@ -150,21 +151,31 @@ def all_or_nothing(fit):
     return fit_or_interrupt
 
 
-def network_to_continue(estimator, shaped_by):
-    """A copy of the network of the previous fit, for ``warm_start=True``.
+def network_to_train(estimator, X, shaped_by, warm, generator):
+    """The network of the previous fit, or a new one beside a new scaler, `scaler_`.
 
     Parameters
     ----------
-    estimator : fitted estimator
-        Which remembers in `_shaped_by` what shaped its network and scaling.
+    estimator : estimator
+        It remembers in `_shaped_by` what shaped its network and scaling.
+    X : ndarray of shape (n, c, t)
+        Training series.
     shaped_by : tuple
-        What would shape them now.
+        What shapes them now.
+    warm : bool
+        Continue with a copy of the network, and with the scaler, of the previous fit.
+    generator : torch.Generator
+        What the weights of a new network are drawn from.
 
     Raises
     ------
     ValueError
-        If that has changed.
+        If what shapes a network that is to be continued has changed.
     """
+    if not warm:
+        estimator._shaped_by = shaped_by
+        estimator.scaler_ = SeriesScaler(per_series=estimator.scaling == "series").fit(X)
+        return build(estimator._network_constructor(), generator)
     if shaped_by != estimator._shaped_by:
         raise ValueError(
             f"{type(estimator).__name__}(warm_start=True) continues with the network of the "

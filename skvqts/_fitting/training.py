@@ -234,6 +234,23 @@ def hold_out(tensors, plan, generator, classes=None):
     return tuple([subset(tensor, rows) for tensor in tensors] for rows in (training, held_out))
 
 
+def hold_out_labelled(x, classes, weights, plan, generator):
+    """Training data of a classifier, as of `hold_out`: series, classes and, if given, weights.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, T), or RowsOnDemand
+    classes : int64 ndarray of shape (n,)
+        An equal share of each is held out.
+    weights : ndarray of shape (n,) or None
+    plan : TrainingPlan
+    generator : torch.Generator
+    """
+    columns = [classes] if weights is None else [classes, weights]
+    data = [x, *(torch.from_numpy(column).to(plan.device) for column in columns)]
+    return hold_out(data, plan, generator, data[1])
+
+
 def order_by_class(classes, generator):
     """A random order of rows in which any first part holds an equal share of every class.
 
