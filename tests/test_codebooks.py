@@ -255,7 +255,7 @@ def test_scatter_of_views_is_whitened_as_the_formula_says():
     features = draw(8, 6, seed=2)
     learned = ViewInvariance.learn(features, [features + deviations], others)
     scatter = (deviations.T @ deviations).double().numpy()
-    ridge = 0.01 * np.trace(scatter) / 8
+    ridge = 0.1 * np.trace(scatter) / 8
     values, vectors = np.linalg.eigh(np.eye(6) + scatter / ridge)
     expected = others.double().numpy() @ (vectors / np.sqrt(values)) @ vectors.T
     np.testing.assert_allclose(learned.invariant(others), expected, rtol=1e-3, atol=1e-3)

@@ -5,7 +5,7 @@ import torch
 
 from .._files.encoding import storable
 
-_RIDGE = 0.01  # of the mean squared deviation of views: directions that vary less are kept
+_RIDGE = 0.1  # of the mean squared deviation of views: directions that vary less are kept
 _N_NEIGHBOURS = 4
 _SHARE = 0.25  # of the mean of the neighbours
 _ITSELF = 1 - 1e-5  # cosine above which a landmark is the series itself
@@ -17,7 +17,7 @@ class ViewInvariance:
     """Standardise features, take away what views change, and lean on neighbours.
 
     Random views of a series show the same: how their features deviate says nothing of it. With S
-    the sum of the outer products of these deviations, and r a hundredth of their mean square,
+    the sum of the outer products of these deviations, and r a tenth of their mean square,
     features are multiplied by ``(1 + S / r)^(-1/2)``: the within-class covariance normalisation
     of Hatch et al. 2006, with views in place of recordings of one speaker. Then each series moves a
     quarter of the way to the mean of its four nearest landmarks, training series besides itself.

@@ -12,9 +12,10 @@ from .invariance import ViewInvariance
 from .representations import represented
 
 _CANDIDATES = 2  # codebooks drawn for each that is kept
-_N_VIEWS = 2
+_N_VIEWS = 2  # of a series, that say which codebooks are reliable
 _MOST_SERIES = 256  # that codebooks are learned from
 _MOST_VIEWED = 128  # that invariance is learned from
+_VIEWS_OF_INVARIANCE = 6  # of each of these
 _MOST_LANDMARKS = 512
 _MOST_POINTS = 2**17  # of each of these
 _N_LEVELS = 2048  # activations that thresholds are quantiles of
@@ -51,7 +52,7 @@ def learn_codebooks(x, n_codebooks, augmentation, generator):
     x = _some_series(x, _MOST_SERIES, generator)
     candidates = _draw(x, _CANDIDATES * n_codebooks, generator, from_windows=True)
     features = _read(candidates, x)
-    views = _read_views(candidates, x, augmentation, generator)
+    views = _read_views(candidates, x, _N_VIEWS, augmentation, generator)
     reliable = reliability(features, views).unflatten(0, (-1, N_CODES * N_STATISTICS)).mean(1)
     # In random order, so that of equally reliable ones not all have one representation.
     order = torch.randperm(len(reliable), generator=generator, device="cpu")
@@ -68,7 +69,7 @@ def learn_invariance(bank, x, augmentation, generator):
     """
     landmarks = _read(bank, _some_series(x, _MOST_LANDMARKS, generator))
     x = _some_series(x, _MOST_VIEWED, generator)
-    views = _read_views(bank, x, augmentation, generator)
+    views = _read_views(bank, x, _VIEWS_OF_INVARIANCE, augmentation, generator)
     return ViewInvariance.learn(_read(bank, x), views, landmarks)
 
 
@@ -116,10 +117,10 @@ def _read(bank, x):
     return torch.cat([bank.features(chunk) for chunk in x.split(rows)])
 
 
-def _read_views(bank, x, augmentation, generator):
-    """Features of two random views of each series."""
+def _read_views(bank, x, n_views, augmentation, generator):
+    """Features of some random views of each series."""
     lengths = ends(x)
-    views = (within_ends(augmentation, x, generator, lengths) for _ in range(_N_VIEWS))
+    views = (within_ends(augmentation, x, generator, lengths) for _ in range(n_views))
     return [_read(bank, view) for view in views]
 
 
