@@ -53,8 +53,8 @@ class RandomConvolutionExtractor(
     n_threads : int or None, default=None
         Most CPU threads of `fit` and of what follows it; None is one. Never more than
         `OMP_NUM_THREADS`, `torch.get_num_threads()` and the CPUs of the process (joblib's count)
-        allow; `n_threads_` tells. The same number gives the same bits. More than one pay only for
-        large work on idle cores.
+        allow; `n_threads_` tells. The same number gives the same bits. More than one pays off
+        only for large work on idle cores.
 
     random_state : int, RandomState instance or None, default=0
         Seed of kernels and thresholds. Fixed by default, so that scores can be compared.
@@ -183,6 +183,5 @@ class RandomConvolutionExtractor(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags

@@ -198,8 +198,8 @@ class SSLFeatureExtractor(
     n_threads : int or None, default=None
         Most CPU threads of `fit` and of what follows it; None is one. Never more than
         `OMP_NUM_THREADS`, `torch.get_num_threads()` and the CPUs of the process (joblib's count)
-        allow; `n_threads_` tells. The same number gives the same bits. More than one pay only for
-        large work on idle cores.
+        allow; `n_threads_` tells. The same number gives the same bits. More than one pays off
+        only for large work on idle cores.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more. 0 only logs how long the fit will
@@ -224,7 +224,7 @@ class SSLFeatureExtractor(
         Number of epochs run.
     interrupted_ : bool
         Whether Ctrl-C ended the training; the weights are those of the last finished epoch,
-        or of the best one with early stopping. What is said of the training set is then that of a
+        or of the best one with early stopping. Statistics of the training set are then those of a
         few series, evenly spaced, as are the scales of "features" and "encoder_features".
     token_shape_ : tuple of (int, int)
         Rows and columns of the tokens: ``((1, N),)`` but for "stft", with time as column.

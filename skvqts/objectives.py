@@ -334,7 +334,8 @@ class BYOL(Objective):
 class MaskedModelling(Objective):
     """Reconstruct hidden parts of a series from the rest, in the original domain.
 
-    Hidden values are 0, the mean of scaled series (after He et al. 2022). No augmentation is used.
+    Hidden values are 0, the mean of scaled series (after He et al. 2022), or missing where the
+    encoder takes missing values. No augmentation is used.
 
     Parameters
     ----------

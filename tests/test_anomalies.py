@@ -9,6 +9,7 @@ from skvqts._recordings import anomalies
 from skvqts._recordings.anomalies import NearestWindows, stretching, top_stretches
 
 from .estimators import (
+    TRANSFORMERS,
     autoregressive_prior,
     extractor,
     masked_prior,
@@ -231,3 +232,17 @@ def test_top_stretches_are_the_highest_that_do_not_overlap(n, length, n_wanted):
             expected.append((window, scores[point]))
     stretches = top_stretches(scores, n_wanted, length)
     assert [(set(range(start, stop)), score) for start, stop, score in stretches] == expected
+
+
+@pytest.mark.parametrize("name", [name for name in TRANSFORMERS if "gaps" not in name])
+def test_windows_of_every_transformer_are_compared_by_its_features(name):
+    recording = waves(4 * LENGTH)
+    recording[:, 70:76] = 5.0
+    estimator, nearest = fitted_to(recording, TRANSFORMERS[name])
+    scores = nearest.score(estimator, recording)
+    assert np.isfinite(scores).all()
+    for output in ("tokens", "parts", "latents"):
+        if hasattr(estimator, "output") and output in str(type(estimator)._parameter_constraints):
+            other = estimator.set_params(output=output)
+            np.testing.assert_array_equal(nearest.score(other, recording), scores)
+            assert other.output == output

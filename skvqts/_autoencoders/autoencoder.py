@@ -129,8 +129,8 @@ class SeriesAutoencoder(
     n_threads : int or None, default=None
         Most CPU threads of `fit` and of what follows it; None is one. Never more than
         `OMP_NUM_THREADS`, `torch.get_num_threads()` and the CPUs of the process (joblib's count)
-        allow; `n_threads_` tells. The same number gives the same bits. More than one pay only for
-        large work on idle cores.
+        allow; `n_threads_` tells. The same number gives the same bits. More than one pays off
+        only for large work on idle cores.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more. 0 only logs how long the fit will

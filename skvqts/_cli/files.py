@@ -183,11 +183,11 @@ def _from_file(path, read):
         raise ValueError(f"{path} cannot be used: {told}") from error
 
 
-def made_series(n=200, n_timepoints=128, seed=0):
-    """Make noisy sines and sawtooth waves of random phase, labelled 0 and 1."""
-    rng = np.random.default_rng(seed)
-    y = np.arange(n) % 2
-    phase = np.linspace(0, 3, n_timepoints) + rng.uniform(0, 1, (n, 1))
+def made_series():
+    """Make 200 noisy sines and sawtooth waves of random phase, labelled 0 and 1."""
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    phase = np.linspace(0, 3, 128) + rng.uniform(0, 1, (200, 1))
     X = np.where(y[:, None] == 0, np.sin(2 * np.pi * phase), 2 * (phase % 1) - 1)
     return X + 0.2 * rng.normal(size=X.shape), y
 

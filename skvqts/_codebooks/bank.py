@@ -11,7 +11,6 @@ from .representations import REPRESENTATIONS, length_of, represented
 
 WIDTH = 9  # points of a window
 N_CODES = 8  # of a codebook
-_PARTS = ("blocks_", "codes_", "channels_", "thresholds_")
 _CACHED = 2**19  # activations that are worked on at a time
 
 

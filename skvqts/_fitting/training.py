@@ -19,7 +19,7 @@ from .on_demand import subset
 from .runtime import allowed_threads
 from .validation import resolve_device, resolve_precision
 
-_DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+_DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 MOST_POINTS = 100_000_000  # time points that max_epochs="auto" sees at most, by default
 _DIVERGED = 1e4  # times the loss of the first batch
 
@@ -169,10 +169,10 @@ def automatic_epochs(n_points, n_batches, least_steps, least_epochs, most_points
     n_points, n_batches : int
         Time points, or tokens, and training steps of an epoch.
     least_steps, least_epochs : int
-        At least so many of both are made,
+        At least so many of both are made, within `most_points`.
     most_points : int
-        unless they would see more points in all than these, about ten minutes' work of a slow
-        core. One epoch is always made.
+        Most time points or tokens that they see in all, about ten minutes' work of a slow core. One
+        epoch is always made.
 
     Warns
     -----

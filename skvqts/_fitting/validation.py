@@ -1,8 +1,7 @@
 """What judges the arrays, labels, tokens and devices that estimators are given.
 
-Scores have `metrics/_validation.py`.
-
-It is also the only one that imports private names of scikit-learn; all others take them from here.
+It is also the only module that imports private names of scikit-learn; all others take them from
+here. What scores are given is judged by `metrics/_validation.py`.
 """
 
 import os
@@ -14,7 +13,7 @@ from numbers import Integral, Number, Real
 import numpy as np
 import torch
 from scipy.sparse import issparse
-from sklearn.base import _fit_context
+from sklearn.base import _fit_context as _fit_context
 from sklearn.utils import (
     assert_all_finite,
     check_random_state,
@@ -27,44 +26,12 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn.utils._set_output import _get_output_config
-from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils._set_output import _get_output_config as _get_output_config
+from sklearn.utils.metaestimators import _BaseComposition as _BaseComposition
 from sklearn.utils.validation import _check_feature_names
 
 from ..exceptions import refuse_beyond_memory
 from .on_demand import SlicedSeries, is_large, is_sliced
-
-# scikit-learn lets missing values pass, as its advice on them is for classifiers; we refuse them
-__all__ = [
-    "TRAINING_CONSTRAINTS",
-    "IntegerInterval",
-    "RealInterval",
-    "StrOptions",
-    "_BaseComposition",
-    "_fit_context",
-    "_get_output_config",
-    "as_array_like",
-    "check_array",
-    "checked_labels",
-    "content_of",
-    "generator_from",
-    "holds_series",
-    "padded_series",
-    "plain_array",
-    "random_seed",
-    "resolve_device",
-    "series_of_list",
-    "validate_known_classes",
-    "validate_labels",
-    "validate_lengths",
-    "validate_n_samples",
-    "validate_one_hot",
-    "validate_parameter_constraints",
-    "validate_read_out",
-    "validate_series",
-    "validate_tokens",
-    "validate_weights",
-]
 
 # scikit-learn's checks change the filters of warnings for a moment. These belong to the process: of
 # two threads in a check at once, one would put back what the other had changed.

@@ -66,11 +66,11 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     Parameters
     ----------
     tokenizer : VQTokenizer, FrozenEstimator or None, default=None
-        Stage 1. As everywhere in scikit-learn it is cloned and fitted on the training series;
-        ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer` with 16
-        tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the `device`,
-        `n_threads`, `precision` and `verbose` of the generator, and two steps of training for each
-        series, but 600 at least and 2,000 at most, and 8 passes at least.
+        The first stage. As everywhere in scikit-learn it is cloned and fitted on the training
+        series; ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer`
+        with 16 tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the
+        `device`, `n_threads`, `precision` and `verbose` of the generator, and two steps of training
+        for each series, but 600 at least and 2,000 at most, and 8 passes at least.
 
     decoder : FlowDecoder, "auto" or None, default="auto"
         How tokens become series. A `FlowDecoder` is fitted to the tokenizer and draws them, so that
@@ -142,8 +142,8 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         AdamW's, on the weights of linear layers.
 
     early_stopping : bool, default=False
-        Hold `validation_fraction` of the series of each class out of stage 2, stop when their
-        likelihood has not improved by `tol` for `n_iter_no_change` epochs, keep the
+        Hold `validation_fraction` of the series of each class out of the training of the prior,
+        stop when their likelihood has not improved by `tol` for `n_iter_no_change` epochs, keep the
         best epoch.
 
     validation_fraction : float, default=0.1
@@ -166,8 +166,8 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     n_threads : int or None, default=None
         Most CPU threads of `fit` and of what follows it; None is one. Never more than
         `OMP_NUM_THREADS`, `torch.get_num_threads()` and the CPUs of the process (joblib's count)
-        allow; `n_threads_` tells. The same number gives the same bits. More than one pay only for
-        large work on idle cores.
+        allow; `n_threads_` tells. The same number gives the same bits. More than one pays off
+        only for large work on idle cores.
 
     verbose : int, default=0
         1 prints about ten lines a fit, higher numbers print more. 0 only logs how long the fit will
@@ -199,10 +199,10 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         Mean cross-entropy of the tokens per epoch, in nats; with early stopping "validation",
         the negative log-likelihood per token of held-out series.
     n_iter_ : int
-        Number of epochs of stage 2.
+        Number of epochs of the training of the prior.
     interrupted_ : bool
-        Whether Ctrl-C ended stage 2; the weights are those of the last finished epoch,
-        or of the best one with early stopping.
+        Whether Ctrl-C ended the training of the prior; the weights are those of the last finished
+        epoch, or of the best one with early stopping.
     n_channels_in_, n_timepoints_in_ : int
         Shape of a series seen in `fit`.
     n_features_in_ : int
@@ -464,7 +464,7 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
         Raises
         ------
         ValueError
-            As by `sample`; and of a generator that was fitted to series of unequal length.
+            As by `sample`.
 
         Examples
         --------

@@ -359,8 +359,8 @@ class TokenReader:
     def _predictor(self, band, ids, classes, guidance_scale=1.0):
         """Ids of a band's tokens within it, and the function that predicts them given others.
 
-        With a guidance scale above 1, logits are pushed away from those of no class in particular
-        (Ho and Salimans 2022).
+        With a guidance scale other than 1, logits are pushed away from those of no class in
+        particular (Ho and Salimans 2022).
         """
         prior = self.prior.bands[band]
         start, stop = self.prior.span(band)

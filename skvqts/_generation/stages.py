@@ -1,4 +1,4 @@
-"""Stages of a generator's fit: a tokenizer, and a prior over its tokens."""
+"""Stages of a generator's fit: a tokenizer and a prior over its tokens; `flow` is between them."""
 
 import math
 from copy import deepcopy
@@ -80,7 +80,7 @@ def searched_tokenizer(estimator, params):
 
 
 def fitted_tokenizer(estimator, X, generator, checkpoint):
-    """Stage 1: the tokenizer of a generator, frozen, or a clone that is fitted here.
+    """The first stage: the tokenizer of a generator, frozen, or a clone that is fitted here.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """How unlike the rest of a recording each of its points is, and the stretches that are most so."""
 
 from copy import copy
+from inspect import signature
 from typing import NamedTuple
 
 import joblib
@@ -89,6 +90,7 @@ class NearestWindows:
         -------
         self : NearestWindows
         """
+        transformer = reader_of_features(estimator)
         self.n_timepoints_ = recording.shape[1]
         self.digest_ = digest(recording)
         self.features_, self.starts_, self.centres_, self.spreads_ = [], [], [], []
@@ -96,7 +98,7 @@ class NearestWindows:
             starts = part_starts(self.n_timepoints_, length)
             kept = np.linspace(0, len(starts) - 1, min(len(starts), _MOST_KNOWN)).astype(int)
             starts = starts[kept]
-            features = self._features(estimator, recording, length, starts)
+            features = self._features(transformer, recording, length, starts)
             nearest = [
                 mean_of_nearest(features[rows], starts[rows], features, starts, length)
                 for rows in gen_batches(len(starts), _BLOCK)
@@ -124,6 +126,7 @@ class NearestWindows:
             Higher is more anomalous; 0 is usual in the recording of the fit, and 1 is a median
             absolute deviation above that.
         """
+        transformer = reader_of_features(estimator)
         n_timepoints = recording.shape[1]
         is_known = digest(recording[:, : self.n_timepoints_]) == self.digest_
         lengths = part_lengths(self.length)
@@ -137,22 +140,28 @@ class NearestWindows:
             places = starts if is_known else np.full(len(starts), np.inf)
             nearest = []
             for rows in gen_batches(len(starts), _BLOCK):
-                features = self._features(estimator, recording, length, starts[rows])
+                features = self._features(transformer, recording, length, starts[rows])
                 nearest.append(mean_of_nearest(features, places[rows], known, known_starts, length))
             middles = starts + (length - 1) / 2
             of_points = np.interp(np.arange(n_timepoints), middles, np.concatenate(nearest))
             total += (of_points - centre) / spread
         return total / len(lengths)
 
-    def _features(self, estimator, recording, length, starts):
+    def _features(self, transformer, recording, length, starts):
         """Features ``(n, d)`` of parts of a recording ``(c, t)``, stretched to whole windows."""
         views = np.lib.stride_tricks.sliding_window_view(recording, length, axis=1)
         windows = views[:, starts].swapaxes(0, 1) @ stretching(length, self.length)
-        is_generator = hasattr(estimator, "tokenizer_")
-        transformer = copy(checked_tokenizer(estimator) if is_generator else estimator)
-        if hasattr(transformer, "output"):
-            transformer.set_params(output="features")
         return transformer.transform(windows)
+
+
+def reader_of_features(estimator):
+    """A copy of a transformer, or of a generator's tokenizer, with its default output: features."""
+    is_generator = hasattr(estimator, "tokenizer_")
+    transformer = copy(checked_tokenizer(estimator) if is_generator else estimator)
+    if hasattr(transformer, "output"):
+        default = signature(type(transformer)).parameters["output"].default
+        transformer.set_params(output=default)
+    return transformer
 
 
 def part_lengths(length):

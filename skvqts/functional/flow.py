@@ -17,12 +17,13 @@ def straight_path(noise, data, times):
     return (1 - times) * noise + times * data, data - noise
 
 
-def logistic_normal(normals, location=0.5):
+def logistic_normal(normals):
     """Times in (0, 1) of standard normal numbers, most of them in the middle of the path.
 
-    Esser et al. 2024, "Scaling rectified flow transformers", equation 19, with scale 1.
+    Esser et al. 2024, "Scaling rectified flow transformers", equation 19, with location 0.5 and
+    scale 1.
     """
-    return torch.sigmoid(normals + location)
+    return torch.sigmoid(normals + 0.5)
 
 
 def flow_matching_loss(predicted, velocity, counted):

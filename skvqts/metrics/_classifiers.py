@@ -228,7 +228,7 @@ def two_sample_hits(real, gen, classifier, n_splits, rng):
     is_generated = np.repeat([0, 1], n)
     folds = StratifiedKFold(min(n_splits, n), shuffle=True, random_state=random_seed(rng))
     if classifier is None:
-        # the features need no labels: computed once, they are the same as in each fold
+        # computed once, without labels: of the held-out fold they have seen thresholds and scales
         X = RandomConvolutionExtractor().fit_transform(X)
         classifier = _ridge_classifier()
     return cross_val_predict(classifier, X, is_generated, cv=folds) == is_generated

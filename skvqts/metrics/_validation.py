@@ -106,9 +106,9 @@ def _column_names(X):
     return columns if columns and all(isinstance(name, str) for name in columns) else None
 
 
-def validate_sample(X, name, min_samples=2):
+def validate_sample(X, name):
     """A finite float64 sample ``(n, d)`` of features, or of series, flattened."""
-    X = _validate_array(X, name, min_samples)
+    X = _validate_array(X, name, min_samples=2)
     return X.reshape(len(X), -1)
 
 
