@@ -27,6 +27,7 @@ from ._fitting.validation import (
     StrOptions,
     _fit_context,
     generator_from,
+    plain_labels,
     validate_labels,
     validate_series,
     validate_weights,
@@ -289,6 +290,22 @@ class FCNClassifier(
         """
         logits = self._logits(X)
         return self.classes_[logits.argmax(1)]
+
+    def score(self, X, y, sample_weight=None):
+        """Share of series whose class is predicted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, t) or (n, c, t)
+        y : array-like of shape (n,)
+            Their classes.
+        sample_weight : array-like of shape (n,) or None, default=None
+
+        Returns
+        -------
+        accuracy : float
+        """
+        return super().score(X, plain_labels(y), sample_weight)
 
     def predict_proba(self, X):
         """Probability of each class.

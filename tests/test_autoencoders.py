@@ -332,3 +332,14 @@ def test_scorers_take_it_as_a_generator():
     assert scorer(model, *test) > 0.95
     assert not model.X_fit_.flags.writeable
     assert np.array_equal(model.y_fit_, Y)
+
+
+def test_a_warm_start_refuses_other_classes():
+    y = np.arange(80) % 2
+    model = vae(warm_start=True, max_epochs=1).fit(X, y)
+    sampled = model.sample(3, y=1, random_state=0)
+    for other, told in ((y + 1, r"\[0, 1\], and y has \[1, 2\]"), (None, "and y has none")):
+        with pytest.raises(ValueError, match=f"continues with the classes of the .*{told}"):
+            model.fit(X, other)
+    np.testing.assert_array_equal(model.sample(3, y=1, random_state=0), sampled)
+    assert model.fit(X, 1 - y).n_iter_ == 1  # the same classes

@@ -15,6 +15,7 @@ from skvqts._cli.output import series_table
 from skvqts._cli.page import Page
 
 from .conftest import two_shapes
+from .estimators import random_convolutions
 
 QUICK = ["--epochs=1", "--codes=8"]
 TIMES = pd.date_range("2024-03-01", periods=400, freq="10s", name="time")
@@ -39,6 +40,10 @@ def files(tmp_path_factory):
     gapped = X.copy()
     gapped[3, 5:8] = np.nan
     np.save(folder / "gapped.npy", gapped)
+    np.savez(folder / "infinite.npz", X=np.where(X > 0.9, np.inf, X), y=y)
+    np.savez(folder / "short.npz", X=gapped, y=y[:20])
+    np.savez(folder / "column.npz", X=X, y=y[:, None])
+    random_convolutions().fit(X).save(folder / "kernels.skvqts")
     for name in ("gapped.csv", "series.npz"):
         arguments = ["fit", str(folder / name), *QUICK, "--out", str(folder / f"{name}.skvqts")]
         assert main(arguments) == 0
@@ -158,6 +163,10 @@ def test_series_of_several_channels_are_written_in_long_form():
         (["encode", "whole.csv", "--model", "whole.csv"], "is not a skvqts file"),
         (["encode", "gapped.csv", "--model", "gapped.csv.skvqts"], "has missing values (10)"),
         (["impute", "gapped.csv", "--tokenizer-only"], "leave --tokenizer-only out"),
+        (["encode", "series.npz", "--model", "kernels.skvqts"], "encode needs a tokenizer or"),
+        (["fit", "infinite.npz"], "infinite.npz has infinite values"),
+        (["impute", "short.npz"], "there are 24 series but labels of shape (20,)"),
+        (["sample", "column.npz"], "there are 24 series but labels of shape (24, 1)"),
     ],
 )  # fmt: skip
 def test_errors_are_one_line(files, words, told, capsys, monkeypatch):

@@ -67,6 +67,20 @@ def test_singular_covariances_and_wrong_shapes():
         gaussian_entropy([[-1.0]])
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_rank_deficient_covariances_are_singular_and_others_are_not(seed):
+    rng = np.random.default_rng(seed)
+    d = int(rng.integers(2, 12))
+    root = rng.normal(size=(d, int(rng.integers(1, d))))
+    singular = root @ root.T
+    assert gaussian_entropy((singular + singular.T) / 2) == -math.inf
+    with pytest.raises(ValueError, match="covariance_q must not be singular"):
+        gaussian_kl_divergence(np.zeros(d), np.eye(d), np.zeros(d), singular)
+    regular = np.diag(10.0 ** rng.uniform(-5, 5, size=d))
+    _, expected = np.linalg.slogdet(2 * math.pi * math.e * regular)
+    assert gaussian_entropy(regular) == pytest.approx(expected / 2)
+
+
 # ---- samples
 
 
@@ -87,6 +101,23 @@ def test_entropy_and_divergence_of_samples_by_loops():
     assert found == pytest.approx(entropy + digamma(30) - digamma(4))
     found = kl_divergence_of_samples(first, second, n_neighbors=4)
     assert found == pytest.approx(ratio + math.log(20 / 29))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+@pytest.mark.parametrize("step", [0.1, 0.25])
+def test_mutual_information_of_rounded_values(correlation, step):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 1))
+    y = correlation * x + math.sqrt(1 - correlation**2) * rng.normal(size=(1000, 1))
+    rounded = [np.round(part / step) * step for part in (x, y)]
+    expected = -math.log(1 - correlation**2) / 2
+    assert mutual_information_of_samples(*rounded) == pytest.approx(expected, abs=0.1)
+    assert mutual_information_of_samples(*rounded) == mutual_information_of_samples(*rounded)
+
+
+def test_mutual_information_of_two_values_is_their_entropy():
+    x = np.repeat([0.0, 1.0], 500)[:, None]
+    assert mutual_information_of_samples(x, x) == pytest.approx(math.log(2), abs=0.05)
 
 
 def test_mutual_information_of_samples_by_loops():

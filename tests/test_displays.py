@@ -8,14 +8,16 @@ from matplotlib.figure import Figure
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 
 from skvqts import RandomConvolutionExtractor
 from skvqts.metrics import EmbeddingDisplay, LabelFractionsDisplay, LatentDisplay, SeriesDisplay
 
 from .conftest import two_shapes
 from .doubles import ResamplingGenerator
-from .estimators import fitted, fitted_classifier
+from .estimators import fitted, fitted_classifier, tokenizer
 from .refusals import assert_refused
 
 mpl.use("Agg")
@@ -208,6 +210,44 @@ def test_label_fractions_are_of_each_class_and_drawn_for_all_alike():
         {"nearest": KNeighborsClassifier(1)}, X, y, X, y, fractions=(0.01, 0.5, 1.0), n_draws=3
     )
     assert np.array_equal(again.accuracies["nearest"], nearest)
+
+
+def test_latents_and_fractions_of_series_of_unequal_length():
+    series = [row[: 24 - index % 5] for index, row in enumerate(X[:12])]
+    y = np.arange(12) % 2
+    model = tokenizer(missing="mask").fit(series)
+    assert LatentDisplay.from_estimator(model, series, y).points.shape == (12, 2)
+    probe = make_pipeline(FrozenEstimator(model), KNeighborsClassifier(1))
+    shown = LabelFractionsDisplay.from_estimators(
+        {"nearest": probe}, series, y, series, y, fractions=(0.5, 1.0), n_draws=1
+    )
+    assert shown.accuracies["nearest"][1, 0] == 1.0
+
+
+def test_classes_on_either_side_have_a_row():
+    shown = SeriesDisplay.from_samples(X[:4], X[4:8], [0, 1, 0, 1], [2, 2, 1, 2])
+    assert [title for title, _, _ in shown.panels] == ["class 0", "class 1", "class 2"]
+    refused = lambda: SeriesDisplay.from_samples(X[:4], X[4:8], list("0101"), [0, 1, 0, 1])  # noqa: E731
+    assert_refused(refused, (ValueError,), "y_real holds strings and y_gen no strings")
+
+
+@pytest.mark.parametrize("size", [-1, 0, 1, 5.0, True])
+def test_sizes_of_displays_are_whole_numbers_above_one(size):
+    for draw in (
+        lambda: EmbeddingDisplay.from_samples(X, X, max_samples=size),
+        lambda: LatentDisplay.from_estimator(
+            fitted("RandomConvolutionExtractor"), X, max_samples=size
+        ),
+    ):
+        assert_refused(draw, (ValueError,), "max_samples must be an int")
+    if size != 1 or size is True:
+        draw = lambda: SeriesDisplay.from_samples(X, X, n_series=size)  # noqa: E731
+        assert_refused(draw, (ValueError,), "n_series must be an int")
+
+
+def test_fractions_need_named_classifiers():
+    draw = lambda: LabelFractionsDisplay.from_estimators([KNeighborsClassifier(1)], X, Y, X, Y)  # noqa: E731
+    assert_refused(draw, (TypeError,), "must be a dict of names and classifiers, got list")
 
 
 @pytest.mark.parametrize("fractions", [(), (0.0,), (1.2,)])

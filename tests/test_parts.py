@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from skvqts._generation import sampling
 
@@ -51,6 +52,7 @@ def test_arrays_of_another_shape_or_kind_are_refused_and_left_alone(name):
         (np.full_like(expected, 7)[:, :-1], ValueError, r"out must have shape \(77, "),
         (np.full(expected.shape, 7, np.int8), TypeError, "out must hold (float32|int64)"),
         ([[7]], ValueError, "out must have shape"),
+        (torch.full(expected.shape, 7.0), TypeError, "out must be an array, .* and is a Tensor"),
     )
     for out, kind, message in cases:
         assert_refused(lambda out=out: transformer.transform(X, out=out), (kind,), message)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -141,6 +142,27 @@ def test_features_of_a_generator_are_those_of_its_tokenizer():
     np.testing.assert_array_equal(model.transform(values[None]), expected)
 
 
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+@pytest.mark.parametrize("per", ["window", "point"])
+def test_features_are_the_same_in_every_container(per, container):
+    frame = pd.DataFrame(wave().T, index=HOURS, columns=["a", "b"])
+    model = WindowedEstimator(random_convolutions(), length=32, per=per, random_state=0)
+    model.fit(frame)
+    expected, scores = model.transform(frame), model.anomaly_score(frame)
+    with config_context(transform_output=container):
+        features = model.transform(frame)
+        assert type(features).__module__.startswith(container)
+        np.testing.assert_array_equal(np.asarray(features), expected)
+        np.testing.assert_array_equal(model.anomaly_score(frame), scores)
+    inner = clone(model).set_params(estimator=random_convolutions().set_output(transform=container))
+    np.testing.assert_array_equal(inner.fit(frame).transform(frame), expected)
+
+
+def test_parameters_of_the_default_estimator_can_be_set():
+    model = WindowedEstimator().set_params(estimator__width=8, estimator__tokenizer__max_epochs=3)
+    assert (model.estimator.width, model.estimator.tokenizer.max_epochs) == (8, 3)
+
+
 def test_features_of_points_are_weighted_means_of_those_of_windows():
     features, starts = np.array([[1.0], [2.0], [4.0]]), np.array([0, 2, 3])
     # Weights 1, 2, 2, 1 from 0, 2 and 3 on.
@@ -159,7 +181,8 @@ def test_features_of_points_are_weighted_means_of_those_of_windows():
 @pytest.mark.parametrize("per", ["window", "point"])
 def test_pandas_output_has_times_as_index(per):
     frame = pd.DataFrame(wave().T, index=HOURS, columns=["a", "b"])
-    model = WindowedEstimator(random_convolutions(), length=32, per=per).fit(frame)
+    model = WindowedEstimator(random_convolutions(), length=32, per=per, random_state=0)
+    model.fit(frame)
     expected = model.transform(frame)
     out = model.set_output(transform="pandas").transform(frame)
     np.testing.assert_array_equal(out.to_numpy(), expected)

@@ -235,6 +235,13 @@ HOURS = pd.date_range("2024-01-01", periods=20, freq="h")
         (pd.Series(np.arange(20.0), HOURS[::-1]), ValueError, "do not rise: that of row 1"),
         (pd.Series(np.arange(3.0), HOURS[[0, 1, 1]]), ValueError, "keep one of each"),
         (
+            pd.DataFrame(
+                {"a": np.arange(8.0)}, pd.MultiIndex.from_product([[1, 2], HOURS[:4]])
+            ),
+            ValueError,
+            "the index of this table has several levels",
+        ),
+        (
             pd.Series(np.arange(5.0), HOURS_OF_DAYS),
             ValueError,
             "not evenly spaced: .* is 0.625 of the usual steps",
@@ -357,6 +364,26 @@ def test_a_table_with_a_row_for_each_time_is_no_set_of_series():
         pipeline = make_pipeline(tokenizer(), SVC())
         with pytest.raises(ValueError, match="has a column 'Time', so that its rows are times"):
             pipeline.fit(table, np.arange(50) % 2)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.array([True, None, False, True], dtype="boolean"),
+        pd.array([1, pd.NA, 0, 1], dtype=object),
+        pl.Series([Decimal(1), None, Decimal(0), Decimal(1)]),
+    ],
+)
+def test_channels_of_every_kind_with_missing_values_are_taken(column):
+    make = pl.DataFrame if isinstance(column, pl.Series) else pd.DataFrame
+    values = as_recording(make({"a": column}), "me").values
+    np.testing.assert_array_equal(values, [[1.0, np.nan, 0.0, 1.0]])
+
+
+def test_a_pipeline_of_tables_may_begin_with_windows():
+    pipeline = make_pipeline(SlidingWindows(20), random_convolutions())
+    features = pipeline.set_output(transform="pandas").fit_transform(periodic(20, 200))
+    assert isinstance(features, pd.DataFrame)
 
 
 def test_columns_of_numbers_of_every_kind_are_taken():

@@ -390,7 +390,10 @@ class SeriesVAE(
         X_given, y_given = X, y  # callbacks are handed what the user passed
         X = validate_series(self, X, reset=not warm, min_samples=2)
         y = y if self.conditional else None
+        before = getattr(self, "classes_", None)
         classes = learn_classes(self, y, len(X))
+        if warm:
+            refuse_other_classes(self, before)
         generator = generator_from(self.random_state)
         checkpoint = open_checkpoint(checkpoint, self, X, y, generator)
         plan = training_plan(self, len(X), least_steps=max(600, min(2 * len(X), 2000)))
@@ -661,6 +664,17 @@ class SeriesVAE(
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.target_tags.required = False
         return tags
+
+
+def refuse_other_classes(vae, before):
+    """Refuse to continue with labels of other classes than those ``before``, or None, of a fit."""
+    now = getattr(vae, "classes_", None)
+    if not np.array_equal(before, now):
+        before, now = ("none" if known is None else known.tolist() for known in (before, now))
+        raise ValueError(
+            f"SeriesVAE(warm_start=True) continues with the classes of the previous fit, {before}, "
+            f"and y has {now}: give it labels of the same classes, or set warm_start=False."
+        )
 
 
 class ELBOStep(nn.Module):

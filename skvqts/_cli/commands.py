@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._autoencoders.vae import SeriesVAE
 from .._files.models import load as load_model
 from .._recordings.anomalies import top_stretches
 from .._recordings.gaps import bridged, near_long_gaps
@@ -29,6 +30,8 @@ def encode(options):
     data = _data(options, complete=True)
     path = _path(options, data)
     model = _model(options, data)
+    if not (hasattr(model, "encode") or hasattr(model, "tokenizer_")):
+        raise ValueError(f"encode needs a tokenizer or a generator, and {options.model} has none.")
     if isinstance(data, Recorded):
         tokens = model.encode(data.recording.values[None])
         table = {"time": data.times(tokens.times), "token": tokens.ids}
@@ -68,7 +71,8 @@ def score(options):
     else:
         scores = model.score_samples(data.X_train)
         table = {"log_likelihood": scores}
-    print(f"mean log-likelihood of tokens: {scores.mean():.2f} nats", flush=True)
+    of_what = "series" if isinstance(model, SeriesVAE) else "tokens"
+    print(f"mean log-likelihood of {of_what}: {scores.mean():.2f} nats", flush=True)
     _write(table, path)
 
 
@@ -128,6 +132,8 @@ def _data(options, complete=False):
     if data.words:
         print(f"{data.name}: {data.words}", flush=True)
     values = data.recording.values if isinstance(data, Recorded) else np.asarray(data.X_train)
+    if np.isinf(values).any():
+        raise ValueError(f"{options.data} has infinite values.")
     n_missing = int(np.isnan(values).sum())
     if complete and n_missing:
         raise ValueError(
@@ -173,8 +179,10 @@ def _new_model(options, data):
     if isinstance(data, Recorded):
         # Arrays have no names: these are kept, so that later recordings are checked against them.
         return fit(new_windowed(options, _WINDOWS), data.table)
-    is_complete = np.isfinite(data.X_train).all(axis=tuple(range(1, np.ndim(data.X_train))))
-    X = data.X_train[is_complete] if is_complete.sum() > 1 else data.X_train
+    is_complete = ~np.isnan(data.X_train).any(axis=tuple(range(1, np.ndim(data.X_train))))
+    if is_complete.sum() < 2:
+        is_complete[:] = True  # the fit says what is missing
+    X = data.X_train[is_complete]
     tokenizer = new_tokenizer(options, X.shape)
     if options.tokenizer_only:
         return fit(tokenizer, X)

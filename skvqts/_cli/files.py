@@ -125,10 +125,13 @@ def load_whole(source, flags=Flags()):  # noqa: B008 - a tuple
         found, name = found_in(path, flags, missing=True), _name(path)
         if isinstance(found, Record):
             return recorded(name, found)
-        if not isinstance(found, Series):
-            return Split(name, *found[:2], None, None)
-        _check_array_of_series(found.X)
-        return Split(name, found.X, found.y, None, None, found.words)
+        words = found.words if isinstance(found, Series) else ""
+        X, y = found[:2]
+        _check_array_of_series(X)
+        if y is not None:
+            _check_one_label_each(X, y)
+            checked_labels(y, len(X), "y")
+        return Split(name, X, y, None, None, words)
 
     return _from_file(_path(source), whole)
 

@@ -211,6 +211,10 @@ class WrittenTo:
 
     def check(self, rows):
         """Refuse an array of another shape, or that would lose what is written to it."""
+        if isinstance(self.out, torch.Tensor) or hasattr(self.out, "columns"):
+            raise TypeError(
+                f"out must be an array, such as a memory map, and is a {type(self.out).__name__}."
+            )
         wanted = (self.n_rows, *rows.shape[1:])
         shape = tuple(getattr(self.out, "shape", ()))
         if shape != wanted:

@@ -41,7 +41,7 @@ def as_series_list(X, *, id="id", time="time"):
         If there is no series, one has no known value or another number of channels than the first,
         or a DataFrame lacks a column, an id or a time, or has a time of a series twice.
     TypeError
-        If something is not numeric.
+        If something is not numeric, or times are text.
 
     Examples
     --------
@@ -91,6 +91,11 @@ def _series_of_table(table, id, time):
     if table[id].isnull().any() if hasattr(table[id], "isnull") else table[id].is_null().any():
         raise ValueError(f"Column {id!r} of X lacks an id in some row.")
     ids, times = (table[name].to_numpy() for name in (id, time))
+    if any(isinstance(value, str) for value in times.tolist()):
+        raise TypeError(
+            f"Column {time!r} of X holds text, which has no order in time: convert it by "
+            "pandas.to_numeric or pandas.to_datetime."
+        )
     if np.any(times != times):  # NaN and NaT
         raise ValueError(f"Column {time!r} of X lacks a time in some row.")
     values = as_array_like(table[channels], _NAME, missing=True)

@@ -230,6 +230,8 @@ def holds_series(X, missing="mask"):
     """
     if isinstance(X, torch.Tensor) and X.is_nested:
         return missing == "mask"
+    if hasattr(X, "to_numpy") and not hasattr(X, "columns"):  # a Series with arrays in its cells
+        X = X.to_numpy()
     is_list = isinstance(X, (list, tuple)) or (
         isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1
     )
@@ -596,8 +598,15 @@ def validate_weights(estimator, sample_weight, y):
         If there is not one finite weight of at least 0 for each series, or all are 0 but those of
         one of several classes.
     """
-    weights = compute_sample_weight(estimator.class_weight, y)
+    weights = compute_sample_weight(estimator.class_weight, y).astype(np.float64)
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            "class_weight must hold a finite weight of at least 0 for each class, got "
+            f"{estimator.class_weight!r}."
+        )
     if sample_weight is not None:
+        if isinstance(sample_weight, Number):  # one weight for all, as scikit-learn has it
+            sample_weight = np.full(len(y), sample_weight)
         sample_weight = plain_array(sample_weight, "sample_weight")
         if sample_weight.dtype.kind not in "biuf":
             try:
@@ -622,12 +631,11 @@ def checked_labels(y, n_samples, argument, name=None):
     if isinstance(y, torch.Tensor):
         y = plain_array(y, argument)
     y = column_or_1d(y, warn=True)
-    if y.dtype == object and any(map(_is_missing, y)):
+    if y.dtype == object and any(map(is_missing, y)):
         raise ValueError(f"Input {argument} contains NaN or None: every series needs a label.")
     if y.dtype == object and len({isinstance(label, str) for label in y}) > 1:
         raise TypeError(f"{argument} mixes strings with other labels.")
-    if y.dtype == object and all(type(n) is int and abs(n) < 2**63 for n in y):  # as tables hold
-        y = y.astype(np.int64)
+    y = plain_labels(y)
     assert_all_finite(y, estimator_name=name, input_name=argument)
     if len(y) != n_samples:
         raise ValueError(
@@ -637,7 +645,16 @@ def checked_labels(y, n_samples, argument, name=None):
     return y
 
 
-def _is_missing(label):
+def plain_labels(y):
+    """Labels as they are, but an object array of whole numbers, as tables hold, as int64."""
+    labels = np.asarray(y)
+    if labels.dtype != object or labels.ndim != 1:
+        return y
+    is_whole = all(type(label) is int and abs(label) < 2**63 for label in labels)
+    return labels.astype(np.int64) if is_whole else y
+
+
+def is_missing(label):
     """None, NaN, or what compares to neither true nor false, as pandas' NA."""
     try:
         return label is None or bool(label != label)

@@ -151,7 +151,7 @@ class NearestWindows:
         """Features ``(n, d)`` of parts of a recording ``(c, t)``, stretched to whole windows."""
         views = np.lib.stride_tricks.sliding_window_view(recording, length, axis=1)
         windows = views[:, starts].swapaxes(0, 1) @ stretching(length, self.length)
-        return transformer.transform(windows)
+        return np.asarray(transformer.transform(windows))  # it may be set to give tables
 
 
 def reader_of_features(estimator):

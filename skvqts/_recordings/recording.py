@@ -1,10 +1,11 @@
 """Recordings as people have them: one long series, as an array, a Series or a table with times."""
 
+from numbers import Number
 from typing import NamedTuple
 
 import numpy as np
 
-from .._fitting.validation import as_array_like, content_of
+from .._fitting.validation import as_array_like, content_of, is_missing
 
 _UNEVEN = 0.1  # of the usual step, by which others may miss a multiple, as those of days in a month
 MOST_TIMES = 10  # for each row of a table
@@ -180,6 +181,11 @@ def _index_like(index, times):
 
 def _of_table(table, caller):
     """The recording of a DataFrame of pandas or polars."""
+    if getattr(getattr(table, "index", None), "nlevels", 1) > 1:
+        raise ValueError(
+            f"{caller} takes one recording, and the index of this table has several levels: take "
+            "the rows of one series. `as_series_list` makes series of a long table."
+        )
     columns = {str(name): table[name] for name in table.columns}
     if len(columns) != len(table.columns):
         raise ValueError(f"{caller} needs columns with different names.")
@@ -219,7 +225,9 @@ def _dates(values):
 
 def _numbers(name, values, caller):
     if values.dtype.kind == "O":  # a column with missing values
-        values = np.array([np.nan if value is None else value for value in values])
+        values = np.array([np.nan if is_missing(value) else value for value in values])
+        if values.dtype.kind == "O" and all(isinstance(value, Number) for value in values):
+            values = values.astype(np.float64)  # decimal numbers
     if values.dtype.kind not in "biuf":
         raise TypeError(
             f"{caller} takes columns of numbers and one of dates; column {name!r} holds "

@@ -10,7 +10,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._files.encoding import storable
-from .._fitting.state import TorchStateMixin, all_or_nothing, seeded_clone
+from .._fitting.state import (
+    TorchStateMixin,
+    all_or_nothing,
+    seeded_clone,
+    with_default_parts,
+)
 from .._fitting.validation import (
     IntegerInterval,
     StrOptions,
@@ -228,6 +233,22 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         self.estimator_ = seeded_clone(estimator, generator).fit(panel)
         return self
 
+    def set_params(self, **params):
+        """Set parameters, also those of the estimator that None stands for.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``estimator__width=64``: an `estimator` that is None becomes a
+            `MaskedPriorGenerator` first.
+
+        Returns
+        -------
+        self : WindowedEstimator
+        """
+        makers = {"estimator": lambda _: MaskedPriorGenerator()}
+        return super().set_params(**with_default_parts(self, params, makers))
+
     def _checked_length(self, estimator, n_channels):
         """The length of windows, after refusing what cannot be wrapped."""
         is_frozen = isinstance(estimator, FrozenEstimator)
@@ -273,7 +294,8 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         recording = self._recording(X, transformer)
         windows = self._present_windows(recording)
         starts = windows.starts(recording.values[None])
-        features = transformer.transform(windows.transform(recording.values[None]))
+        # An array, whatever container the estimator of windows is set to give.
+        features = np.asarray(transformer.transform(windows.transform(recording.values[None])))
         if self.per == "point":
             features = features_of_points(features, starts, self.windows_.length_)
             starts = np.arange(recording.values.shape[1])

@@ -176,6 +176,19 @@ class SlidingWindows(TransformerMixin, TorchStateMixin, BaseEstimator):
         recording = overlap_add(X, starts)
         return recording[0] if len(recording) == 1 else recording[None]
 
+    def set_output(self, *, transform=None):
+        """Change nothing: windows have three axes, and stay an array in a Pipeline of tables.
+
+        Parameters
+        ----------
+        transform : ignored
+
+        Returns
+        -------
+        self : SlidingWindows
+        """
+        return self
+
     def starts(self, X):
         """Where in a recording each window starts: int64 ``(n_windows,)``, in time points.
 

@@ -1,6 +1,7 @@
 """Pictures of generated beside real series, of latents, of few labels; they need matplotlib."""
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.base import clone
@@ -8,12 +9,13 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
-from .._fitting.validation import checked_labels, random_seed
+from .._fitting.validation import checked_labels, holds_series, random_seed
 from ._validation import (
     restore_ndim,
     series_sampled,
     validate_choice,
     validate_integer,
+    validate_one_kind,
     validate_two_panels,
     with_names_of_fit,
 )
@@ -131,6 +133,7 @@ class EmbeddingDisplay(_ScatterDisplay):
         -------
         display : EmbeddingDisplay
         """
+        validate_integer("max_samples", max_samples, 2, 10**9)
         rng = check_random_state(random_state)
         features = []
         for X in validate_two_panels(X_real, X_gen, min_samples=2):
@@ -233,10 +236,14 @@ class LatentDisplay(_ScatterDisplay):
         -------
         display : LatentDisplay
         """
+        validate_integer("max_samples", max_samples, 2, 10**9)
         rng = check_random_state(random_state)
-        X = np.asarray(X)
+        X = list(X) if holds_series(X) else np.asarray(X)
         drawn = rng.permutation(len(X))[:max_samples]
-        features = np.asarray(transformer.transform(with_names_of_fit(transformer, X[drawn])))
+        some = [X[row] for row in drawn] if isinstance(X, list) else X[drawn]
+        if not isinstance(X, list):
+            some = with_names_of_fit(transformer, some)
+        features = np.asarray(transformer.transform(some))
         y = np.full(len(X), "series") if y is None else checked_labels(y, len(X), "y")
         groups = y[drawn]
         order = np.argsort(groups, kind="stable")  # classes stand in their order in the legend
@@ -294,6 +301,7 @@ class SeriesDisplay:
         real, gen = validate_two_panels(X_real, X_gen)
         n_channels = real.shape[1]
         validate_integer("channel", channel, -n_channels, n_channels - 1)
+        validate_integer("n_series", n_series, 1, 10**9)
         real = real[:, channel]
         gen = gen[:, channel]
         if y_real is None or y_gen is None:
@@ -301,9 +309,10 @@ class SeriesDisplay:
         else:
             y_real = checked_labels(y_real, len(real), "y_real")
             y_gen = checked_labels(y_gen, len(gen), "y_gen")
+            validate_one_kind(y_real, y_gen, ("y_real", "y_gen"))
             panels = [
                 (f"class {c}", real[y_real == c][:n_series], gen[y_gen == c][:n_series])
-                for c in np.unique(y_real)
+                for c in np.union1d(y_real, y_gen)
             ]
         return cls(panels, name=name).plot(**line_kw)
 
@@ -443,14 +452,20 @@ class LabelFractionsDisplay:
             If a fraction is not above 0 and at most 1, there is no classifier, or `y` has another
             length than `X`.
         """
-        fractions = np.asarray(fractions, dtype=np.float64)
+        if not isinstance(estimators, Mapping):
+            raise TypeError(
+                "estimators must be a dict of names and classifiers, got "
+                f"{type(estimators).__name__}."
+            )
+        fractions = np.atleast_1d(np.asarray(fractions, dtype=np.float64))
         if not estimators or fractions.size == 0 or not ((fractions > 0) & (fractions <= 1)).all():
             raise ValueError(
                 "There must be classifiers, and fractions above 0 and at most 1; got "
                 f"{len(estimators)} classifiers and fractions {fractions.tolist()}."
             )
         validate_integer("n_draws", n_draws, 1, 10_000)
-        X, y = np.asarray(X), checked_labels(y, len(X), "y")
+        X = list(X) if holds_series(X) else np.asarray(X)
+        y = checked_labels(y, len(X), "y")
         rng = check_random_state(random_state)
         chosen = [[_some_of_each(y, f, rng) for _ in range(n_draws)] for f in fractions]
         shape = (len(fractions), n_draws)
@@ -460,7 +475,8 @@ class LabelFractionsDisplay:
             for place in np.ndindex(shape):
                 few = chosen[place[0]][place[1]]
                 start = time.perf_counter()
-                classifier = clone(estimator).fit(X[few], y[few])
+                labelled = [X[row] for row in few] if isinstance(X, list) else X[few]
+                classifier = clone(estimator).fit(labelled, y[few])
                 seconds[key][place] = time.perf_counter() - start
                 accuracies[key][place] = classifier.score(X_test, y_test)
         n_labels = np.array([len(draws[0]) for draws in chosen])

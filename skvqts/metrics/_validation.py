@@ -61,7 +61,9 @@ def _validate_array(X, name, min_samples):
     array_like = as_array_like(X, _CALLER, name)
     if len(array_like.shape) == 0:
         raise ValueError(f"{name} must be an array of shape (n, d) or (n, c, t), got {X!r}.")
-    X = _checked(array_like, name, allow_nd=True, ensure_min_samples=min_samples, estimator=name)
+    # Of an argument "X" of an estimator scikit-learn's advice on NaN would be for classifiers.
+    caller = None if name == "X" else name
+    X = _checked(array_like, name, allow_nd=True, ensure_min_samples=min_samples, estimator=caller)
     if 0 in X.shape:
         raise ValueError(f"{name} has no time point: its shape is {X.shape}.")
     if np.abs(X).max() > _MAX_ABS:

@@ -17,6 +17,9 @@ from .._validation import (
     validate_two_samples,
 )
 
+# One that nobody takes: noise of the seed that data were made with would be those data again.
+_SEED_OF_TIES = 0x9E3779B97F4A7C15
+
 
 def gaussian_entropy(covariance):
     """Differential entropy of a normal distribution ([1]_, theorem 8.4.1).
@@ -177,7 +180,9 @@ def mutual_information_of_samples(X, Y, *, n_neighbors=3):
     -------
     float
         In nats; on average about 0, of either sign, for independent variables. Its bias for 1,000
-        pairs of normal variables is below 0.03 up to a correlation of 0.9.
+        pairs of normal variables is below 0.03 up to a correlation of 0.9. Where values repeat, as
+        rounded ones do, all get noise far below their precision, always the same; rounding to a
+        tenth of a standard deviation then moves the estimate by less than 0.1.
 
     Raises
     ------
@@ -193,7 +198,7 @@ def mutual_information_of_samples(X, Y, *, n_neighbors=3):
     if len(X) != len(Y):
         raise ValueError(f"X and Y must have as many rows, got {len(X)} and {len(Y)}.")
     validate_integer("n_neighbors", n_neighbors, 1, len(X) - 1)
-    X, Y = X - X.mean(0), Y - Y.mean(0)
+    X, Y = _without_ties(X - X.mean(0), Y - Y.mean(0))
     both = np.hstack([X, Y])
     distances = cKDTree(both).query(both, [n_neighbors + 1], p=np.inf)[0][:, 0]
     closer = np.nextafter(distances, 0)  # neighbours are counted that are closer than the k-th
@@ -206,6 +211,20 @@ def mutual_information_of_samples(X, Y, *, n_neighbors=3):
     return float(digamma(n_neighbors) + digamma(len(X)) - marginals.mean())
 
 
+def _without_ties(*samples):
+    """Samples ``(n, d)``, with noise of 1e-10 of their scale in a column in which values repeat.
+
+    Neighbours at equal distances would be counted as if they were nearer or farther.
+    """
+    rng = np.random.default_rng(_SEED_OF_TIES)
+    told_apart = []
+    for sample in samples:
+        repeats = [len(np.unique(column)) < len(column) for column in sample.T]
+        scale = 1e-10 * np.abs(sample).mean(0) * repeats
+        told_apart.append(sample + scale * rng.normal(size=sample.shape))
+    return told_apart
+
+
 def _neighbour_distances(X, n_neighbors):
     """Distance ``(n,)`` of each row to its k-th nearest other row."""
     X = X - X.mean(0)
@@ -214,10 +233,11 @@ def _neighbour_distances(X, n_neighbors):
 
 def _log_determinant(root):
     """Of the matrix ``root.T @ root``; minus infinity where it is singular up to rounding."""
-    values = np.linalg.svd(root, compute_uv=False)
-    if values[-1] <= values[0] * len(values) * np.finfo(np.float64).eps:
+    # Rounding is that of the matrix, whose eigenvalues are the squares of these.
+    values = np.square(np.linalg.svd(root, compute_uv=False))
+    if values[-1] <= values[0] * 10 * len(values) * np.finfo(np.float64).eps:
         return -math.inf
-    return 2 * float(np.log(values).sum())
+    return float(np.log(values).sum())
 
 
 def _log(distances):
