@@ -20,6 +20,7 @@ from ._fitting.reading import (
     read_rows,
     read_series,
     reconstruction_errors,
+    series_of_scaled,
 )
 from ._fitting.runtime import computing
 from ._fitting.scaling import ColumnMoments, ColumnScaler
@@ -725,7 +726,7 @@ class VQTokenizer(
     def _decoded(self, rows, embed=lambda z: z):
         """Series, in the form that `fit` saw, of rows that `embed` turns into decoder input."""
         (scaled,) = read_rows(self, lambda rows: [self.module_.decode(embed(rows))], rows)
-        return self.scaler_.inverse(scaled).reshape(len(scaled), *self._series_shape)
+        return series_of_scaled(self, scaled)
 
     def _network_constructor(self):
         architecture, codes, _ = self._shaped_by

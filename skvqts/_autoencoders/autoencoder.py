@@ -11,7 +11,12 @@ from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
 from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
-from .._fitting.reading import read_output, read_rows, reconstruction_errors
+from .._fitting.reading import (
+    read_output,
+    read_rows,
+    reconstruction_errors,
+    series_of_scaled,
+)
 from .._fitting.runtime import computing
 from .._fitting.state import (
     CallbackSupportMixin,
@@ -403,8 +408,3 @@ def bottleneck_architecture(estimator, X):
         "width": estimator.width,
         **sizes,
     }
-
-
-def series_of_scaled(estimator, x):
-    """Series in the user's units, and in the form that `fit` saw, of scaled ones ``(n, c, t)``."""
-    return estimator.scaler_.inverse(x).reshape(len(x), *estimator._series_shape)

@@ -14,7 +14,13 @@ from .._files.encoding import storable
 from .._fitting.checkpoint import open_checkpoint
 from .._fitting.on_demand import rows_of
 from .._fitting.progress import Progress
-from .._fitting.reading import read_at_the_end, read_output, read_rows, read_series
+from .._fitting.reading import (
+    read_at_the_end,
+    read_output,
+    read_rows,
+    read_series,
+    series_of_scaled,
+)
 from .._fitting.runtime import computing
 from .._fitting.state import (
     CallbackSupportMixin,
@@ -38,7 +44,7 @@ from .._fitting.validation import (
 from .._generation.sampling import draw_classes, row_stream, seed_of
 from .._generation.stages import keep_training_series, learn_classes
 from ..exceptions import CollapseWarning, warn_user
-from .autoencoder import LATENT_CONSTRAINTS, bottleneck_architecture, series_of_scaled
+from .autoencoder import LATENT_CONSTRAINTS, bottleneck_architecture
 from .elbo import (
     importance_weighted_bound,
     kl_to_standard_normal,

@@ -8,7 +8,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._files.encoding import storable
-from .._fitting.reading import read_output, read_rows
+from .._fitting.reading import read_output, read_rows, series_of_scaled
 from .._fitting.runtime import allowed_threads, computing
 from .._fitting.scaling import SeriesScaler
 from .._fitting.state import TorchStateMixin, all_or_nothing
@@ -211,7 +211,7 @@ class STFTTransformer(
             return [x[..., : self.n_timepoints_in_]]
 
         (x,) = read_rows(self, series, parts)
-        return self.scaler_.inverse(x).reshape(len(x), *self._series_shape)
+        return series_of_scaled(self, x)
 
     @property
     def _n_padded(self):

@@ -10,7 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._files.encoding import storable
-from .._fitting.reading import read_output, read_rows, read_series, reconstruction_errors
+from .._fitting.reading import (
+    read_output,
+    read_rows,
+    read_series,
+    reconstruction_errors,
+    series_of_scaled,
+)
 from .._fitting.runtime import allowed_threads, computing
 from .._fitting.scaling import SeriesScaler
 from .._fitting.state import TorchStateMixin, all_or_nothing
@@ -297,7 +303,7 @@ class WindowCodes(
         ranges = np.tile([0, self._codebook_size], (self.n_tokens_, 1))
         ids = validate_tokens(self, tokens, ranges)
         (x,) = read_rows(self, lambda ids: [self.module_.decode(ids)], ids)
-        return self.scaler_.inverse(x).reshape(len(x), *self._series_shape)
+        return series_of_scaled(self, x)
 
     def score(self, X, y=None):
         """Negative mean squared reconstruction error, in units of the scaled series.

@@ -63,6 +63,16 @@ def read_rows(estimator, function, rows, prepare=None, sink=None):
         return in_chunks(read_chunk, rows, chunk_rows, type(estimator).__name__, sink)
 
 
+def in_form_of_fit(estimator, X):
+    """Series ``(n, c, t)`` as `fit` was given them: ``(n, t)`` or ``(n, c, t)``."""
+    return X.reshape(len(X), *estimator._series_shape)
+
+
+def series_of_scaled(estimator, x):
+    """Series in the user's units, and in the form that `fit` saw, of scaled ones ``(n, c, t)``."""
+    return in_form_of_fit(estimator, estimator.scaler_.inverse(x))
+
+
 def reconstruction_errors(estimator, reconstruct, X):
     """Mean squared errors ``(n,)`` of series ``(n, c, t)``, in units of the scaled series.
 

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.frozen import FrozenEstimator
 
 from .._files.encoding import storable
+from .._fitting.reading import in_form_of_fit
 from .._fitting.state import (
     TorchStateMixin,
     frozen_inside,
@@ -220,7 +221,7 @@ default=None
         labels = self.classes_[indices]
         self.sampling_strategy_ = n_missing(self.sampling_strategy, labels)
         vars(self).pop("generator_", None)  # of a previous call
-        return series.reshape(len(series), *self._series_shape), labels
+        return in_form_of_fit(self, series), labels
 
     def _fitted_generator(self, X, y, rng):
         if isinstance(self.generator, FrozenEstimator):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from scipy.special import logsumexp
 
-from .._fitting.reading import in_chunks, read_rows
+from .._fitting.reading import in_chunks, in_form_of_fit, read_rows
 from .._fitting.runtime import computing
 from .._fitting.validation import (
     random_seed,
@@ -54,7 +54,7 @@ def sample_series(
     ids = TokenReader(estimator).fill(
         np.where(masks, 0, -1), masks, classes, seed, decodings, from_scratch=draw_lengths is None
     )
-    X = decode(ids, classes, seed).reshape(n_samples, *estimator._series_shape)
+    X = in_form_of_fit(estimator, decode(ids, classes, seed))
     if draw_lengths is not None:
         X = [series[..., :length] for series, length in zip(X, lengths, strict=True)]
     return (X, estimator.classes_[classes]) if return_y else X
@@ -88,7 +88,7 @@ def sample_in_parts(estimator, decodings, decode, n_samples, part_size, y, rando
             from_scratch=True,
             first_row=first,
         )
-        X = decode(ids, classes, seed, first).reshape(len(rows), *estimator._series_shape)
+        X = in_form_of_fit(estimator, decode(ids, classes, seed, first))
         return (X, estimator.classes_[classes]) if return_y else X
 
     return map(part, range(0, n_samples, part_size))

@@ -11,7 +11,7 @@ from torch import nn
 
 from .._fitting.checkpoint import fit_part
 from .._fitting.on_demand import SlicedSeries
-from .._fitting.reading import read_series
+from .._fitting.reading import in_form_of_fit, read_series
 from .._fitting.scaling import ColumnMoments
 from .._fitting.state import frozen_inside, seeded_clone, shared_parameters
 from .._fitting.training import MOST_POINTS, automatic_epochs, order_by_class, training_plan
@@ -112,7 +112,7 @@ def in_users_form(estimator, X):
     """Series ``(n, c, t)`` as the `fit` of a generator was given them, a list or an array."""
     if isinstance(X, SlicedSeries):
         return X.X
-    X = X.reshape(len(X), *estimator._series_shape)
+    X = in_form_of_fit(estimator, X)
     if not is_unequal(estimator):
         return X
     return [series[..., :length] for series, length in zip(X, estimator.lengths_, strict=True)]

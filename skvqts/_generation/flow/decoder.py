@@ -13,7 +13,7 @@ from ..._files.encoding import storable
 from ..._fitting.checkpoint import fit_part, open_checkpoint
 from ..._fitting.on_demand import rows_of, subset
 from ..._fitting.progress import Progress
-from ..._fitting.reading import chunk_size, in_chunks
+from ..._fitting.reading import chunk_size, in_chunks, in_form_of_fit
 from ..._fitting.runtime import computing
 from ..._fitting.state import (
     TorchStateMixin,
@@ -326,7 +326,10 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
         self.architecture_ = flow_architecture(self, len(X), len(self._exactness.repeating))
         with computing(plan.device, plan.n_threads, training=True):
             data = self._tensors(X, classes, plan.device)
-            new_step = step_maker(self, data, plan.device, generator)
+            means, near_codes = TokenMeans(self.tokenizer_, plan.device), NearCodes(self.tokenizer_)
+            scale = residual_scale(means, near_codes, data[0], data[2], generator)
+            self.residual_scale_ = scale.cpu().numpy()
+            new_step = partial(flow_step, self, means, near_codes, scale, generator)
             # Held-out series say when the others are known by heart, and what draws are worth.
             step = new_step()
             training, held_out = hold_out(data, plan, generator, data[3])
@@ -341,6 +344,7 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
             if held_out is not None and not record.interrupted:
                 self.energy_scores_ = energy_scores(step, held_out, self.n_steps)
                 if record.n_epochs < plan.n_epochs:
+                    # The others were known by heart: all are learned, for less long.
                     plan = replace(plan, n_epochs=min(epochs_enough(record), plan.n_epochs))
                     step = new_step()
                     progress = Progress(self, plan, X_given, y)
@@ -399,7 +403,7 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
         if not self.is_used_:
             return self.tokenizer_.decode(tokens)
         X = drawn_series(self, tokens, classes, seed_of(self, random_state))
-        return X.reshape(len(X), *self._series_shape)
+        return in_form_of_fit(self, X)
 
     def _tensors(self, X, classes, device):
         """Scaled series, repeats, tokens and classes of training series ``(n, c, t)``."""
@@ -563,19 +567,11 @@ def flow_architecture(decoder, n_series, n_repeating):
     }
 
 
-def step_maker(decoder, data, device, generator):
-    """A function that makes a training step with a new network; sets `residual_scale_`."""
-    means = TokenMeans(decoder.tokenizer_, device)
-    near_codes = NearCodes(decoder.tokenizer_)
-    scale = residual_scale(means, near_codes, data[0], data[2], generator)
-    decoder.residual_scale_ = scale.cpu().numpy()
+def flow_step(decoder, means, near_codes, scale, generator):
+    """A training step of a new network; the arguments are those of `FlowStep`."""
+    network = build(decoder._network_constructor(), generator).to(scale.device)
     repeating = decoder._exactness.repeating.tolist()
-
-    def new_step():
-        network = build(decoder._network_constructor(), generator).to(device)
-        return FlowStep(network, means, near_codes, scale, repeating, generator)
-
-    return new_step
+    return FlowStep(network, means, near_codes, scale, repeating, generator)
 
 
 def repeated(data):
