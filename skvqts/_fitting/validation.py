@@ -149,6 +149,26 @@ def validate_series(
         X = X.X
     if is_sliced(X) and is_large(X):
         return _validate_slices(estimator, SlicedSeries(X), reset, min_samples, missing)
+    X = _one_array(estimator, X, reset, missing, n_timepoints)
+    _refuse_one_series(X, name, min_samples)
+    is_panel = len(X.shape) == 3
+    X = _panel(estimator, X, reset, min_samples)
+    _check_values(X, estimator, reset, allowed)
+    if missing == "mask":
+        _refuse_unknown_series(X, name)
+    if missing == "mask" and reset:
+        _refuse_unknown_channels(np.fmax.reduce(X, axis=(0, 2)), name)
+    if reset:
+        _, estimator.n_channels_in_, estimator.n_timepoints_in_ = X.shape
+        estimator._series_shape = X.shape[1:] if is_panel else X.shape[2:]
+    else:
+        _refuse_another_shape(estimator, X)
+    return X
+
+
+def _one_array(estimator, X, reset, missing, n_timepoints):
+    """An array, or a table, of what may be a list of series, a Tensor or an array-like."""
+    name = type(estimator).__name__
     if is_sliced(X) and not isinstance(X, np.ndarray):
         X = np.asarray(X[:])
     if holds_series(X, missing):
@@ -157,8 +177,13 @@ def validate_series(
         X = padded_series(series_of_list(X, name), name, n_timepoints)
         if is_flat and (reset or len(estimator._series_shape) == 1):
             X = X[:, 0]
-    X = as_array_like(X, name, missing=allowed, advice=_advice(estimator, reset))
-    _refuse_one_series(X, name, min_samples)
+    advice = _advice(estimator, reset)
+    return as_array_like(X, name, missing=missing != "refuse", advice=advice)
+
+
+def _panel(estimator, X, reset, min_samples):
+    """A float array ``(n, c, t)`` of an array or table, and the names of columns in `fit`."""
+    name = type(estimator).__name__
     is_panel = len(X.shape) == 3
     rules = {**_SERIES, "ensure_min_samples": min_samples}
     try:
@@ -181,28 +206,23 @@ def validate_series(
             f"Found array with {X.shape[1]} channel(s) and {X.shape[2]} time point(s) "
             f"(shape={X.shape}) while a minimum of 1 is required by {name}."
         )
-    _, n_channels, n_timepoints = X.shape
     if reset and is_panel:
         _check_feature_names(estimator, X, reset=True)
-        estimator.n_features_in_ = n_channels
-    _check_values(X, estimator, reset, allowed)
-    if missing == "mask":
-        _refuse_unknown_series(X, name)
-    if missing == "mask" and reset:
-        _refuse_unknown_channels(np.fmax.reduce(X, axis=(0, 2)), name)
-    if reset:
-        estimator.n_channels_in_ = n_channels
-        estimator.n_timepoints_in_ = n_timepoints
-        estimator._series_shape = X.shape[1:] if is_panel else X.shape[2:]
+        estimator.n_features_in_ = X.shape[1]
+    return X
+
+
+def _refuse_another_shape(estimator, X):
+    """Refuse series ``(n, c, t)`` of other channels or time points than those of `fit`."""
     for given, expected, unit in (
-        (n_channels, estimator.n_channels_in_, "channels"),
-        (n_timepoints, estimator.n_timepoints_in_, "time points"),
+        (X.shape[1], estimator.n_channels_in_, "channels"),
+        (X.shape[2], estimator.n_timepoints_in_, "time points"),
     ):
         if given != expected:
             raise ValueError(
-                f"X has {given} {unit}, but {name} is expecting {expected} {unit} as input."
+                f"X has {given} {unit}, but {type(estimator).__name__} is expecting {expected} "
+                f"{unit} as input."
             )
-    return X
 
 
 def _validate_slices(estimator, X, reset, min_samples, missing):

@@ -290,17 +290,11 @@ def generation_report(
     generated = _sample(generator, n_samples, len(X_real), sample_seed)
     _validate_generated(generated, train)
     X_gen = _subsample(generated.X, len(X_real), rng)
-    if tokenizer is None:
-        tokenizer = getattr(generator, "tokenizer_", None)
-    X_reconstructed = None
-    if tokenizer is not None:
-        tokens = tokenizer.encode(with_names_of_fit(tokenizer, restore_ndim(X_real, ndim)))
-        X_reconstructed = np.reshape(tokenizer.decode(tokens), X_real.shape)
     series = _Samples(
         real=X_real,
         generated=X_gen,
         train=_subsample(train.X, len(X_gen), rng),
-        reconstructed=X_reconstructed,
+        reconstructed=_reconstructed(X_real, ndim, tokenizer, generator),
     )
     distances = _distances_to_training(series, train.X)
     inputs = series.apply(lambda X: restore_ndim(X, ndim))  # what estimators take
@@ -376,6 +370,16 @@ def _validate_same_kind(train, test):
         raise ValueError("Only one of y_train and y_test is given: give both, or neither.")
     if train.y is not None:
         validate_one_kind(train.y, test.y, ("y_train", "y_test"))
+
+
+def _reconstructed(X, ndim, tokenizer, generator):
+    """Reconstructions ``(n, c, t)`` by a tokenizer, or that of a generator; None without any."""
+    if tokenizer is None:
+        tokenizer = getattr(generator, "tokenizer_", None)
+    if tokenizer is None:
+        return None
+    tokens = tokenizer.encode(with_names_of_fit(tokenizer, restore_ndim(X, ndim)))
+    return np.reshape(tokenizer.decode(tokens), X.shape)
 
 
 def _is_generator(generator):

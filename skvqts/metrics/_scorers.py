@@ -172,41 +172,15 @@ def make_generation_scorer(
     """
     # this name and "neg_fid" stand for one function: only the name tells which referee is meant
     is_of_classifier = score == "neg_fcn_fid"
-    if isinstance(score, str):
-        validate_choice("score", score, tuple(_NAMES))
-        score = _NAMES[score]
-    if score is memorization_score:  # in a search, noise far from all real series must not win
-        score = capped_memorization_score
-    if score in _CONVENTIONS:
-        convention = _CONVENTIONS[score]
-        takes = convention.takes if takes is None else takes
-        if greater_is_better is None:
-            greater_is_better = convention.greater_is_better
-    if takes is None or greater_is_better is None:
-        raise ValueError(
-            "make_generation_scorer needs `takes` and `greater_is_better` for a function that no "
-            f"name in {sorted(_NAMES)} stands for."
-        )
-    validate_choice("takes", takes, _TAKES)
+    score, takes, greater_is_better = _convention_of(score, takes, greater_is_better)
     if n_samples is not None:
         validate_integer("n_samples", n_samples, 1, 10**9)
     if not isinstance(random_state, Integral):  # or every call would sample other series
         random_state = random_seed(random_state)
     if reference is not None:
-        if not isinstance(reference, ReferenceStatistics):
-            raise TypeError(
-                f"reference must be a ReferenceStatistics, got {type(reference).__name__}."
-            )
-        if score is not frechet_distance or referee is not None or X_train is not None:
-            raise ValueError(
-                "A reference has its own referee and series and is for Fréchet distances only: "
-                "give neither another score nor `referee` nor `X_train` with it."
-            )
-    if referee is None and reference is None:
-        if takes == "probabilities" or is_of_classifier:
-            referee = FCNClassifier(random_state=0)
-        elif takes == "features":
-            referee = RandomConvolutionExtractor()
+        _validate_reference(reference, score, referee, X_train)
+    elif referee is None:
+        referee = _default_referee(takes, is_of_classifier)
     if referee is not None and takes in _METHODS:
         validate_referee(referee, _METHODS[takes])
     if X_train is None and y_train is not None:
@@ -226,6 +200,45 @@ def make_generation_scorer(
         y_train=y_train,
         reference=reference,
     )
+
+
+def _convention_of(score, takes, greater_is_better):
+    """The function that a score is or stands for, how it is called, and whether more is better."""
+    if isinstance(score, str):
+        validate_choice("score", score, tuple(_NAMES))
+        score = _NAMES[score]
+    if score is memorization_score:  # in a search, noise far from all real series must not win
+        score = capped_memorization_score
+    if score in _CONVENTIONS:
+        convention = _CONVENTIONS[score]
+        takes = convention.takes if takes is None else takes
+        if greater_is_better is None:
+            greater_is_better = convention.greater_is_better
+    if takes is None or greater_is_better is None:
+        raise ValueError(
+            "make_generation_scorer needs `takes` and `greater_is_better` for a function that no "
+            f"name in {sorted(_NAMES)} stands for."
+        )
+    validate_choice("takes", takes, _TAKES)
+    return score, takes, greater_is_better
+
+
+def _validate_reference(reference, score, referee, X_train):
+    """Refuse a reference of another kind, or beside what it holds itself."""
+    if not isinstance(reference, ReferenceStatistics):
+        raise TypeError(f"reference must be a ReferenceStatistics, got {type(reference).__name__}.")
+    if score is not frechet_distance or referee is not None or X_train is not None:
+        raise ValueError(
+            "A reference has its own referee and series and is for Fréchet distances only: "
+            "give neither another score nor `referee` nor `X_train` with it."
+        )
+
+
+def _default_referee(takes, is_of_classifier):
+    """What a score sees series through where nothing else is said, or None."""
+    if takes == "probabilities" or is_of_classifier:
+        return FCNClassifier(random_state=0)
+    return RandomConvolutionExtractor() if takes == "features" else None
 
 
 class GenerationScorer:
