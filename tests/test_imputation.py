@@ -9,7 +9,7 @@ import torch
 
 from skvqts._fitting.scaling import SeriesScaler
 from skvqts._generation.anomalies import window_masks
-from skvqts._generation.imputation import Proposals
+from skvqts._generation.imputation import draw_proposals
 from skvqts._generation.sampling import TokenReader
 
 from .conftest import two_shapes
@@ -191,7 +191,7 @@ def test_what_stands_under_a_mask_has_no_part_in_the_result():
 
 def test_proposals_are_of_the_given_class_and_of_all_classes_without_one():
     generator = fitted_to_bumps("masked")
-    proposals = Proposals(generator, generator._decodings(), seed=0)
+    proposals = draw_proposals(generator, generator._decodings(), seed=0)
     nothing = torch.zeros(40, dtype=torch.bool)
     series = torch.zeros(40, dtype=torch.float64)
     shares = generator.class_counts_ / generator.class_counts_.sum()
@@ -206,11 +206,11 @@ def test_proposals_are_of_the_given_class_and_of_all_classes_without_one():
 
 def test_a_thousand_series_are_proposed_and_twenty_of_each_class_at_least(monkeypatch):
     generator = fitted_to_bumps("masked")
-    assert len(Proposals(generator, generator._decodings(), 0).classes) == 100
+    assert len(draw_proposals(generator, generator._decodings(), 0).classes) == 100
     monkeypatch.undo()
-    assert len(Proposals(generator, generator._decodings(), 0).classes) == 1000
+    assert len(draw_proposals(generator, generator._decodings(), 0).classes) == 1000
     monkeypatch.setattr("skvqts._generation.imputation._LEAST_OF_CLASS", 501)
-    assert len(Proposals(generator, generator._decodings(), 0).classes) == 1002
+    assert len(draw_proposals(generator, generator._decodings(), 0).classes) == 1002
 
 
 def test_draws_are_chosen_by_what_was_observed_of_all_channels():

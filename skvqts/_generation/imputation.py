@@ -5,6 +5,8 @@ chosen more often, moved so that they agree with it altogether, and put into the
 what results are decoded by the sampled decoder, which sees the observed values as well.
 """
 
+from dataclasses import dataclass
+
 import joblib
 import numpy as np
 import torch
@@ -27,17 +29,11 @@ _LEAST_NOISE = 1e-4  # variance, of scaled series
 _CHOICE_STREAM = 101  # of the random numbers of a row; those of what is drawn come before
 
 
+@dataclass(frozen=True)
 class Proposals:
-    """Series that a generator draws, as what may stand in the gaps of others.
+    """Series that a generator has drawn, as what may stand in the gaps of others.
 
     Parameters
-    ----------
-    estimator : fitted generator
-    decodings : list of Decoding
-        How the tokens of each band are revealed.
-    seed : int
-
-    Attributes
     ----------
     series : float64 Tensor of shape (N, c * t)
         Scaled as for the tokenizer.
@@ -50,28 +46,10 @@ class Proposals:
         proposal that is right.
     """
 
-    def __init__(self, estimator, decodings, seed):
-        n_classes = estimator.architecture_["n_classes"]
-        n_proposals = max(_N_PROPOSALS, _LEAST_OF_CLASS * n_classes)
-        self.classes = np.arange(n_proposals) % max(1, n_classes)
-        shares = np.ones(1)
-        if n_classes:
-            shares = estimator.class_counts_ / estimator.class_counts_.sum()
-        masks = np.ones((n_proposals, sum(estimator.module_.n_tokens)), dtype=bool)
-        ids = TokenReader(estimator).fill(
-            np.zeros(masks.shape, np.int64), masks, self.classes, seed, decodings, from_scratch=True
-        )
-        series = decoded_series(estimator, ids, self.classes, seed)
-        decoder = drawing_decoder(estimator)
-        if decoder is None:
-            noise = np.square(estimator.residual_scale_)
-        else:
-            noise = np.square(decoder.residual_scale_[:, 0])
-        scaled = checked_tokenizer(estimator).scaler_.transform(series)
-        self.series = torch.from_numpy(scaled.reshape(n_proposals, -1).astype(np.float64))
-        self.log_shares = torch.from_numpy(np.log(shares)[self.classes])
-        noise = np.maximum(noise, _LEAST_NOISE).astype(np.float64)
-        self.noise = torch.from_numpy(np.repeat(noise, estimator.n_timepoints_in_))
+    series: torch.Tensor
+    classes: np.ndarray
+    log_shares: torch.Tensor
+    noise: torch.Tensor
 
     def fill(self, series, known, label, heights):
         """Hidden values ``(M, number of them)`` of a series, and the proposals that they come from.
@@ -105,6 +83,42 @@ class Proposals:
         rivals = possible.kthvalue(min(_RIVALS, len(possible))).values
         temperature = max(float(rivals) * _TEMPERATURE, _LEAST_DIFFERENCE)
         return tempered_shares(differences - temperature * logarithms, temperature)
+
+
+def draw_proposals(estimator, decodings, seed):
+    """Draw a thousand series of a generator, or twenty of each class if those are more.
+
+    Parameters
+    ----------
+    estimator : fitted generator
+    decodings : list of Decoding
+        How the tokens of each band are revealed.
+    seed : int
+    """
+    n_classes = estimator.architecture_["n_classes"]
+    n_proposals = max(_N_PROPOSALS, _LEAST_OF_CLASS * n_classes)
+    classes = np.arange(n_proposals) % max(1, n_classes)
+    shares = np.ones(1)
+    if n_classes:
+        shares = estimator.class_counts_ / estimator.class_counts_.sum()
+    masks = np.ones((n_proposals, sum(estimator.module_.n_tokens)), dtype=bool)
+    ids = TokenReader(estimator).fill(
+        np.zeros(masks.shape, np.int64), masks, classes, seed, decodings, from_scratch=True
+    )
+    series = decoded_series(estimator, ids, classes, seed)
+    decoder = drawing_decoder(estimator)
+    if decoder is None:
+        noise = np.square(estimator.residual_scale_)
+    else:
+        noise = np.square(decoder.residual_scale_[:, 0])
+    scaled = checked_tokenizer(estimator).scaler_.transform(series)
+    noise = np.maximum(noise, _LEAST_NOISE).astype(np.float64)
+    return Proposals(
+        series=torch.from_numpy(scaled.reshape(n_proposals, -1).astype(np.float64)),
+        classes=classes,
+        log_shares=torch.from_numpy(np.log(shares)[classes]),
+        noise=torch.from_numpy(np.repeat(noise, estimator.n_timepoints_in_)),
+    )
 
 
 def impute_series(estimator, decodings, X, known, labels, seed, n_draws):
@@ -145,7 +159,7 @@ def proposals_of(estimator, decodings):
     key = joblib.hash(("proposals", estimator))
     return MEMORY.get(
         key,
-        lambda: Proposals(estimator, decodings, _PROPOSALS_SEED),
+        lambda: draw_proposals(estimator, decodings, _PROPOSALS_SEED),
         lambda proposals: proposals.series.nbytes,
     )
 
