@@ -7,7 +7,7 @@ from .gaps import column_of, interpolated, tokens_at
 from .sampling import TokenReader, checked_tokenizer, unconditional_classes
 
 
-def anomaly_scores(estimator, X, window):
+def anomaly_scores(estimator, X, ids, window):
     """Mean negative log-probability of hidden tokens, ``(n, t)``, over windows that slide along.
 
     What is told of a window is told from tokens that have not seen it: those of the series with a
@@ -17,6 +17,8 @@ def anomaly_scores(estimator, X, window):
     ----------
     estimator : fitted generator
     X : float ndarray of shape (n, c, t)
+    ids : int64 ndarray of shape (n, N)
+        Their tokens.
     window : int
         Length of the windows in time points.
     """
@@ -28,7 +30,6 @@ def anomaly_scores(estimator, X, window):
         masks[0][:] = False  # of the series without the window they are told, not judged
     classes = unconditional_classes(estimator, len(X))
     reader = TokenReader(estimator)
-    ids = tokenizer.encode(X)
     total = np.zeros((len(X), estimator.n_timepoints_in_))
     for index, points in enumerate(covered):
         hidden = [of_band[[index]] for of_band in masks]

@@ -837,7 +837,7 @@ class MaskedPriorGenerator(
         validate_parameter_constraints(wanted, {"window": window}, "anomaly_score")
         if window > n_timepoints:
             raise ValueError(f"window={window} is longer than the series, {n_timepoints} points.")
-        return anomaly_scores(self, self._series_and_tokens(X)[0], window)
+        return anomaly_scores(self, *self._series_and_tokens(X), window)
 
     def _series_and_tokens(self, X):
         """Valid series ``(n, c, t)`` and their tokens."""
