@@ -585,7 +585,7 @@ class TwoViewStep(nn.Module):
 
     def after_step(self, n_taken):
         """Let slow copies follow the encoder."""
-        self.ssl.branch.update_momentum_copies(self.encoder)
+        self.ssl.update_momentum_copies(self.encoder)
 
 
 def validate_series_to_read(estimator, X, outputs_per_token, advice):

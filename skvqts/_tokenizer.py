@@ -119,11 +119,12 @@ class VQTokenizer(
           some are constant), where ``C=1`` suits an SVC; meant for a classifier right after it.
         - "tokens": ids of the codes, int64, (n, N).
         - "one_hot": a 1 at the code of each token, (n, N * K).
-        - "bag_of_codes": share of each code among the tokens, (n, K), of two bands (n, 2K).
+        - "bag_of_codes": share of each code among the tokens, (n, K), of two bands (n, 2K), and K
+          more for each token of the whole series.
         - "positional_bag": square roots of the shares of each code among the tokens of the
-          whole series, of its halves, quarters, eighths and sixteenths, (n, 31 K), and "one_hot" of
-          the tokens of the whole series, if there are any, (n, G * K), each of length 1; what
-          token ids alone say, meant for a linear classifier.
+          whole series, of its halves, quarters, eighths and sixteenths, (n, 31 K) for a band of 16
+          tokens or more, and "one_hot" of the tokens of the whole series, if there are any,
+          (n, G * K), each of length 1; what token ids alone say, meant for a linear classifier.
         - "quantized", "quantized_pooled": latents after quantisation, flattened
           (n, N * D) or pooled.
         - "continuous", "continuous_pooled": latents before quantisation.
@@ -766,10 +767,11 @@ def start_codebooks(network, init, x, batch_size, generator):
     generator : torch.Generator
     """
     lengths = ends_of_rows(x)
+    batch_size = min(batch_size, len(x))
     for index, band in enumerate(network.bands):
         n_tokens = math.prod(network.grid[index])
         n_codes = len(band.quantizer.codebook)
-        tokens_per_batch = min(batch_size, len(x)) * n_tokens
+        tokens_per_batch = batch_size * n_tokens
         inside = tokens_inside(band.encoder, lengths)
         if inside is not None:
             tokens_per_batch *= float(inside.double().mean())
@@ -896,7 +898,7 @@ class SelfSupervisedVQStep(nn.Module):
     def after_step(self, n_taken):
         """Let the codes follow the batch, and slow copies the encoder."""
         self.vq_step.after_step(n_taken)
-        self.ssl.branch.update_momentum_copies(self.vq_step.network.encoder)
+        self.ssl.update_momentum_copies(self.vq_step.network.encoder)
 
 
 def code_ranges(tokenizer):

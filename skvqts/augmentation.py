@@ -97,7 +97,7 @@ class Augmentation(BaseEstimator):
         x = torch.from_numpy(X.reshape(len(X), -1, X.shape[-1]).copy())
         # On one thread of ours: in a forked child, torch's own would be waited for without end.
         with computing(torch.device("cpu"), 1):
-            view = self(x, generator_from(random_state))
+            view = views.within_ends(self, x, generator_from(random_state), None)
         return view.numpy().reshape(X.shape)
 
 

@@ -37,15 +37,19 @@ _PROJECTOR = {"projector_width": [IntegerInterval(1)], "weight": _WEIGHT}
 
 
 class Objective(BaseEstimator):
-    """A self-supervised objective and its parameters.
+    """A self-supervised objective and its parameters; the base of those of your own.
 
     Attributes
     ----------
     masks_input : bool
-        Whether the second view is the series with parts hidden, in place of an augmentation.
+        Whether the second view is the series with parts hidden, in place of an augmentation. Such
+        an objective has the attributes `strategy`, `ratio` and `block` of `MaskedModelling`.
+    weight : float
+        Weight of the loss beside the others of `VQTokenizer`.
     """
 
     masks_input = False
+    weight = 1.0
 
     def make_branch(self, dim, n_series):
         """Build the modules that the objective adds to an encoder, with their loss.
@@ -60,7 +64,11 @@ class Objective(BaseEstimator):
         Returns
         -------
         branch : torch.nn.Module
-            Its call gives the loss of two views.
+            Its call gives the loss, a Tensor without axes, of two views. A view has `series`, of
+            shape (B, C, T), `latents`, of shape (B, N, D), and ``pooled()``, which gives their
+            means and maxima over the tokens, of shape (B, dim). If the branch has a method
+            ``start(encoder, decode)``, that is called before the training, and
+            ``update_momentum_copies(encoder)`` after each step of the optimiser.
 
         Raises
         ------

@@ -10,9 +10,13 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skvqts import augmentation as ag
+from skvqts.augmentation import Augmentation, TimeMask
 from skvqts.functional import augmentations as views
+from skvqts.objectives import MaskedModelling
 
 from .conftest import two_shapes
+from .estimators import extractor, tokenizer
+from .refusals import assert_refused
 
 FUNCTIONS = {
     ag.AmplitudeResize: views.amplitude_resize,
@@ -157,3 +161,42 @@ def test_compose_refuses_two_steps_of_one_name():
     twice = ag.Compose([("noise", ag.GaussianNoise()), ("noise", ag.Flip())])
     with pytest.raises(ValueError, match="Names provided are not unique"):
         twice.view(np.zeros((2, 9)))
+
+
+class Returning(Augmentation):
+    """An augmentation of the user's own making, which returns what it is told to."""
+
+    def __init__(self, change=None):
+        self.change = change
+
+    def __call__(self, x, generator):
+        return self.change(x)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "told"),
+    [
+        (lambda x: x[..., :7], ValueError, r"returned \(\d+, 1, 7\): a view has the shape"),
+        (lambda x: x[:1], ValueError, r"returned \(1, 1, 32\)"),
+        (lambda x: x.numpy(), TypeError, "must return a Tensor of series, got ndarray"),
+        (lambda x: x * torch.nan, ValueError, "returned values that are missing or infinite"),
+    ],
+)
+def test_what_an_augmentation_returns_is_judged(change, kind, told):
+    X = two_shapes(24)[0]
+    augmentation = Returning(change)
+    for call in (
+        lambda: augmentation.view(X),
+        lambda: extractor(augmentation=augmentation).fit(X),
+        lambda: tokenizer(ssl="vicreg", augmentation=augmentation).fit(X),
+    ):
+        assert_refused(call, (kind,), f"Returning .*{told}")
+
+
+@pytest.mark.parametrize("strategy", ["blocks", "bands"])
+def test_a_block_longer_than_the_series_is_the_series(strategy):
+    X = two_shapes(24)[0]
+    whole = TimeMask(ratio=0.5, block=32).view(X, random_state=0)
+    np.testing.assert_array_equal(TimeMask(ratio=0.5, block=10**12).view(X, random_state=0), whole)
+    huge = MaskedModelling(strategy=strategy, block=10**12)
+    assert tokenizer(ssl=huge).fit(X).n_iter_ >= 1

@@ -72,10 +72,12 @@ def test_joint_projects_both_views_with_one_projector(encoder):
 @pytest.mark.parametrize("name", sorted(set(public.OBJECTIVES) - {"masked"}))
 def test_every_branch_has_a_gradient_in_the_encoder(encoder, name):
     branch = build(lambda: public.OBJECTIVES[name]().make_branch(6, 50), generator()).train()
-    branch.start(encoder, None)
+    if name in ("byol", "moco"):
+        branch.start(encoder, None)
     branch(view(encoder), view(encoder, seed=1)).backward()
     assert encoder.linear.weight.grad.abs().sum() > 0
-    branch.update_momentum_copies(encoder)
+    if name in ("byol", "moco"):
+        branch.update_momentum_copies(encoder)
     slow = [getattr(branch, copy, None) for copy in ("momentum_encoder", "momentum_projector")]
     assert all((module is not None) == (name in ("byol", "moco")) for module in slow)
     for module in slow:

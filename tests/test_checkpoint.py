@@ -303,6 +303,8 @@ def test_a_checkpoint_is_no_model(path, killed_after):
 
 
 def test_a_path_that_is_none_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match="checkpoint='' is no path of a file"):
+        tokenizer().fit(X, checkpoint="")
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         tokenizer().fit(X, checkpoint=tmp_path / "no folder" / "fit")
     with pytest.raises(

@@ -175,6 +175,11 @@ def test_csv_as_data_frames_write_it(tmp_path):
     _assert_same_data(load(str(tmp_path / "b.csv"), Flags(label="-1")))
 
 
+MEASURED = "@timestamps false\n@univariate true\n@targetLabel true\n@data\n" + "".join(
+    f"{i},2,3:{i / 7}\n" for i in range(9)
+)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -188,6 +193,7 @@ def test_csv_as_data_frames_write_it(tmp_path):
         ("a.npy", "", "cannot be used"),
         ("a.ts", "@data\n1,2:3,4\n", "cannot be used"),
         ("a.ts", UNEQUAL, "not all of one length"),
+        ("a.ts", MEASURED, "Unknown label type"),
     ],
 )
 def test_bad_files_are_told_in_one_line(tmp_path, capsys, name, content, message):

@@ -11,7 +11,7 @@ import pytest
 
 from skvqts import RandomConvolutionExtractor, WindowedEstimator, load
 from skvqts._cli.main import main
-from skvqts._cli.output import series_table
+from skvqts._cli.output import series_table, write_table
 from skvqts._cli.page import Page
 
 from .conftest import two_shapes
@@ -94,6 +94,34 @@ def test_draws_of_gaps_are_told_by_their_quantiles(files):
     assert (table["load 5 %"] == table["load 95 %"]).all()
 
 
+def test_draws_of_gaps_of_series_are_told_by_their_quantiles(files):
+    table = run(files, "impute", "gapped.npy", "--as=series", "--draws=5", model="series.npz")
+    names = [f"t{t}" for t in range(32)]
+    values = {
+        end: table[[name + end for name in names]].to_numpy() for end in ("", " 5 %", " 95 %")
+    }
+    known = ~np.isnan(np.load(files / "gapped.npy"))
+    np.testing.assert_array_equal(values[" 5 %"][known], values[" 95 %"][known])
+    assert (values[" 5 %"] <= values[""]).all()
+    assert (values[""] <= values[" 95 %"]).all()
+    assert (values[" 5 %"] < values[" 95 %"]).any()
+    out = files / "draws.npy"
+    model = str(files / "series.npz.skvqts")
+    words = ["impute", str(files / "gapped.npy"), "--as=series", "--draws=5", "--model", model]
+    assert main([*words, "--out", str(out)]) == 0
+    np.testing.assert_allclose(np.load(out), values[""], rtol=1e-6)
+
+
+def test_arrays_that_are_written_can_be_read_again(tmp_path):
+    X = np.arange(36.0).reshape(3, 2, 6)
+    for series in (X, X[:, 0]):
+        assert write_table(series_table(series, np.array(list("aab"))), tmp_path / "X.npy") > 0
+        np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), series)
+    recording = {"time": np.arange(4), "class": np.ones(4), "id": np.zeros(4)}
+    assert write_table(recording, tmp_path / "r.npy") == 4
+    np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), [[1, 0]] * 4)
+
+
 def test_gaps_of_series_are_filled(files):
     table = run(files, "impute", "gapped.npy", "--as=series", model="series.npz")
     given = np.load(files / "gapped.npy")
@@ -164,6 +192,7 @@ def test_series_of_several_channels_are_written_in_long_form():
         (["encode", "gapped.csv", "--model", "gapped.csv.skvqts"], "has missing values (10)"),
         (["impute", "gapped.csv", "--tokenizer-only"], "leave --tokenizer-only out"),
         (["encode", "series.npz", "--model", "kernels.skvqts"], "encode needs a tokenizer or"),
+        (["anomalies", "gapped.npy", "--as=series"], "gapped.npy has missing values (3)"),
         (["fit", "infinite.npz"], "infinite.npz has infinite values"),
         (["impute", "short.npz"], "there are 24 series but labels of shape (20,)"),
         (["sample", "column.npz"], "there are 24 series but labels of shape (24, 1)"),

@@ -283,6 +283,19 @@ def test_code_lengths_by_loops(name):
     assert found.learned == pytest.approx(-generator.score_samples(X).mean())
 
 
+def test_code_lengths_of_series_of_unequal_length_are_those_of_their_tokens():
+    series = [row[: 32 - index % 9] for index, row in enumerate(X)]
+    generator = masked_prior(tokenizer=tokenizer(missing="mask"), decoder=None).fit(series, Y)
+    n_tokens = [len(tokens) for tokens in generator.tokenizer_.encode(series)]
+    assert len(set(n_tokens)) > 1
+    found = code_length(generator, series)
+    assert found.uniform == pytest.approx(np.mean(n_tokens) * math.log(6))
+    padded = np.full((24, 32), np.nan)
+    for row, of_series in zip(padded, series, strict=True):
+        row[: len(of_series)] = of_series
+    assert code_length(generator, padded) == found
+
+
 def test_a_code_that_never_occurred_cannot_be_written_by_its_frequency():
     generator = copy.deepcopy(fitted_generator("AutoregressivePriorGenerator"))
     token = generator.tokenizer_.encode(X)[0, 0]

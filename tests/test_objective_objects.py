@@ -2,15 +2,27 @@
 
 import inspect
 
+import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 
 from skvqts import objectives as public
 from skvqts._nn.layers import build
 from skvqts._nn.self_supervision import mean_and_maximum
 from skvqts.functional import objectives as ob
-from skvqts.objectives import OBJECTIVES, BarlowTwins, VCReg, VIbCReg, VICReg, make_objective
+from skvqts.objectives import (
+    OBJECTIVES,
+    BarlowTwins,
+    Objective,
+    VCReg,
+    VIbCReg,
+    VICReg,
+    make_objective,
+)
 
+from .conftest import two_shapes
+from .estimators import extractor, tokenizer
 from .test_branches import Encoder, generator, view
 
 
@@ -68,3 +80,27 @@ def test_parameters_reach_the_loss(name):
     projected = [branch.projector(mean_and_maximum(v.latents)) for v in (first, second)]
     assert projected[0].shape == (6, 8)
     assert branch(first, second).item() == pytest.approx(loss(*projected).item())
+
+
+class Agreement(Objective):
+    """An objective of the user's own making, by the documentation of `Objective` alone."""
+
+    def make_branch(self, dim, n_series):
+        class Branch(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.linear = torch.nn.Linear(dim, 4)
+
+            def forward(self, first, second):
+                difference = self.linear(first.pooled()) - self.linear(second.pooled())
+                return difference.square().mean()
+
+        return Branch()
+
+
+@pytest.mark.parametrize("make", [lambda o: tokenizer(ssl=o), lambda o: extractor(objective=o)])
+def test_an_objective_of_the_users_own_needs_a_branch_and_no_more(make):
+    X = two_shapes(24)[0]
+    curves = [make(Agreement()).fit(X).loss_curve_["ssl"] for _ in range(2)]
+    assert np.isfinite(curves[0]).all()
+    np.testing.assert_array_equal(*curves)

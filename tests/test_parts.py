@@ -77,6 +77,8 @@ def test_parts_of_a_sample_are_the_sample(name, part_size):
     wanted = np.arange(n) % 2
     of_classes = generator.sample_in_parts(n, part_size=part_size, y=wanted, random_state=5)
     expected = generator.sample(n, y=wanted, random_state=5)
+    as_many = generator.sample_in_parts(y=wanted, part_size=part_size, random_state=5)
+    assert np.array_equal(np.concatenate(list(as_many)), expected)
     assert np.array_equal(np.concatenate(list(of_classes)), expected)
 
 

@@ -84,8 +84,16 @@ def impute(options):
     n_draws = None if options.draws == 1 else options.draws
     if not isinstance(data, Recorded):
         filled = model.impute(data.X_train, n_draws=n_draws, random_state=options.seed)
-        filled = filled if n_draws is None else np.median(filled, axis=0)
-        return _write(series_table(filled, data.y_train), path)
+        if n_draws is None:
+            return _write(series_table(filled, data.y_train), path)
+        low, middle, high = np.quantile(filled, [0.05, 0.5, 0.95], axis=0)
+        table = series_table(middle, data.y_train)
+        if path.suffix.lower() != ".npy":
+            for bound, of_bound in (("5 %", low), ("95 %", high)):
+                values = series_table(of_bound, None)
+                names = [name for name in values if name not in ("id", "time")]
+                table |= {f"{name} {bound}": values[name] for name in names}
+        return _write(table, path)
     if n_draws is None:
         return _write(model.impute(data.table, random_state=options.seed), path)
     draws = model.impute(data.recording.values[None], n_draws=n_draws, random_state=options.seed)
@@ -100,6 +108,8 @@ def impute(options):
 def anomalies(options):
     """Write how anomalous every time point is, and name the most anomalous stretches."""
     data = _data(options)
+    if not isinstance(data, Recorded):
+        _refuse_gaps(options, data.X_train)
     path = _path(options, data)
     if not isinstance(data, Recorded):
         scores = _model(options, data, "anomaly_score").anomaly_score(data.X_train)
@@ -134,13 +144,18 @@ def _data(options, complete=False):
     values = data.recording.values if isinstance(data, Recorded) else np.asarray(data.X_train)
     if np.isinf(values).any():
         raise ValueError(f"{options.data} has infinite values.")
+    if complete:
+        _refuse_gaps(options, values)
+    return data
+
+
+def _refuse_gaps(options, values):
     n_missing = int(np.isnan(values).sum())
-    if complete and n_missing:
+    if n_missing:
         raise ValueError(
             f"{options.data} has missing values ({n_missing:,}): fill them first, by the "
             "command impute."
         )
-    return data
 
 
 def _model(options, data, method=None):

@@ -335,9 +335,22 @@ def _read_ts(path, flags):
             "a .ts file has no columns: leave --as, --label, --time and --channels out."
         )
     X, y = load_from_ts_file(str(path))
+    if sum(np.size(series) for series in X) == 0:
+        raise ValueError("it holds no series.")
     if y is None or len(y) == 0:  # @classLabel false
         return Series(X, None, "a series in each line")
-    return Series(X, np.char.strip(np.asarray(y, dtype=str)), "a series and its class in each line")
+    y = np.char.strip(np.asarray(y, dtype=str))
+    _refuse_measured(y)
+    return Series(X, y, "a series and its class in each line")
+
+
+def _refuse_measured(y):
+    """Refuse labels ``(n,)`` of text that are measured values, which are no classes."""
+    try:
+        numbers = y.astype(np.float64)
+    except ValueError:
+        return
+    checked_labels(numbers, len(y), "y")
 
 
 def _read_rows(path, flags, missing):

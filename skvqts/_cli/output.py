@@ -51,21 +51,29 @@ def check_writable(path):
 def write_table(table, path):
     """Write a DataFrame, a dict of columns or an array of a recording; returns the number of rows.
 
-    A .npy file has the numbers alone, without names, times and classes.
+    A .npy file has the numbers alone, without names, times and classes: an array (n, t) of series
+    or (n, c, t) of several channels, or (t, c) of a recording.
     """
+    is_recording = not isinstance(table, dict) or next(iter(table)) == "time"
     if not isinstance(table, dict) and not hasattr(table, "columns"):
         table = np.asarray(table)
         table = columns_of(table[0].T if table.ndim == 3 else table[:, None], "channel")
     ending = path.suffix.lower()
     if ending == ".npy":
-        numbers = [
-            np.asarray(table[name])
-            for name in table
-            if name not in ("time", "class") and np.asarray(table[name]).dtype.kind in "biuf"
+        columns = {name: np.asarray(table[name]) for name in table}
+        # What stands before the values: the time of a recording, or number and class of a series.
+        about = ("time",) if is_recording else ("id", "time", "class")
+        values = [
+            column
+            for name, column in columns.items()
+            if name not in about and column.dtype.kind in "biuf"
         ]
+        numbers = np.column_stack(values)
+        if "id" in columns and not is_recording:
+            numbers = numbers.reshape(columns["id"][-1] + 1, -1, len(values)).swapaxes(1, 2)
         with path.open("wb") as file:  # np.save adds an ending to names with another one
-            np.save(file, np.column_stack(numbers))
-        return len(numbers[0])
+            np.save(file, numbers)
+        return len(values[0])
     import pandas as pd  # optional
 
     frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)

@@ -140,7 +140,7 @@ def open_checkpoint(path, estimator, X, y, generator, weights=None):
             f"checkpoint of {type(estimator).__name__}.fit must be the path of a file, got "
             f"{type(path).__name__}."
         )
-    if "\0" in os.fsdecode(path):
+    if "\0" in os.fsdecode(path) or not os.fsdecode(path):
         raise ValueError(f"checkpoint={path!r} is no path of a file.")
     identity = _identity(estimator, X, y, weights)
     if not os.path.exists(path):

@@ -77,8 +77,8 @@ _NO_NUMBERS = ("date", "time", "duration", "period", "interval", "struct", "list
 _TIMES = ("time", "times", "timestamp", "date", "datetime")
 _TEXT = ("str", "large_str", "utf8", "categor", "enum")
 _UNEQUAL = "{} holds series of unequal length, which {} does not accept: {}."
+_INTERPOLATE = ", interpolate them"
 _ONE_LENGTH = "pad or resample them to one length"
-_UNEQUAL_BY_MASK = "fit it with missing='mask' (see skvqts.as_series_list), or " + _ONE_LENGTH
 _CONTAINERS = ("shape", "__array__", "__dataframe__", "__array_interface__")
 
 
@@ -411,15 +411,18 @@ def _advice(estimator, reset):
     if hasattr(estimator, "impute"):
         return None if reset else "fill them with `impute`"
     if hasattr(estimator, "missing"):
-        return "fit it with missing='mask', interpolate them"
+        return "fit it with missing='mask'" + _INTERPOLATE
     if hasattr(estimator, "pretrained"):
-        return "fit it with a `pretrained` that has missing='mask', interpolate them"
+        return "fit it with a `pretrained` that has missing='mask'" + _INTERPOLATE
     return None
 
 
 def _advice_on_length(advice):
     """What can be done about series of unequal length, given what can about missing values."""
-    return _UNEQUAL_BY_MASK if advice and "missing='mask'" in advice else _ONE_LENGTH
+    if not advice or "missing='mask'" not in advice:
+        return _ONE_LENGTH
+    by_mask = advice.removesuffix(_INTERPOLATE)
+    return f"{by_mask} (see skvqts.as_series_list), or {_ONE_LENGTH}"
 
 
 def _refuse_unknown_series(X, name):

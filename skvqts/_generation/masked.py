@@ -527,14 +527,14 @@ class MaskedPriorGenerator(
         )
 
     def sample_in_parts(
-        self, n_samples, *, part_size=1000, y=None, random_state=None, return_y=False
+        self, n_samples=None, *, part_size=1000, y=None, random_state=None, return_y=False
     ):
         """Generate series part by part, as many as memory would not hold.
 
         Parameters
         ----------
-        n_samples : int
-            Number of series.
+        n_samples : int or None, default=None
+            Number of series. None: as many as `y` has labels, or one.
         part_size : int, default=1000
             Number of series of a part; the last one may have fewer.
         y : label, array-like of shape (n_samples,) or None, default=None

@@ -1,9 +1,8 @@
 """Self-supervision: views of a batch of series, and branches that lead to the loss of two views.
 
-A branch is called with two views. Before training it is shown the encoder in
-``start(encoder, decode)``; after each step of the optimiser, momentum copies follow the encoder in
-``update_momentum_copies(encoder)``. Projectors lead from pooled latents to where losses compare
-them.
+A branch is called with two views. One that has ``start(encoder, decode)`` is shown the encoder
+before training; of one that has ``update_momentum_copies(encoder)``, copies follow the encoder
+after each step of the optimiser. Projectors lead from pooled latents to where losses compare them.
 """
 
 import math
@@ -76,7 +75,8 @@ class SelfSupervision(nn.Module):
         self.gaps = gaps
         make_branch = partial(objective.make_branch, 2 * encoder.latent_dim, len(data))
         self.branch = build(make_branch, generator).to(data.device)
-        self.branch.start(encoder, decode)
+        if hasattr(self.branch, "start"):
+            self.branch.start(encoder, decode)
 
     def view(self, x, encoder, number=0):
         """A random view of series, or the series with parts hidden, and its latents.
@@ -102,6 +102,11 @@ class SelfSupervision(nn.Module):
         latents = ended(encoder(lasting(series, lengths)), inside)
         return View(series, latents, hidden, inside, lengths)
 
+    def update_momentum_copies(self, encoder):
+        """Let the copies of a branch that has some follow the encoder, after each step."""
+        if hasattr(self.branch, "update_momentum_copies"):
+            self.branch.update_momentum_copies(encoder)
+
     def forward(self, first, second):
         """The loss between two views, in float32."""
         if first.latents is not None:
@@ -111,17 +116,7 @@ class SelfSupervision(nn.Module):
             return self.branch(first, second)
 
 
-class Branch(nn.Module):
-    """A branch that needs nothing but the latents of two views."""
-
-    def start(self, encoder, decode):
-        """Take what the branch needs of the model, once, before training."""
-
-    def update_momentum_copies(self, encoder):
-        """Let copies follow the encoder after each step of the optimiser."""
-
-
-class JointBranch(Branch):
+class JointBranch(nn.Module):
     """Both views through one projector; `loss` compares the projections."""
 
     def __init__(self, projector, loss):
@@ -133,7 +128,7 @@ class JointBranch(Branch):
         return self.loss(*(self.projector(view.pooled()) for view in (first, second)))
 
 
-class _MomentumBranch(Branch):
+class _MomentumBranch(nn.Module):
     """A branch with momentum copies of encoder and projector: moving averages of their weights.
 
     Running statistics of batch normalisation are copied.
@@ -214,7 +209,7 @@ class MoCoBranch(_MomentumBranch):
         return sum(losses) / 2
 
 
-class MaskedBranch(Branch):
+class MaskedBranch(nn.Module):
     """The hidden values of a series are decoded from the latents of the rest (He et al. 2022)."""
 
     def start(self, encoder, decode):

@@ -28,13 +28,34 @@ def within_ends(augment, x, generator, ends):
     generator : torch.Generator
     ends : int64 Tensor of shape (B,) or None
         Lengths of the series; None: all have T time points.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `augment` returns no Tensor, one of another shape, or other than numbers.
     """
     if ends is None:
-        return augment(x, generator)
+        return _checked_view(augment, x, generator)
     view = torch.full_like(x, math.nan)
     for end in ends.unique().tolist():
         rows = ends == end
-        view[rows, :, :end] = augment(x[rows, :, :end], generator)
+        view[rows, :, :end] = _checked_view(augment, x[rows, :, :end], generator)
+    return view
+
+
+def _checked_view(augment, x, generator):
+    """A view of series, of their shape: `augment` may be of the user's own making."""
+    view = augment(x, generator)
+    name = type(augment).__name__
+    if not isinstance(view, torch.Tensor):
+        raise TypeError(f"{name} must return a Tensor of series, got {type(view).__name__}.")
+    if view.shape != x.shape:
+        raise ValueError(
+            f"{name} was given series of shape {tuple(x.shape)} and returned {tuple(view.shape)}: "
+            "a view has the shape of its series."
+        )
+    if not view.isfinite().all() and x.isfinite().all():
+        raise ValueError(f"{name} returned values that are missing or infinite.")
     return view
 
 
@@ -80,6 +101,7 @@ def time_mask(x, generator, ratio, block):
 
 def block_mask(n_series, length, generator, ratio, block):
     """Bool ``(n_series, length)`` on the CPU: each block is True with probability `ratio`."""
+    block = min(block, length)
     blocks = (n_series, -(-length // block))
     chosen = torch.rand(blocks, generator=generator, device="cpu", dtype=torch.float32) < ratio
     return chosen.repeat_interleave(block, dim=1)[:, :length]

@@ -456,9 +456,10 @@ def drawing_decoder(estimator):
 
 def decoded_series(estimator, ids, classes, seed, first_row=0):
     """Series ``(n, c, t)`` of tokens that a generator has drawn: drawn in turn, or their means."""
+    tokenizer = checked_tokenizer(estimator)
     decoder = drawing_decoder(estimator)
     if decoder is None:
-        return checked_tokenizer(estimator).scaler_.inverse(decode_scaled(estimator, ids))
+        return tokenizer.scaler_.inverse(decode_scaled(estimator, ids))
     return drawn_series(decoder, ids, classes, seed, first_row)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_array
 
+from ..._fitting.unequal import as_series_list
 from ..._fitting.validation import as_array_like, checked_labels
 from .._validation import validate_choice
 from .discrete import entropy, mutual_information
@@ -86,7 +87,7 @@ def code_length(generator, X):
     ----------
     generator : generator
         Fitted, with ``tokenizer_`` and ``score_samples``.
-    X : array-like of shape (n, t) or (n, c, t)
+    X : array-like of shape (n, t) or (n, c, t), or list of n arrays
         Series that it was not trained on.
 
     Returns
@@ -106,12 +107,16 @@ def code_length(generator, X):
             f"got {type(generator).__name__}."
         )
     tokenizer = generator.tokenizer_
-    tokens = tokenizer.encode(X)
+    if getattr(generator, "lengths_", None) is not None:  # a series has the tokens of its length
+        tokens = tokenizer.encode(as_series_list(X))
+    else:
+        tokens = list(tokenizer.encode(X))
+    n_series, tokens = len(tokens), np.concatenate(tokens)
     # A codebook for each band and, before these, for each token of the whole series.
     n_codes = tokenizer.module_.n_codes
-    uniform = tokens.shape[1] * entropy(np.full(n_codes, 1 / n_codes))
+    uniform = tokens.size / n_series * entropy(np.full(n_codes, 1 / n_codes))
     usage = 0.0
-    of_codes = np.bincount(tokens.ravel(), minlength=len(tokenizer.codebook_)) / len(tokens)
+    of_codes = np.bincount(tokens, minlength=len(tokenizer.codebook_)) / n_series
     for first in range(0, len(tokenizer.codebook_), n_codes):
         codes = slice(first, first + n_codes)
         shares = tokenizer.codebook_usage_[codes] / tokenizer.codebook_usage_[codes].sum()
