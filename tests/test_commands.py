@@ -120,6 +120,9 @@ def test_arrays_that_are_written_can_be_read_again(tmp_path):
     recording = {"time": np.arange(4), "class": np.ones(4), "id": np.zeros(4)}
     assert write_table(recording, tmp_path / "r.npy") == 4
     np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), [[1, 0]] * 4)
+    del recording["time"]  # one that was sampled has none
+    assert write_table(recording, tmp_path / "r.npy") == 4
+    np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), [[1, 0]] * 4)
 
 
 def test_gaps_of_series_are_filled(files):

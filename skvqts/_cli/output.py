@@ -54,23 +54,23 @@ def write_table(table, path):
     A .npy file has the numbers alone, without names, times and classes: an array (n, t) of series
     or (n, c, t) of several channels, or (t, c) of a recording.
     """
-    is_recording = not isinstance(table, dict) or next(iter(table)) == "time"
     if not isinstance(table, dict) and not hasattr(table, "columns"):
         table = np.asarray(table)
         table = columns_of(table[0].T if table.ndim == 3 else table[:, None], "channel")
     ending = path.suffix.lower()
     if ending == ".npy":
-        columns = {name: np.asarray(table[name]) for name in table}
-        # What stands before the values: the time of a recording, or number and class of a series.
-        about = ("time",) if is_recording else ("id", "time", "class")
-        values = [
-            column
-            for name, column in columns.items()
-            if name not in about and column.dtype.kind in "biuf"
-        ]
+        names = list(table)
+        is_long = names[:2] == ["id", "time"]  # series of several channels, see `series_table`
+        if is_long:
+            about = ("id", "time", "class")
+        else:  # the time of a recording, or the class of a series
+            about = ("time",) if names[0] == "time" else ("class",) if "t0" in names else ()
+        columns = [np.asarray(table[name]) for name in names if name not in about]
+        values = [column for column in columns if column.dtype.kind in "biuf"]
         numbers = np.column_stack(values)
-        if "id" in columns and not is_recording:
-            numbers = numbers.reshape(columns["id"][-1] + 1, -1, len(values)).swapaxes(1, 2)
+        if is_long:
+            n_series = int(table["id"][-1]) + 1
+            numbers = numbers.reshape(n_series, -1, len(values)).swapaxes(1, 2)
         with path.open("wb") as file:  # np.save adds an ending to names with another one
             np.save(file, numbers)
         return len(values[0])
