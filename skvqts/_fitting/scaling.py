@@ -197,9 +197,7 @@ def _moments(X, axis):
     """Mean and standard deviation; where nothing varies beyond rounding, 1 or the rounding."""
     mean, scale = _plain_moments(X, axis)
     tiny = (np.abs(mean) < _TINY) & (scale < _TINY)
-    if tiny.any() and any(
-        np.any(_part(X, rows), where=_of_rows(tiny, rows)) for rows in _blocks(X)
-    ):
+    if tiny.any() and any(np.any(X[rows], where=_of_rows(tiny, rows)) for rows in _blocks(X)):
         larger = np.multiply(X, _LARGER, where=tiny, out=np.zeros(X.shape))
         for moment, of_larger in zip((mean, scale), _plain_moments(larger, axis), strict=True):
             moment[tiny] = of_larger[tiny] / _LARGER
@@ -220,7 +218,7 @@ def _not_of_rounding(mean, scale, eps):
 
 def _plain_moments(X, axis):
     """Mean and standard deviation, whose squares underflow where values are tiny."""
-    if any(np.isnan(_part(X, rows).min()) for rows in _blocks(X)):
+    if any(np.isnan(X[rows].min()) for rows in _blocks(X)):
         return _known_moments(X, axis)
     sums = [_part(X, rows).sum(axis, keepdims=True, dtype=np.float64) for rows in _blocks(X)]
     if 0 in np.atleast_1d(axis):
@@ -236,7 +234,7 @@ def _known_moments(X, axis):
     blocks = list(_blocks(X))
     sums = partial(np.nansum, axis=axis, keepdims=True, dtype=np.float64)
     join = sum if over_rows else np.concatenate
-    n_known = join([(~np.isnan(_part(X, b))).sum(axis, keepdims=True) for b in blocks])
+    n_known = join([(~np.isnan(X[b])).sum(axis, keepdims=True) for b in blocks])
     with np.errstate(invalid="ignore"):
         mean = join([sums(_part(X, b)) for b in blocks]) / n_known
         centred = (_part(X, b) - (mean if over_rows else mean[b]) for b in blocks)
