@@ -70,6 +70,26 @@ class Attention(nn.Module):
             mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=self.causal)
         return self.join(mixed.transpose(1, 2).flatten(2))
 
+    def at(self, positions, x, cosines, sines):
+        """What `forward` returns of the tokens at positions ``(B, m)``; only they ask, all answer.
+
+        It is for inference.
+        """
+        size = self.join.in_features
+        of_queries, of_others = self.project.weight.split((size, 2 * size))
+        queries = F.linear(at_positions(x, positions), of_queries).unflatten(2, (self.n_heads, -1))
+        others = F.linear(x, of_others).unflatten(2, (2 * self.n_heads, -1))
+        keys, values = others.chunk(2, dim=2)
+        queries = rotated(queries, cosines[positions][:, :, None], sines[positions][:, :, None])
+        keys = rotated(keys, cosines[:, None], sines[:, None])
+        seen = None
+        if self.causal:
+            times = torch.arange(x.shape[1], device=x.device)
+            seen = (times <= positions[..., None])[:, None]
+        queries, keys, values = (heads.transpose(1, 2) for heads in (queries, keys, values))
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
+        return self.join(mixed.transpose(1, 2).flatten(2))
+
 
 def attention(queries, keys, values, causal):
     """Scaled dot-product attention, step by step (Vaswani et al. 2017, equation 1).
@@ -101,9 +121,12 @@ class Block(nn.Module):
 
     def forward(self, x, cosines, sines, generator=None, positions=None):
         """Update tokens ``(B, n, width)``, or only those at positions ``(B, m)``."""
-        x = x + self.dropout(self.attention(self.norm(x), cosines, sines), generator)
-        if positions is not None:
+        if positions is None:
+            gathered = self.attention(self.norm(x), cosines, sines)
+        else:
+            gathered = self.attention.at(positions, self.norm(x), cosines, sines)
             x = at_positions(x, positions)
+        x = x + self.dropout(gathered, generator)
         return x + self.dropout(self.feed(x), generator)
 
 
