@@ -4,9 +4,11 @@
     python -m benchmarks.chain ../other [SET ...] [--seeds 0 1 2]
 
 The chain is `MaskedPriorGenerator().fit`, 500 samples and `generation_report`, on one thread, each
-version in a process of its own. What both have generated is judged alike, by one referee, an
-`FCNClassifier` trained on the real training set in float32 for 1,000 steps. Cells are written to
-benchmarks/results as they finish, so a run can be stopped and continued.
+version in a process of its own. "two stages" is this version with `decoder=None`, whose fit does
+what that of other versions from before the sampled decoder does. What all have generated is judged
+alike, by one referee, an `FCNClassifier` trained on the real training set in float32 for 1,000
+steps. Cells are written to benchmarks/results as they finish, so a run can be stopped and
+continued.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +27,12 @@ from benchmarks.cells import RESULTS, Cells, mean_and_spread, table
 from benchmarks.data import default_folder, load
 
 SETS = ("GunPoint", "TwoPatterns")
+TWO_STAGES = "two stages"
 N_SAMPLES = 500
 SHOWN = ("total", "fit", "sample", "report", "FID", "FID rk", "CAS", "memorization")
 
 
-def run_chain(name, folder, seed, out):
+def run_chain(version, name, folder, seed, out):
     """Run the chain with the version that is imported here; save what it generates."""
     import torch
 
@@ -38,7 +42,8 @@ def run_chain(name, folder, seed, out):
 
     data = load(name, folder)
     times = [time.perf_counter()]
-    generator = MaskedPriorGenerator(random_state=seed, n_threads=1).fit(*data[:2])
+    parameters = {"decoder": None} if version == TWO_STAGES else {}
+    generator = MaskedPriorGenerator(random_state=seed, n_threads=1, **parameters).fit(*data[:2])
     times.append(time.perf_counter())
     X = generator.sample(N_SAMPLES, random_state=seed)
     times.append(time.perf_counter())
@@ -54,11 +59,12 @@ def run_chain(name, folder, seed, out):
     print(json.dumps(seconds | {"total": times[-1] - times[0]}))
 
 
-def measure(tree, name, folder, seed, referees):
+def measure(version, tree, name, folder, seed, referees):
     """Seconds of the chain of one version, and the scores of what it generated."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "generated.npz"
-        command = [sys.executable, __file__, "worker", name, str(folder or ""), str(seed), str(out)]
+        worker = [version, name, str(folder or ""), str(seed), str(out)]
+        command = [sys.executable, __file__, "worker", *worker]
         environment = os.environ | {
             # The other version first, then this folder for `benchmarks`, which it may not have.
             "PYTHONPATH": os.pathsep.join([str(tree), str(Path(__file__).resolve().parents[1])]),
@@ -99,8 +105,8 @@ def judge(name, folder, referees, X, labelled, y):
 
 def main():
     if sys.argv[1:2] == ["worker"]:
-        name, folder, seed, out = sys.argv[2:]
-        run_chain(name, folder or None, int(seed), out)
+        version, name, folder, seed, out = sys.argv[2:]
+        run_chain(version, name, folder or None, int(seed), out)
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("other", type=Path, help="a checkout of the version to compare with")
@@ -114,7 +120,8 @@ def main():
         text=True,
         check=True,
     ).stdout.strip()
-    trees = {commit: options.other.resolve(), "default": Path(__file__).resolve().parents[1]}
+    here = Path(__file__).resolve().parents[1]
+    trees = {commit: options.other.resolve(), TWO_STAGES: here, "default": here}
     cells = Cells(RESULTS / "chain.jsonl")
     referees = {}
     for name in options.sets:
@@ -122,9 +129,8 @@ def main():
         for seed in options.seeds:
             for version, tree in trees.items():
                 key = {"set": name, "seed": seed, "version": version}
-                row = cells.measure(
-                    key, lambda t=tree, n=name, s=seed: measure(t, n, options.folder, s, referees)
-                )
+                given = (version, tree, name, options.folder, seed, referees)
+                row = cells.measure(key, partial(measure, *given))
                 rows[version].append(row)
         lines = [
             {"set": name, "version": version}
