@@ -4,11 +4,11 @@
     python -m benchmarks.generation_speed [--threads 1 2]
 
 40 tokens (8 of a low and 32 of a high band), 1,024 codes in each, transformers of 4 layers of 256
-with two heads of 64 and feed-forward networks of 256 for both bands, batches of 256; sampling in
-10 steps a band, by confidence as timevqvae does, and in our default order. timevqvae encodes its series in every step, ours are encoded once; our step
-includes the running mean of the weights, our sampling the decoding of the tokens. "rate":
-operations of our transformers' matrix products per second, as a share of the machine's rate in
-float32 matrix products.
+with two heads of 64 and feed-forward networks of 256 for both bands, batches of 256; sampling in 10
+steps a band, by confidence as timevqvae does, and in our default order. timevqvae encodes its
+series in every step, ours are encoded once; our step includes the running mean of the weights, our
+sampling the decoding of the tokens. "rate": operations of our transformers' matrix products per
+second, as a share of the machine's rate in float32 matrix products.
 """
 
 import argparse

@@ -62,13 +62,20 @@ def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series
     [(10, 600, 500), (300, 600, 600), (640, 1280, 1200), (1000, 2000, 1200), (64_000, 8000, 8000)],
 )
 def test_automatic_budgets_grow_with_the_number_of_series_within_limits(n, stage_1, stage_2):
-    tokenizer = default_tokenizer(n, 10)
+    tokenizer = default_tokenizer(n, 1, 10)
     tokenizer.n_timepoints_in_ = 10
     plan = training_plan(tokenizer, n, least_steps=1, most_points=10**9)
     assert stage_1 <= plan.n_epochs * plan.n_batches(n) < 1.05 * stage_1
     for generator in (MaskedPriorGenerator(), AutoregressivePriorGenerator()):
         plan = prior_plan(generator, np.zeros((n, 16)))
         assert stage_2 <= plan.n_epochs * plan.n_batches(n_epoch_rows(n)) < 1.05 * stage_2
+
+
+@pytest.mark.parametrize(
+    ("n", "n_channels", "codes"), [(199, 1, 32), (200, 1, 128), (8, 24, 32), (50, 4, 128)]
+)
+def test_more_channels_need_more_codes(n, n_channels, codes):
+    assert default_tokenizer(n, n_channels, 10).codebook_size == codes
 
 
 @pytest.fixture(scope="module")

@@ -491,7 +491,7 @@ def test_the_bound_of_long_series_is_the_documented_one(name, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:max_epochs")
 def test_the_default_tokenizer_of_a_generator_and_its_prior_are_bounded_too():
-    assert default_tokenizer(20, 20_000).max_epochs == 250
+    assert default_tokenizer(20, 1, 20_000).max_epochs == 250
     tokens = np.zeros((20, 5000), np.int64)
     plan = prior_plan(MaskedPriorGenerator(), tokens)
     assert plan.n_epochs * n_epoch_rows(20) * 5000 <= 10_000_000

@@ -15,7 +15,8 @@ _TOKENS = 16  # of a window, as of the default tokenizer of a generator
 
 def new_tokenizer(options, shape):
     """The tokenizer of a set of series of a shape ``(n, t)`` or ``(n, c, t)``."""
-    tokenizer = default_tokenizer(shape[0], shape[-1]).set_params(**_shared(options))
+    n_channels = shape[1] if len(shape) == 3 else 1
+    tokenizer = default_tokenizer(shape[0], n_channels, shape[-1]).set_params(**_shared(options))
     return tokenizer if options.codes is None else tokenizer.set_params(codebook_size=options.codes)
 
 

@@ -68,9 +68,10 @@ class AutoregressivePriorGenerator(CallbackSupportMixin, TorchStateMixin, BaseEs
     tokenizer : VQTokenizer, FrozenEstimator or None, default=None
         The first stage. As everywhere in scikit-learn it is cloned and fitted on the training
         series; ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer`
-        with 16 tokens, which a prior learns soon, 32 codes or, for 200 series and more, 128, the
-        `device`, `n_threads`, `precision` and `verbose` of the generator, and two steps of training
-        for each series, but 600 at least and 2,000 at most, and 8 passes at least.
+        with 16 tokens, which a prior learns soon, 32 codes or, for 200 series and more (100 of two
+        channels), 128, the `device`, `n_threads`, `precision` and `verbose` of the generator, and
+        two steps of training for each series, but 600 at least and 2,000 at most, and 8 passes at
+        least.
 
     decoder : FlowDecoder, "auto" or None, default="auto"
         How tokens become series. A `FlowDecoder` is fitted to the tokenizer and draws them, so that

@@ -51,14 +51,14 @@ _MOST_TOKENS = 10_000_000  # that max_epochs="auto" of a prior sees at most
 _VALIDATION_ROWS = 512  # held-out token sequences with masks, at least
 
 
-def default_tokenizer(n_series, n_timepoints):
-    """The tokenizer of a generator that is given none, for so many training series of a length.
+def default_tokenizer(n_series, n_channels, n_timepoints):
+    """The tokenizer of a generator that is given none, for training series of a shape.
 
-    A prior learns few tokens sooner, and few codes of few series. Both stages make two steps for
-    each series, within limits.
+    A prior learns few tokens sooner, and few codes of few series; a token stands for all channels,
+    so that more of them need more codes. Both stages make two steps for each series, within limits.
     """
     tokenizer = VQTokenizer(
-        codebook_size=128 if n_series >= 200 else 32,
+        codebook_size=128 if n_series * n_channels >= 200 else 32,
         downsampled_width=16,
     )
     n_epochs = automatic_epochs(
@@ -96,7 +96,7 @@ def fitted_tokenizer(estimator, X, generator, checkpoint):
         return frozen_inside(estimator, "tokenizer", (VQTokenizer,))
     if tokenizer is None:
         shared = {name: getattr(estimator, name) for name in SHARED}
-        tokenizer = default_tokenizer(len(X), X.shape[2]).set_params(**shared)
+        tokenizer = default_tokenizer(*X.shape).set_params(**shared)
         if is_unequal(estimator):
             tokenizer.set_params(missing="mask")
     tokenizer = seeded_clone(tokenizer, generator)
