@@ -330,35 +330,15 @@ class FlowDecoder(TorchStateMixin, BaseEstimator):
             scale = residual_scale(means, near_codes, data[0], data[2], generator)
             self.residual_scale_ = scale.cpu().numpy()
             new_step = partial(flow_step, self, means, near_codes, scale, generator)
-            # Held-out series say when the others are known by heart, and what draws are worth.
-            step = new_step()
-            training, held_out = hold_out(data, plan, generator, data[3])
-            if held_out is not None:
-                held_out = [part[:] for part in held_out]  # few, and used as they are
-            validation = None if held_out is None else with_draws(step, held_out)
-            progress = Progress(self, plan, X_given, y)
-            record = train(
-                step, repeated(training), plan, generator, validation, progress, checkpoint
-            )
-            self.energy_scores_ = self.sample_distances_ = None
-            if held_out is not None and not record.interrupted:
-                self.energy_scores_ = energy_scores(step, held_out, self.n_steps)
-                if record.n_epochs < plan.n_epochs:
-                    # The others were known by heart: all are learned, for less long.
-                    plan = replace(plan, n_epochs=min(epochs_enough(record), plan.n_epochs))
-                    step = new_step()
-                    progress = Progress(self, plan, X_given, y)
-                    record = train(
-                        step, repeated(data), plan, generator, None, progress, checkpoint
-                    )
+            learned = learn(self, new_step, data, plan, generator, (X_given, y), checkpoint)
+            plan, step, record, self.energy_scores_ = learned
             set_trained(self, step.average.requires_grad_(True), plan, record)
-        is_judged = held_out is not None and not record.interrupted
-        if is_judged:
+        self.sample_distances_ = None
+        self.is_used_ = plan.n_held_out == 0  # without held-out series nothing tells
+        if self.energy_scores_ is not None and not record.interrupted:
             with computing(plan.device, plan.n_threads):
                 self.sample_distances_ = sample_distances(self, X, data[2], classes, generator)
-        self.is_used_ = held_out is None or (
-            is_judged and is_better(self.energy_scores_, self.sample_distances_)
-        )
+            self.is_used_ = is_better(self.energy_scores_, self.sample_distances_)
         checkpoint.close(self)
         return self
 
@@ -573,6 +553,51 @@ def flow_step(decoder, means, near_codes, scale, generator):
     network = build(decoder._network_constructor(), generator).to(scale.device)
     repeating = decoder._exactness.repeating.tolist()
     return FlowStep(network, means, near_codes, scale, repeating, generator)
+
+
+def learn(decoder, new_step, data, plan, generator, told, checkpoint):
+    """Train with held-out series, which say when the others are known by heart; then on all.
+
+    Parameters
+    ----------
+    decoder : FlowDecoder
+    new_step : callable
+        Makes the training step of a new network.
+    data : list of Tensors
+        Scaled series, repeats, tokens and classes.
+    plan : TrainingPlan
+    generator : torch.Generator
+    told : pair
+        The series and labels that callbacks are handed.
+    checkpoint : Checkpoint
+
+    Returns
+    -------
+    plan : TrainingPlan
+        Of the training that was kept.
+    step : FlowStep
+    record : TrainingRecord
+    energy_scores : tuple of float, or None
+        Of the mean and of draws of the held-out series; None without any, or after Ctrl-C.
+    """
+    step = new_step()
+    training, held_out = hold_out(data, plan, generator, data[3])
+    validation = None
+    if held_out is not None:
+        held_out = [part[:] for part in held_out]  # few, and used as they are
+        validation = with_draws(step, held_out)
+    progress = Progress(decoder, plan, *told)
+    record = train(step, repeated(training), plan, generator, validation, progress, checkpoint)
+    if held_out is None or record.interrupted:
+        return plan, step, record, None
+    scores = energy_scores(step, held_out, decoder.n_steps)
+    if record.n_epochs < plan.n_epochs:
+        # The others were known by heart: all are learned, for less long.
+        plan = replace(plan, n_epochs=min(epochs_enough(record), plan.n_epochs))
+        step = new_step()
+        progress = Progress(decoder, plan, *told)
+        record = train(step, repeated(data), plan, generator, None, progress, checkpoint)
+    return plan, step, record, scores
 
 
 def repeated(data):
