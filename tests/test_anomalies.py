@@ -48,7 +48,7 @@ def fitted_to(recording, make=random_convolutions):
 
 def scores_of(recording, make=random_convolutions):
     estimator, nearest = fitted_to(recording, make)
-    return nearest.score(estimator, recording)
+    return nearest.score(estimator, recording, is_known=True)
 
 
 def naive_distances(F, own_starts, known, starts, length):
@@ -100,13 +100,20 @@ CONTINUED = np.concatenate([WAVES, waves(60, 2, seed=2)], axis=1)
 
 @pytest.mark.parametrize(
     ("scored", "is_known"),
-    [(WAVES, True), (CONTINUED, True), (waves(150, 2, seed=1), False), (WAVES[:, 5:], False)],
-    ids=["of the fit", "continued", "another", "a part"],
+    [
+        (WAVES, True),
+        (CONTINUED, True),
+        (WAVES[:, :90], True),
+        (waves(150, 2, seed=1), False),
+        (WAVES[:, 5:], False),
+    ],
+    ids=["of the fit", "continued", "its beginning", "another", "a part"],
 )
 def test_scores_are_those_of_naive_loops(scored, is_known):
     estimator, nearest = fitted_to(WAVES)
     expected = naive_scores(estimator, WAVES, scored, is_known)
-    np.testing.assert_allclose(nearest.score(estimator, scored), expected, rtol=1e-3, atol=1e-2)
+    found = nearest.score(estimator, scored, is_known)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_stretched_parts_keep_their_ends_and_straight_lines():
@@ -134,9 +141,9 @@ def test_a_planted_fault_is_found(name, n_channels):
 def test_faults_of_other_recordings_are_found():
     estimator, nearest = fitted_to(waves(600), tokenizer)
     other = waves(500, seed=1)
-    sound = nearest.score(estimator, other)
+    sound = nearest.score(estimator, other, is_known=False)
     other[0, 300:310] = 3
-    faulty = nearest.score(estimator, other)
+    faulty = nearest.score(estimator, other, is_known=False)
     assert 290 < faulty.argmax() < 320
     assert faulty.max() > 2 * sound.max()
 
@@ -144,10 +151,10 @@ def test_faults_of_other_recordings_are_found():
 def test_sound_recordings_score_as_that_of_the_fit():
     recording = waves(1200)
     estimator, nearest = fitted_to(recording[:, :600])
-    seen = nearest.score(estimator, recording[:, :600])
-    continued = nearest.score(estimator, recording)
+    seen = nearest.score(estimator, recording[:, :600], is_known=True)
+    continued = nearest.score(estimator, recording, is_known=True)
     np.testing.assert_allclose(continued[: 600 - LENGTH], seen[: 600 - LENGTH], rtol=1e-5)
-    unseen = nearest.score(estimator, recording[:, 600:])
+    unseen = nearest.score(estimator, recording[:, 600:], is_known=False)
     assert abs(np.median(unseen)) < 1
     assert abs(np.median(continued[600:])) < 1
 
@@ -156,7 +163,7 @@ def test_a_fault_in_a_part_of_the_recording_of_the_fit_is_found():
     recording = waves(600)
     recording[0, 400:420] = 0
     estimator, nearest = fitted_to(recording)
-    scores = nearest.score(estimator, recording[:, 300:])
+    scores = nearest.score(estimator, recording[:, 300:], is_known=False)
     assert 90 < scores.argmax() < 130
 
 
@@ -186,9 +193,10 @@ def test_a_constant_recording_with_one_step_is_scored():
 
 def test_blocks_give_what_one_piece_gives(monkeypatch):
     estimator, nearest = fitted_to(waves(400), tokenizer)
-    one = nearest.score(estimator, waves(400))
+    one = nearest.score(estimator, waves(400), is_known=True)
     monkeypatch.setattr(anomalies, "_BLOCK", 19)
-    np.testing.assert_allclose(nearest.score(estimator, waves(400)), one, rtol=1e-3, atol=1e-2)
+    found = nearest.score(estimator, waves(400), is_known=True)
+    np.testing.assert_allclose(found, one, rtol=1e-3, atol=1e-2)
 
 
 def test_what_is_kept_is_bounded_and_evenly_spread(monkeypatch):
@@ -200,7 +208,7 @@ def test_what_is_kept_is_bounded_and_evenly_spread(monkeypatch):
         assert features.shape == (50, 40)
         assert (starts[0], starts[-1]) == (0, 600 - length)
         assert np.ptp(np.diff(starts)) <= max(1, length // 8)
-    assert np.isfinite(nearest.score(estimator, waves(600))).all()
+    assert np.isfinite(nearest.score(estimator, waves(600), is_known=True)).all()
 
 
 @pytest.mark.parametrize("n", [LENGTH, LENGTH + 1, 2 * LENGTH, 3 * LENGTH + 5])
@@ -208,8 +216,13 @@ def test_short_recordings_have_scores_too(n):
     recording = waves(200)
     estimator, nearest = fitted_to(recording)
     of_short_one = NearestWindows(LENGTH).fit(estimator, recording[:, :n])
-    for known, scored in ((of_short_one, recording[:, :n]), (nearest, waves(n, seed=1))):
-        scores = known.score(estimator, scored)
+    another = waves(n, seed=1)
+    for known, scored, is_known in (
+        (of_short_one, recording[:, :n], True),
+        (nearest, recording[:, :n], True),
+        (nearest, another, False),
+    ):
+        scores = known.score(estimator, scored, is_known)
         assert scores.shape == (n,)
         assert np.isfinite(scores).all()
 
@@ -218,7 +231,8 @@ def test_short_recordings_have_scores_too(n):
 def test_windows_of_any_length(length):
     recording = waves(100, 2)
     estimator = random_convolutions().fit(cut(recording, length, range(0, 80)))
-    scores = NearestWindows(length).fit(estimator, recording).score(estimator, recording)
+    nearest = NearestWindows(length).fit(estimator, recording)
+    scores = nearest.score(estimator, recording, is_known=True)
     assert np.isfinite(scores).all()
 
 
@@ -239,10 +253,11 @@ def test_windows_of_every_transformer_are_compared_by_its_features(name):
     recording = waves(4 * LENGTH)
     recording[:, 70:76] = 5.0
     estimator, nearest = fitted_to(recording, TRANSFORMERS[name])
-    scores = nearest.score(estimator, recording)
+    scores = nearest.score(estimator, recording, is_known=True)
     assert np.isfinite(scores).all()
     for output in ("tokens", "parts", "latents"):
         if hasattr(estimator, "output") and output in str(type(estimator)._parameter_constraints):
             other = estimator.set_params(output=output)
-            np.testing.assert_array_equal(nearest.score(other, recording), scores)
+            of_other = nearest.score(other, recording, is_known=True)
+            np.testing.assert_array_equal(of_other, scores)
             assert other.output == output

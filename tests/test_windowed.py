@@ -221,10 +221,13 @@ def test_times_without_a_row_are_filled_too(zone):
     pd.testing.assert_index_equal(filled.index, hours, exact=False, check_names=False)
     left = hours.delete(range(100, 103))
     pd.testing.assert_frame_equal(filled.loc[left], frame.loc[left], check_freq=False)
-    # As a column, they are in UTC.
-    stamped = frame.reset_index(names="when").drop(range(100, 103))
-    filled = model.impute(stamped)
+    stamped = frame.reset_index(names="when")
+    filled = model.impute(stamped.drop(range(100, 103)))
     assert list(filled) == ["when", "a", "b"]
+    pd.testing.assert_series_equal(filled["when"], stamped["when"])
+    of_polars = pl.from_pandas(stamped.drop(range(100, 103)))
+    filled = model.impute(of_polars)
+    assert filled["when"].dtype == of_polars["when"].dtype
     np.testing.assert_array_equal(filled["when"], hours.tz_convert(None) if zone else hours)
 
 
@@ -236,12 +239,21 @@ def test_times_without_a_row_are_filled_too(zone):
         pd.date_range("2000-01-31", periods=300, freq="ME"),
         pd.date_range("2000-03-31", periods=300, freq="QE"),
         pd.date_range("1800-01-01", periods=300, freq="YS", unit="us"),
+        # The clocks of a zone change in summer.
+        pd.date_range("2000-01-01", periods=300, freq="MS", tz="Europe/Berlin"),
+        pd.date_range("2000-01-31", periods=300, freq="ME", tz="America/New_York"),
+        pd.date_range("2024-01-01", periods=300, freq="D", tz="Europe/Berlin"),
+        pd.date_range("2024-01-01", periods=300, freq="6h", tz="Europe/Berlin"),
+        pd.date_range("2024-01-01", periods=300, freq="D", tz="UTC+01:00"),
+        # A recording of sound.
+        pd.date_range("2024-01-01", periods=300, freq="22676ns", unit="ns"),
+        pd.date_range("2024-01-01", periods=300, freq="500ns", unit="ns"),
     ],
 )
-def test_months_quarters_and_years_without_a_row_get_their_dates(index):
+def test_times_of_any_step_without_a_row_get_their_dates(index):
     series = pd.Series(wave(300, 1)[0], index.rename("when"))
     model = WindowedEstimator(LineGenerator(), length=32).fit(series)
-    filled = model.impute(series.drop(index[[13, 14, 200]]))
+    filled = model.impute(series.drop(index[[13, 14, 89, 200]]))
     pd.testing.assert_index_equal(filled.index, series.index, exact=False)
 
 
@@ -428,6 +440,9 @@ def test_a_forecast_is_the_generators_and_then_goes_on():
     [
         pd.date_range("2024-02-27", periods=6, freq="D"),  # into March
         pd.date_range("2024-03-30", periods=6, freq="h", tz="Europe/Oslo"),
+        pd.date_range("2024-03-27", periods=6, freq="D", tz="Europe/Oslo"),  # clocks change
+        pd.date_range("2024-01-01", periods=6, freq="MS", tz="Europe/Oslo"),
+        pd.date_range("2024-01-01", periods=6, freq="22676ns", unit="ns"),
         pd.date_range("2023-07-31", periods=6, freq="ME"),
         pd.date_range("2020-01-01", periods=6, freq="QS"),
         pd.period_range("2023-11", periods=6, freq="M"),
@@ -442,6 +457,18 @@ def test_the_dates_of_a_recording_go_on_at_its_step(index):
         table["a"][:4], as_recording(table["a"][:4], "me"), table["a"][4:].to_numpy()[None]
     )
     pd.testing.assert_series_equal(series, table["a"][4:], check_freq=False)
+    in_column = table.reset_index(names="when")
+    future = continued_like(
+        in_column[:4], as_recording(in_column[:4], "me"), table[4:].to_numpy().T
+    )
+    pd.testing.assert_frame_equal(future, in_column[4:].reset_index(drop=True))
+    if not isinstance(index, pd.PeriodIndex):
+        in_column = pl.from_pandas(in_column)
+        future = continued_like(
+            in_column[:4], as_recording(in_column[:4], "me"), table[4:].to_numpy().T
+        )
+        assert future.equals(in_column[4:])
+        assert future.schema == in_column.schema
 
 
 def test_a_column_of_dates_goes_on_and_without_dates_rows_are_counted():
@@ -525,6 +552,16 @@ def test_a_stretch_of_months_ends_where_a_month_begins():
     for stretch, points in zip(stretches, of_points, strict=True):
         assert stretch.start == after[points.start].to_numpy()
         assert stretch.stop == after[points.stop].to_numpy()
+
+
+def test_windows_are_not_compared_with_themselves_in_a_longer_reference():
+    values = wave(600, 1)[0]
+    model = WindowedEstimator(random_convolutions(), length=32).fit(values)
+    whole = model.anomaly_score(values)
+    beginning = model.anomaly_score(values[:400], reference=values)
+    # Up to the last window the same windows are scored.
+    np.testing.assert_allclose(beginning[:360], whole[:360], rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(model.anomaly_score(values[None, None].tolist()), whole)
 
 
 def test_windows_of_a_generator_are_scored_as_by_itself():

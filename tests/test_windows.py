@@ -217,6 +217,23 @@ def test_months_are_even_steps_and_times_may_jitter():
     assert as_recording(pd.Series(np.arange(20.0), jitter), "me").values.shape == (1, 20)
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.date_range("2024", periods=20).date,
+        pd.date_range("2024", periods=20).strftime("%Y-%m-%d"),
+        pd.timedelta_range("0h", periods=20, freq="h"),
+        pd.Index([f"row {i}" for i in range(20)]),
+    ],
+    ids=["days", "texts", "spans", "names"],
+)
+def test_times_of_an_index_that_are_no_dates_are_refused(index):
+    for table in (pd.Series(np.arange(20.0), index), pd.DataFrame({"a": np.arange(20.0)}, index)):
+        with pytest.raises(TypeError, match=r"me takes an index of dates .*pandas.to_datetime"):
+            as_recording(table, "me")
+        as_recording(table.reset_index(drop=True), "me")
+
+
 HOURS_OF_DAYS = pd.Timestamp("2024-01-01") + pd.to_timedelta([0, 24, 48, 63, 96], "h")
 HOURS = pd.date_range("2024-01-01", periods=20, freq="h")
 

@@ -4,7 +4,6 @@ from copy import copy
 from inspect import signature
 from typing import NamedTuple
 
-import joblib
 import numpy as np
 from sklearn.utils import gen_batches
 
@@ -61,9 +60,6 @@ class NearestWindows:
     starts_ : list of int64 ndarray of shape (m,)
     centres_, spreads_ : list of float
         Median and median absolute deviation of their distances.
-    n_timepoints_ : int
-    digest_ : str
-        Length and hash of that recording.
 
     References
     ----------
@@ -91,11 +87,9 @@ class NearestWindows:
         self : NearestWindows
         """
         transformer = reader_of_features(estimator)
-        self.n_timepoints_ = recording.shape[1]
-        self.digest_ = digest(recording)
         self.features_, self.starts_, self.centres_, self.spreads_ = [], [], [], []
         for length in part_lengths(self.length):
-            starts = part_starts(self.n_timepoints_, length)
+            starts = part_starts(recording.shape[1], length)
             kept = np.linspace(0, len(starts) - 1, min(len(starts), _MOST_KNOWN)).astype(int)
             starts = starts[kept]
             features = self._features(transformer, recording, length, starts)
@@ -110,7 +104,7 @@ class NearestWindows:
             self.spreads_.append(spread)
         return self
 
-    def score(self, estimator, recording):
+    def score(self, estimator, recording, is_known):
         """How far the windows around each point are from those of the recording of the fit.
 
         Parameters
@@ -118,7 +112,10 @@ class NearestWindows:
         estimator : fitted estimator
             That of `fit`.
         recording : float ndarray of shape (c, t)
-            That of `fit`, that one continued, or another one; finite, of one window at least.
+            That of `fit`, that one continued, its beginning, or another one; finite, of one window
+            at least.
+        is_known : bool
+            Whether it is not another one, so that its windows are where they are in that of `fit`.
 
         Returns
         -------
@@ -128,7 +125,6 @@ class NearestWindows:
         """
         transformer = reader_of_features(estimator)
         n_timepoints = recording.shape[1]
-        is_known = digest(recording[:, : self.n_timepoints_]) == self.digest_
         lengths = part_lengths(self.length)
         scales = zip(self.centres_, self.spreads_, strict=True)
         total = np.zeros(n_timepoints)
@@ -212,12 +208,6 @@ def mean_of_nearest(features, places, known, starts, length):
         count += is_left
         order[np.abs(starts[nearest, None] - starts) < length] = np.inf
     return total / count
-
-
-def digest(recording):
-    """A hash of the values of a recording ``(c, t)``."""
-    # A copy: the hash of an array depends on its strides as well.
-    return joblib.hash(np.array(recording, dtype=np.float64, order="C"))
 
 
 def robust_scale(values):

@@ -1,7 +1,9 @@
 """Recordings as people have them: one long series, as an array, a Series or a table with times."""
 
+from datetime import UTC
 from numbers import Number
 from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -21,12 +23,15 @@ class Recording(NamedTuple):
     names : list of str or None
         Of the channels.
     times : ndarray of shape (t,) or None
-        Evenly spaced dates; None without a time axis.
+        Evenly spaced dates, in UTC if they have a zone; None without a time axis.
+    zone : ZoneInfo or None
+        That zone; None without one, or where its clocks never change.
     """
 
     values: np.ndarray
     names: list | None = None
     times: np.ndarray | None = None
+    zone: ZoneInfo | None = None
 
 
 def as_recording(X, caller):
@@ -65,7 +70,7 @@ def as_recording(X, caller):
         )
     if values.dtype.kind not in "biufO":
         raise TypeError(f"{caller} takes real numbers, got an array of {content_of(values)}.")
-    return _recording(values, None, _dates(getattr(X, "index", None)), caller)  # of a Series
+    return _recording(values, None, _time_axis(_index_of(X), caller), caller)
 
 
 def check_channels(recording, n_channels, names, caller):
@@ -131,7 +136,7 @@ def continued_like(X, recording, values):
     The dates of a table go on at its step; without dates it has the usual index.
     """
     form = X[:0] if hasattr(X, "columns") or _is_series(X) else X
-    times = None if recording.times is None else times_after(recording.times, values.shape[1])
+    times = None if recording.times is None else times_after(recording, values.shape[1])
     return like_recording(form, Recording(values, recording.names, times), values)
 
 
@@ -149,13 +154,24 @@ def _is_series(X):
     return hasattr(X, "index") and not callable(X.index)
 
 
+def is_array(X):
+    """Whether a recording was given as an array, or nested lists, not as a Series or a table."""
+    return not hasattr(X, "columns") and not _is_series(X)
+
+
+def _index_of(X):
+    """The index of a Series or DataFrame of pandas; None of anything else."""
+    return X.index if _is_series(X) else None
+
+
 def _table_like(table, recording, columns):
     """A DataFrame of pandas or polars with a row for each time of a recording."""
     n_times = recording.values.shape[1]
     in_order, index = {}, getattr(table, "index", None)
     for name in table.columns:  # the columns keep their order, and new ones come last
         if _dates(table[name]) is not None:
-            in_order[name] = table[name] if len(table) == n_times else recording.times
+            kept = len(table) == n_times
+            in_order[name] = table[name] if kept else _column_like(table[name], recording.times)
             index = index if len(table) == n_times else None
         elif name in columns:
             in_order[name] = columns[name]
@@ -163,6 +179,21 @@ def _table_like(table, recording, columns):
     if not hasattr(table, "index"):
         return type(table)(in_order)
     return type(table)(in_order, index=_index_like(index, recording.times))
+
+
+def _column_like(column, times):
+    """A column of dates of pandas or polars, with the times of a recording."""
+    if hasattr(column, "dt") and hasattr(column.dt, "replace_time_zone"):  # of polars
+        dates = type(column)(column.name, times)
+        zone = getattr(column.dtype, "time_zone", None)
+        if zone is not None:
+            dates = dates.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+        return dates.cast(column.dtype)
+    dates = type(column)(times, name=column.name)
+    if str(column.dtype).startswith("period"):
+        return dates.dt.to_period(column.dtype.freq).array
+    zone = getattr(column.dt, "tz", None)
+    return times if zone is None else dates.dt.tz_localize("UTC").dt.tz_convert(zone).array
 
 
 def _index_like(index, times):
@@ -192,7 +223,7 @@ def _of_table(table, caller):
     dates = {name: _dates(column) for name, column in columns.items()}
     dates = {name: found for name, found in dates.items() if found is not None}
     channels = {name: np.asarray(columns[name]) for name in columns if name not in dates}
-    of_index = _dates(getattr(table, "index", None))
+    of_index = _time_axis(_index_of(table), caller)
     if of_index is not None:
         dates["the index"] = of_index
     if len(dates) > 1:
@@ -206,21 +237,53 @@ def _of_table(table, caller):
     return _recording(values, list(channels), next(iter(dates.values()), None), caller)
 
 
+def _time_axis(index, caller):
+    """The dates of an index, as `_dates` gives them; None of an index of numbers, or without one.
+
+    Times of another kind are refused, or the order of rows and missing ones would go unseen.
+    """
+    dates = _dates(index)
+    if index is None or dates is not None or np.asarray(index).dtype.kind in "biuf":
+        return dates
+    raise TypeError(
+        f"{caller} takes an index of dates or numbers, and this one holds "
+        f"{content_of(np.asarray(index))}: convert a time axis to dates (pandas.to_datetime), or "
+        "drop it (reset_index(drop=True))."
+    )
+
+
+class Dates(NamedTuple):
+    """Dates of a column or an index, in UTC if they have a zone, and that zone."""
+
+    times: np.ndarray
+    zone: ZoneInfo | None
+
+
 def _dates(values):
-    """Dates of a column or an index, in UTC if they have a zone, without it; None if it has none.
+    """The `Dates` of a column or an index; None if it has none.
 
     Periods are the dates that they begin at.
     """
     if values is None:
         return None
     words = str(getattr(values, "dtype", "")).lower()
+    zone = _zone_of(getattr(values, "dtype", None))
     if words.startswith("period"):
         values = getattr(values, "dt", values).to_timestamp()
     elif words.startswith("datetime64") and "," in words:  # of pandas, with a zone
         values = getattr(values, "dt", values).tz_convert("UTC")
         values = getattr(values, "dt", values).tz_localize(None)
     dates = np.asarray(values)
-    return dates if dates.dtype.kind == "M" else None
+    return Dates(dates, zone) if dates.dtype.kind == "M" else None
+
+
+def _zone_of(dtype):
+    """The zone of a dtype of pandas or polars; None without one, or with a fixed offset."""
+    name = getattr(dtype, "tz", None) or getattr(dtype, "time_zone", None)
+    try:
+        return None if name is None else ZoneInfo(str(name))
+    except (ZoneInfoNotFoundError, ValueError):
+        return None
 
 
 def _numbers(name, values, caller):
@@ -237,32 +300,30 @@ def _numbers(name, values, caller):
     return values.astype(np.float64)
 
 
-def _recording(values, names, times, caller):
+def _recording(values, names, dates, caller):
     values = np.array(values, dtype=np.float64)
     if values.shape[1] < 2:
         raise ValueError(f"{caller} needs a recording of two time points at least.")
     if np.isinf(values).any():
         raise ValueError(f"{caller}: the recording has infinite values.")
-    if times is None:
+    if dates is None:
         return Recording(values, names)
-    return _on_even_times(values, names, times, caller)
+    return _on_even_times(values, names, *dates, caller)
 
 
-def _on_even_times(values, names, times, caller):
+def _on_even_times(values, names, times, zone, caller):
     """A recording with a row for every time: NaN at those that have none."""
     if np.isnat(times).any():
         raise ValueError(f"{caller}: row {int(np.isnat(times).argmax())} has no time.")
-    ticks = times.astype("datetime64[us]").astype(np.int64)
-    steps = np.diff(ticks)
+    steps = np.diff(_in_ticks(times))
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
         raise ValueError(
             f"{caller}: the times do not rise: that of row {row} is {times[row]}, after "
             f"{times[row - 1]}. Sort the rows, and keep one of each time."
         )
-    # Months, quarters and years are of different length in days, and counted in months.
-    months, beyond = _in_months(times)
-    places, in_steps, misses = even_places(ticks if months is None else months)
+    counted, count_back = _counted(times, zone)
+    places, in_steps, misses = even_places(counted)
     if misses.any():
         row = int(np.argmax(misses)) + 1
         raise ValueError(
@@ -278,25 +339,62 @@ def _on_even_times(values, names, times, caller):
     even = np.full((len(values), n_times), np.nan)
     even[:, places] = values
     if n_times == len(times):
-        return Recording(even, names, times)
-    counted = ticks if months is None else months
+        return Recording(even, names, times, zone)
     every = np.interp(np.arange(n_times), places, counted - counted[0]).round().astype(np.int64)
-    return Recording(even, names, _as_dates(every + counted[0], beyond, times.dtype))
+    return Recording(even, names, count_back(every + counted[0]), zone)
 
 
-def times_after(times, horizon):
-    """Dates ``(horizon,)`` that go on where evenly spaced ones end, at their usual step."""
-    months, beyond = _in_months(times)
-    counted = times.astype("datetime64[us]").astype(np.int64) if months is None else months
+def times_after(recording, horizon):
+    """Dates ``(horizon,)`` that go on where those of a recording end, at their usual step."""
+    counted, count_back = _counted(recording.times, recording.zone)
     step = np.median(np.diff(counted)).round().astype(np.int64)
-    return _as_dates(counted[-1] + step * np.arange(1, horizon + 1), beyond, times.dtype)
+    return count_back(counted[-1] + step * np.arange(1, horizon + 1))
 
 
-def _as_dates(counted, beyond, dtype):
-    """Dates of what `_in_months` counts, or of microseconds where it counts nothing."""
-    if beyond is None:
-        return counted.astype("datetime64[us]").astype(dtype)
-    return (counted.astype("datetime64[M]") + beyond).astype(dtype)
+def _counted(times, zone):
+    """Dates ``(t,)`` as whole numbers that rise evenly, and what makes dates of such numbers.
+
+    Months, quarters and years are of different length in days, and counted in months; days of a
+    zone whose clocks change are of different length in hours, and counted by its clocks.
+    """
+    dtype = times.dtype
+    # Whoever reads the clocks on a change sees steps of 23 hours.
+    by_clocks = zone is not None and np.diff(times).min() >= np.timedelta64(23, "h")
+    if by_clocks:
+        times = _clock_of(zone, times)
+    months, beyond = _in_months(times)
+    fine = _fine_dtype(dtype)
+
+    def count_back(counted):
+        in_months = beyond is not None
+        dates = counted.astype("datetime64[M]") + beyond if in_months else counted.astype(fine)
+        return (_in_utc(zone, dates) if by_clocks else dates).astype(dtype)
+
+    return _in_ticks(times) if months is None else months, count_back
+
+
+def _fine_dtype(dtype):
+    """The dtype of dates in microseconds, or in their own unit if that is finer."""
+    return np.promote_types(dtype, "datetime64[us]")
+
+
+def _in_ticks(times):
+    """Dates as whole numbers of microseconds, or of their own unit if that is finer."""
+    return times.astype(_fine_dtype(times.dtype)).astype(np.int64)
+
+
+def _clock_of(zone, times):
+    """What the clocks of a zone show at times in UTC."""
+    moments = times.astype("datetime64[us]").tolist()
+    shown = [moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) for moment in moments]
+    return np.array(shown, dtype="datetime64[us]")
+
+
+def _in_utc(zone, shown):
+    """The times in UTC at which the clocks of a zone show something; the earlier of two."""
+    moments = shown.astype("datetime64[us]").tolist()
+    times = [moment.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None) for moment in moments]
+    return np.array(times, dtype="datetime64[us]")
 
 
 def _in_months(times):
@@ -313,7 +411,7 @@ def _in_months(times):
     if np.diff(times).min() < np.timedelta64(28, "D"):
         return None, None
     for before in (np.timedelta64(0, "D"), np.timedelta64(1, "D")):
-        later = (times + before).astype("datetime64[us]")
+        later = (times + before).astype(_fine_dtype(times.dtype))
         months = later.astype("datetime64[M]")
         within = later - months
         if (within == within[0]).all():

@@ -34,6 +34,7 @@ from .recording import (
     check_channels,
     continued_like,
     index_at,
+    is_array,
     like_recording,
     times_after,
 )
@@ -139,7 +140,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
     A recording is an array of shape (t,) or (1, c, t), a Series, or a DataFrame with a row for each
     time and a column for each channel, whose index or one column may be dates. It is returned in
     the same form, with a row for every time. Where the times have a zone, dates of tokens, windows
-    and anomalies are in UTC, and so is a column of times in which rows were filled in.
+    and anomalies are in UTC.
 
     `stride` and `per` may be changed after `fit`.
 
@@ -396,9 +397,10 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         recording = self._recording(X, transformer)
         others = recording if reference is None else self._recording(reference, transformer)
         nearest = NearestWindows(self.windows_.length_).fit(transformer, bridged(others.values))
-        scores = nearest.score(transformer, bridged(recording.values))
+        is_known = begin_alike(recording.values, others.values)
+        scores = nearest.score(transformer, bridged(recording.values), is_known)
         scores[near_long_gaps(recording.values, self.windows_.length_)] = np.nan
-        if not hasattr(X, "index") and not hasattr(X, "columns"):
+        if is_array(X):
             return scores
         return like_recording(X, recording, scores[None], ["anomaly_score"])
 
@@ -431,7 +433,7 @@ class WindowedEstimator(TransformerMixin, TorchStateMixin, BaseEstimator):
         stretches = top_stretches(scores, n_stretches, self.windows_.length_)
         if recording.times is None:
             return stretches
-        times = np.append(recording.times, times_after(recording.times, 1))
+        times = np.append(recording.times, times_after(recording, 1))
         return [Stretch(times[s.start], times[s.stop], s.score) for s in stretches]
 
     @available_if(_wrapped_has("score_samples"))
@@ -683,6 +685,12 @@ def features_of_points(features, starts, length):
             "per='point' with a stride above the length of a window leaves points without features."
         )
     return total / weight[:, None]
+
+
+def begin_alike(first, second):
+    """Whether two recordings ``(c, t)`` are the same as long as both last."""
+    n_timepoints = min(first.shape[1], second.shape[1])
+    return np.array_equal(first[:, :n_timepoints], second[:, :n_timepoints], equal_nan=True)
 
 
 def _at(recording, places):

@@ -645,7 +645,7 @@ def sample_distances(decoder, X, ids, classes, generator):
     means = decoder.tokenizer_.decode(redrawn).reshape(draws.shape)
     extractor = RandomConvolutionExtractor(
         _KERNELS, n_threads=decoder.n_threads, random_state=_KERNEL_SEED
-    )
+    ).set_output(transform="default")
     real = extractor.fit_transform(X[rows]).astype(np.float64)
     scale = np.maximum(real.std(axis=0), 1e-6)
     real, means, draws = (
