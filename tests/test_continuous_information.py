@@ -76,9 +76,19 @@ def test_rank_deficient_covariances_are_singular_and_others_are_not(seed):
     assert gaussian_entropy((singular + singular.T) / 2) == -math.inf
     with pytest.raises(ValueError, match="covariance_q must not be singular"):
         gaussian_kl_divergence(np.zeros(d), np.eye(d), np.zeros(d), singular)
-    regular = np.diag(10.0 ** rng.uniform(-5, 5, size=d))
+    # Units of a dimension do not matter, nor that they differ from one to the next.
+    root = rng.normal(size=(d, 3 * d))
+    units = 10.0 ** rng.uniform(-9, 9, size=d)
+    regular = root @ root.T
     _, expected = np.linalg.slogdet(2 * math.pi * math.e * regular)
-    assert gaussian_entropy(regular) == pytest.approx(expected / 2)
+    in_units = regular * units * units[:, None]
+    expected = expected / 2 + np.log(units).sum()
+    assert gaussian_entropy(in_units) == pytest.approx(expected, abs=1e-6)
+    mean = rng.normal(size=d)
+    plain = gaussian_kl_divergence(mean, np.eye(d), np.zeros(d), regular)
+    found = gaussian_kl_divergence(mean * units, np.diag(units**2), np.zeros(d), in_units)
+    assert found == pytest.approx(plain, rel=1e-6)
+    assert gaussian_kl_divergence(mean, in_units, mean, in_units) < 1e-6
 
 
 # ---- samples

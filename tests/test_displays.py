@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from sklearn import config_context
@@ -210,6 +211,35 @@ def test_label_fractions_are_of_each_class_and_drawn_for_all_alike():
         {"nearest": KNeighborsClassifier(1)}, X, y, X, y, fractions=(0.01, 0.5, 1.0), n_draws=3
     )
     assert np.array_equal(again.accuracies["nearest"], nearest)
+
+
+def test_masked_values_are_drawn_as_missing_ones():
+    mask = np.zeros(X[:12].shape, dtype=bool)
+    mask[:, 10:16] = True
+    y = np.arange(12) % 2
+    masked = np.ma.array(np.where(mask, 1e3, X[:12]), mask=mask)
+    missing = np.where(mask, np.nan, X[:12])
+    model = tokenizer(missing="mask").fit(X[:12])
+    expected = LatentDisplay.from_estimator(model, missing, y).points
+    np.testing.assert_array_equal(LatentDisplay.from_estimator(model, masked, y).points, expected)
+    probe = make_pipeline(FrozenEstimator(model), KNeighborsClassifier(1))
+    of_both = [
+        LabelFractionsDisplay.from_estimators(
+            {"nearest": probe}, series, y, X[:12], y, fractions=(0.5,), n_draws=2
+        ).accuracies["nearest"]
+        for series in (masked, missing)
+    ]
+    np.testing.assert_array_equal(*of_both)
+
+
+@pytest.mark.parametrize("display", [EmbeddingDisplay, SeriesDisplay])
+def test_columns_in_another_order_than_in_fit_are_not_drawn(display, generator):
+    frame = pd.DataFrame(TEST[0]).add_prefix("t")
+    named = ResamplingGenerator().fit(*TRAIN)
+    named.feature_names_in_ = frame.columns.to_numpy()
+    display.from_estimator(named, frame)
+    with pytest.raises(ValueError, match="columns in another order"):
+        display.from_estimator(named, frame[frame.columns[::-1]])
 
 
 def test_latents_and_fractions_of_series_of_unequal_length():

@@ -64,13 +64,52 @@ def test_runs_are_held_at_their_mean(seed):
 
 def test_level_and_scale_are_common_only_where_all_series_share_them():
     X = RNG.normal(size=(6, 2, 30))
-    assert common_moments(X) == (None, None)
+    assert np.isnan(common_moments(X)).all()
     X = (X - X.mean(2, keepdims=True)) / X.std(2, keepdims=True)
     level, scale = common_moments(3 * X + np.array([[5.0], [-1.0]]))
     np.testing.assert_allclose(level, [[5.0], [-1.0]])
     np.testing.assert_allclose(scale, [[3.0], [3.0]])
-    assert common_moments(np.ones((4, 1, 10))) == (None, None)
-    assert common_moments(np.ones((4, 1, 1))) == (None, None)
+    # Each channel by itself.
+    X[:, 1] *= RNG.uniform(1, 2, (6, 1))
+    level, scale = common_moments(X)
+    np.testing.assert_allclose([level[0], scale[0]], [[0.0], [1.0]], atol=1e-12)
+    assert np.isnan([level[1], scale[1]]).all()
+
+
+@pytest.mark.parametrize("n_timepoints", [1, 10])
+def test_a_constant_that_all_series_share_has_its_value_to_the_bit(n_timepoints):
+    X = RNG.normal(size=(4, 2, n_timepoints))
+    X[:, 1] = 0.1
+    level, scale = common_moments(X)
+    assert np.isnan(level[0])
+    assert (level[1], scale[1]) == (0.1, 0.0)
+    drawn = RNG.normal(size=(3, 2, n_timepoints))
+    exactness = Exactness(X, np.zeros(4, int))
+    repeats = np.zeros((3, len(exactness.repeating), n_timepoints), dtype=bool)
+    found = exactness.impose(drawn, repeats, np.zeros(3, int), np.zeros(3))
+    assert (found[:, 1] == 0.1).all()
+    np.testing.assert_array_equal(found[:, 0], drawn[:, 0])
+    # Constants that differ from series to series have no value in common.
+    X[:, 1] = RNG.normal(size=(4, 1))
+    assert np.isnan(common_moments(X)).all()
+
+
+@pytest.mark.parametrize("spread", [3.0, 30_000.0])
+def test_whole_numbers_stay_whole_however_many_there_are(spread):
+    X = np.rint(RNG.normal(0, spread, (12, 2, 40)))
+    X[:, 1] += 0.5 * RNG.random((12, 40))
+    exactness = Exactness(X, np.zeros(12, int))
+    drawn = RNG.normal(0, spread, (5, 2, 40))
+    repeats = np.zeros((5, len(exactness.repeating), 40), dtype=bool)
+    found = exactness.impose(drawn, repeats, np.zeros(5, int), RNG.random(5))
+    np.testing.assert_array_equal(found[:, 0], np.rint(drawn[:, 0]))
+    np.testing.assert_array_equal(found[:, 1], drawn[:, 1])
+    # Of equal level and scale, too, which whole numbers do not keep to the bit.
+    X = np.sign(RNG.permuted(np.tile(np.arange(40) - 19.5, (12, 1, 1)), axis=2))
+    exactness = Exactness(X, np.zeros(12, int))
+    repeats = np.zeros((5, len(exactness.repeating), 40), dtype=bool)
+    found = exactness.impose(drawn[:, :1], repeats, np.zeros(5, int), RNG.random(5))
+    np.testing.assert_array_equal(found, np.rint(found))
 
 
 def test_drawn_series_get_the_common_level_and_scale():

@@ -575,6 +575,10 @@ def test_a_reference_that_was_saved_gives_the_same_distance(make, path):
 def test_digests_say_whether_referee_and_statistics_are_the_same():
     referee = random_convolutions().fit(X)
     reference = ReferenceStatistics("a", referee, X)
+    known = reference.digest, reference.frechet_distance(X)
+    referee.fit(2 * X[::-1, ::-1])  # it has a copy of what it was given
+    assert (reference.digest, reference.frechet_distance(X)) == known
+    referee.fit(X)
     others = [
         ReferenceStatistics("a", referee, X[:20]),
         ReferenceStatistics("a", random_convolutions(random_state=1).fit(X), X),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
@@ -324,3 +325,12 @@ def test_settings_of_the_user_do_not_change_what_is_judged(dtype):
     tokens = expected.tokenizer_.encode(X)
     drawn = expected.sample(tokens, random_state=0)
     np.testing.assert_array_equal(found.sample(tokens, random_state=0), drawn)
+
+
+@pytest.mark.parametrize("form", ["pandas", "polars"])
+def test_tables_as_the_usual_output_do_not_change_what_is_judged(form):
+    new = flow_decoder(early_stopping=True, max_epochs=2)
+    expected = clone(new).fit(X, Y)
+    with config_context(transform_output=form):
+        found = clone(new).fit(X, Y)
+    assert found.sample_distances_ == expected.sample_distances_

@@ -400,6 +400,10 @@ def test_a_frozen_generator_has_to_fit():
     assert_refused(resample(fitted, Y + 5), value, "unseen label: 5; .* has learned")
     without = masked_prior(decoder=None).fit(X)
     assert_refused(resample(without), value, "fitted with labels; this one was fitted without")
+    of_lengths = masked_prior(tokenizer=tokenizer(missing="mask"), decoder=None)
+    of_lengths.fit([*X[:1], *(series[: 20 + row % 8] for row, series in enumerate(X[1:]))], Y)
+    one_length = "Over-sampling needs a MaskedPriorGenerator that was fitted to series of one len"
+    assert_refused(resample(of_lengths), value, one_length)
     resampled, _ = resample(fitted)()
     assert len(resampled) == 32
     panel, _ = resample(fitted, series=X[:, None])()

@@ -292,6 +292,18 @@ def test_data_frame_is_a_sample_and_four_series_suffice(generator):
     assert few["two-sample accuracy"].n_gen == 4
 
 
+def test_columns_in_another_order_are_refused(generator):
+    train, test, drawn = (
+        pd.DataFrame(series).add_prefix("t") for series in (TRAIN[0], TEST[0], TEST[0] + 0.1)
+    )
+    reversed_names = drawn.columns[::-1]
+    named = ResamplingGenerator().fit(*TRAIN)
+    named.feature_names_in_ = reversed_names.to_numpy()
+    for generated in (drawn[reversed_names], (drawn[reversed_names], TEST[1]), named):
+        with pytest.raises(ValueError, match="have the same columns in another order"):
+            generation_report(generated, train, TRAIN[1], test, TEST[1])
+
+
 def test_bad_input_is_refused_with_a_clear_error(generator):
     nan = TEST[0].copy()
     nan[0, 0] = np.nan

@@ -67,6 +67,18 @@ def test_column_names_do_not_matter(name, generators):
     assert get_scorer(name)(generator, frame) == get_scorer(name)(generator, TEST[0])
 
 
+@pytest.mark.parametrize("name", ["neg_fid", "memorization", "density"])
+def test_columns_in_another_order_than_in_fit_are_refused(name):
+    train, frame = (pd.DataFrame(series).add_prefix("t") for series in (TRAIN[0], TEST[0]))
+    generator = masked_prior(decoder=None, max_epochs=1).fit(train, TRAIN[1])
+    assert np.isfinite(get_scorer(name)(generator, frame))
+    other = frame[frame.columns[::-1]]
+    with pytest.raises(ValueError, match=r"columns in another order: X\[generator.feature_names"):
+        get_scorer(name)(generator, other)
+    with pytest.raises(ValueError, match="must have the same columns, and only one has 'u0'"):
+        get_scorer(name)(generator, frame.rename(columns={"t0": "u0"}))
+
+
 def test_density_and_coverage_work_for_five_series_or_fewer(generators):
     for n in (2, 5):
         for name in ("density", "coverage"):

@@ -28,6 +28,7 @@ from .._fitting.validation import (
 )
 from .autoregressive import AutoregressivePriorGenerator
 from .masked import MaskedPriorGenerator
+from .unequal import refuse_unequal
 
 _GENERATORS = (MaskedPriorGenerator, AutoregressivePriorGenerator)
 _NUMBERS = "fiu"  # kinds of types that generated series can be given in
@@ -225,7 +226,9 @@ default=None
 
     def _fitted_generator(self, X, y, rng):
         if isinstance(self.generator, FrozenEstimator):
-            return frozen_inside(self, "generator", _GENERATORS)
+            generator = frozen_inside(self, "generator", _GENERATORS)
+            refuse_unequal(generator, "Over-sampling")
+            return generator
         generator = MaskedPriorGenerator() if self.generator is None else self.generator
         return seeded_clone(generator, rng).fit(X, y)
 

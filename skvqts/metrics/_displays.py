@@ -9,8 +9,9 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
-from .._fitting.validation import checked_labels, holds_series, random_seed
+from .._fitting.validation import as_array_like, checked_labels, holds_series, random_seed
 from ._validation import (
+    refuse_columns_not_of_fit,
     restore_ndim,
     series_sampled,
     validate_choice,
@@ -168,6 +169,7 @@ class EmbeddingDisplay(_ScatterDisplay):
         -------
         display : EmbeddingDisplay
         """
+        refuse_columns_not_of_fit(generator, X)
         n_samples = len(X) if n_samples is None else n_samples
         generated = series_sampled(generator, n_samples, random_state)
         return cls.from_samples(X, generated, random_state=random_state, **kwargs)
@@ -238,7 +240,7 @@ class LatentDisplay(_ScatterDisplay):
         """
         validate_integer("max_samples", max_samples, 2, 10**9)
         rng = check_random_state(random_state)
-        X = list(X) if holds_series(X) else np.asarray(X)
+        X = list(X) if holds_series(X) else array_with_gaps(X, "LatentDisplay")
         drawn = rng.permutation(len(X))[:max_samples]
         some = [X[row] for row in drawn] if isinstance(X, list) else X[drawn]
         if not isinstance(X, list):
@@ -339,6 +341,7 @@ class SeriesDisplay:
         -------
         display : SeriesDisplay
         """
+        refuse_columns_not_of_fit(generator, X)
         if y is None:
             y_gen = None
             generated = series_sampled(generator, n_series, random_state)
@@ -464,7 +467,7 @@ class LabelFractionsDisplay:
                 f"{len(estimators)} classifiers and fractions {fractions.tolist()}."
             )
         validate_integer("n_draws", n_draws, 1, 10_000)
-        X = list(X) if holds_series(X) else np.asarray(X)
+        X = list(X) if holds_series(X) else array_with_gaps(X, "LabelFractionsDisplay")
         y = checked_labels(y, len(X), "y")
         rng = check_random_state(random_state)
         chosen = [[_some_of_each(y, f, rng) for _ in range(n_draws)] for f in fractions]
@@ -519,6 +522,11 @@ def _some_of_each(y, fraction, rng):
         members = rng.permutation(np.flatnonzero(y == label))
         picks.append(members[: max(1, round(fraction * len(members)))])
     return np.sort(np.concatenate(picks))
+
+
+def array_with_gaps(X, caller):
+    """An array of series, whose masked values are NaN."""
+    return np.asarray(as_array_like(X, caller, missing=True))
 
 
 def _in_the_plane(features, method, rng, n_fitted=None):

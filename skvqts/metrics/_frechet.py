@@ -7,6 +7,8 @@ of centred samples itself. So it is a sum of singular values, real and exact, al
 samples than features.
 """
 
+from copy import deepcopy
+
 import numpy as np
 from scipy import linalg
 
@@ -214,7 +216,7 @@ class ReferenceStatistics:
             raise ValueError("ReferenceStatistics needs a fitted referee with a method transform.")
         content_digest(referee)  # raises a TypeError if no file can hold it
         self.name = name
-        self.referee = referee
+        self.referee = deepcopy(referee)  # a user may fit theirs anew
         features = validate_sample(referee.transform(X), "features_real")
         self.mean_ = features.mean(0)
         root = _covariance_root(features)

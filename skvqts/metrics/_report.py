@@ -22,6 +22,7 @@ from ._resampling import bootstrap_error, half_samples
 from ._series import autocorrelations, difference_of_means, relative_squared_errors
 from ._validation import (
     is_fitted,
+    refuse_columns_not_of_fit,
     refuse_other_columns,
     restore_ndim,
     series_sampled,
@@ -276,6 +277,7 @@ def generation_report(
     if referee is not None:
         validate_referee(referee, "transform", "predict_proba")
     refuse_other_columns(X_train, X_test, ("X_train", "X_test"))
+    refuse_columns_not_of_fit(generator, X_train, "X_train")
     train = _validate_set(X_train, y_train, "train")
     test = _validate_set(X_test, y_test, "test")
     _validate_same_kind(train, test)
@@ -287,7 +289,7 @@ def generation_report(
 
     sample_seed = random_seed(rng)
     tell("[generation_report] generating series", verbose)
-    generated = _sample(generator, n_samples, len(X_real), sample_seed)
+    generated = _sample(generator, n_samples, len(X_real), sample_seed, X_train)
     _validate_generated(generated, train)
     X_gen = _subsample(generated.X, len(X_real), rng)
     series = _Samples(
@@ -387,8 +389,11 @@ def _is_generator(generator):
     return hasattr(generator, "sample") and not hasattr(generator, "__array__")
 
 
-def _sample(generator, n_samples, n_compared, seed):
-    """Series of a generator, without classes, or those that were given in its place."""
+def _sample(generator, n_samples, n_compared, seed, X_train):
+    """Series of a generator, without classes, or those that were given in its place.
+
+    Of a table the columns must be those of `X_train`.
+    """
     y = None
     if _is_generator(generator):
         if n_samples is None:
@@ -397,10 +402,12 @@ def _sample(generator, n_samples, n_compared, seed):
         X = series_sampled(generator, min(n_samples, n_compared), seed)
     elif isinstance(generator, (tuple, list)) and len(generator) == 2:
         X, y = generator
+        refuse_other_columns(X_train, X, ("X_train", "the generated series"))
         if y is not None:
             X, y = validate_labelled(X, y, "gen")
     else:
         X = generator
+        refuse_other_columns(X_train, X, ("X_train", "the generated series"))
     return _Labelled(validate_panel(X, "generated series", MIN_SERIES), y)
 
 

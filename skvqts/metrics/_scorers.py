@@ -27,6 +27,7 @@ from ._memorization import capped_memorization_score, memorization_score
 from ._series import autocorrelation_difference
 from ._validation import (
     is_fitted,
+    refuse_columns_not_of_fit,
     series_sampled,
     validate_choice,
     validate_integer,
@@ -322,6 +323,7 @@ class GenerationScorer:
                 f"{self!r} scores generators with a method sample, and "
                 f"{type(estimator).__name__} has none.{advice}"
             )
+        refuse_columns_not_of_fit(estimator, X)
         # an array, as names of columns would differ from those of generated series
         X = np.asarray(as_array_like(X, repr(self)))
         match self.takes:

@@ -87,13 +87,29 @@ def validate_two_samples(X, Y, min_samples=2, names=("features_real", "features_
 
 def refuse_other_columns(X, Y, names):
     """Refuse two tables whose named columns differ, or are the same in another order."""
-    first, second = _column_names(X), _column_names(Y)
+    in_one_order = f"{names[1]}[{names[0]}.columns]"
+    _refuse_other_names(_column_names(X), _column_names(Y), names, in_one_order)
+
+
+def refuse_columns_not_of_fit(estimator, X, name="X"):
+    """Refuse a table whose columns are not those that an estimator was fitted to, in their order.
+
+    Names are compared here where series go on without them, as those that are generated have none.
+    """
+    seen = getattr(estimator, "feature_names_in_", None)
+    if seen is not None:
+        names = (f"the training series of this {type(estimator).__name__}", name)
+        in_one_order = f"{name}[generator.feature_names_in_]"
+        _refuse_other_names(list(seen), _column_names(X), names, in_one_order)
+
+
+def _refuse_other_names(first, second, names, in_one_order):
     if first is None or second is None or first == second:
         return
     if set(first) == set(second):
         raise ValueError(
-            f"{names[0]} and {names[1]} have the same columns in another order: "
-            f"{names[1]}[{names[0]}.columns] has them in one."
+            f"{names[0]} and {names[1]} have the same columns in another order: {in_one_order} has "
+            "them in one."
         )
     unknown = [name for name in second if name not in set(first)] or sorted(set(first) - {*second})
     raise ValueError(

@@ -29,8 +29,10 @@ class Exactness:
 
     Attributes
     ----------
-    level, scale : float64 ndarray of shape (c, 1), or None
-        Mean and standard deviation of each channel where all series share them.
+    level, scale : float64 ndarray of shape (c, 1)
+        Mean and standard deviation of each channel that all series share; NaN where they differ.
+    whole : bool ndarray of shape (c, 1)
+        The channels that hold whole numbers only.
     repeating : int64 ndarray
         The channels that often repeat their last value.
     steps, offsets : float64 ndarray of shape (m, c)
@@ -43,6 +45,10 @@ class Exactness:
 
     def __init__(self, X, classes):
         self.level, self.scale = common_moments(X)
+        self.whole = np.all([(part == np.rint(part)).all(axis=(0, 2)) for part in parts_of(X)], 0)
+        self.whole = self.whole[:, None]
+        # Whole numbers would not be whole at another level, unless they never change.
+        self.level = np.where(self.whole & (self.scale > 0), np.nan, self.level)
         n_repeats = sum(repeats_of(part).sum(axis=(0, 2)) for part in parts_of(X))
         self.repeating = np.flatnonzero(n_repeats / (len(X) * X.shape[2]) > _LEAST_REPEATS)
         seen = np.unique(np.linspace(0, len(X) - 1, _MOST_SERIES).astype(int))
@@ -82,11 +88,14 @@ class Exactness:
             step, offset = self.steps[chosen, :, None], self.offsets[chosen, :, None]
             rounded = np.round((X - offset) / step) * step + offset
             X = np.where(np.isnan(step), X, rounded)
-        if self.level is None:
+        # Files from before have no such entry.
+        X = np.where(getattr(self, "whole", False), np.rint(X), X)
+        if self.level is None:  # of files from when it was of all channels or of none
             return X
         scale = X.std(axis=2, keepdims=True)
         centred = X - X.mean(axis=2, keepdims=True)
-        return centred / np.where(scale > 0, scale, 1.0) * self.scale + self.level
+        levelled = centred / np.where(scale > 0, scale, 1.0) * self.scale + self.level
+        return np.where(np.isnan(self.level), X, levelled)
 
     def _series_with_steps(self, classes, heights):
         """The index of a training series of each class, or of any."""
@@ -106,20 +115,22 @@ def parts_of(X):
 
 
 def common_moments(X):
-    """Mean and standard deviation ``(c, 1)`` of each channel, or None where series differ in them.
+    """Mean and standard deviation ``(c, 1)`` of each channel, or NaN where series differ in them.
 
-    Series of a single point, or constant ones, have none in common.
+    A channel that is constant, and the same in all series, has its value and 0.
     """
     means, scales = (
         np.concatenate([moment(part, axis=2, dtype=np.float64) for part in parts_of(X)])
         for moment in (np.mean, np.std)
     )
-    scale = scales.mean(axis=0)
+    level, scale = means.mean(axis=0), scales.mean(axis=0)
     alike = np.ptp(means, axis=0) <= _ALIKE * scale
     alike &= np.ptp(scales, axis=0) <= _ALIKE * scale
-    if not (alike & (scale > 0)).all():
-        return None, None
-    return means.mean(axis=0)[:, None], scale[:, None]
+    first = X[0, :, 0]
+    constant = np.all([(part == first[:, None]).all(axis=(0, 2)) for part in parts_of(X)], axis=0)
+    level = np.where(constant, first, np.where(alike, level, np.nan))
+    scale = np.where(constant, 0.0, np.where(alike, scale, np.nan))
+    return level[:, None], scale[:, None]
 
 
 def repeats_of(X):

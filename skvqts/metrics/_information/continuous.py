@@ -45,8 +45,8 @@ def gaussian_entropy(covariance):
     .. [1] Cover, Thomas. "Elements of information theory", 2006.
     """
     size = np.atleast_2d(covariance).shape[0]
-    _, root = validate_gaussian(np.zeros(size), covariance, "covariance")
-    return float((size * math.log(2 * math.pi * math.e) + _log_determinant(root)) / 2)
+    validate_gaussian(np.zeros(size), covariance, "covariance")
+    return float((size * math.log(2 * math.pi * math.e) + _log_determinant(covariance)) / 2)
 
 
 def gaussian_kl_divergence(mean_p, covariance_p, mean_q, covariance_q):
@@ -72,15 +72,22 @@ def gaussian_kl_divergence(mean_p, covariance_p, mean_q, covariance_q):
     ----------
     .. [1] Kullback. "Information theory and statistics", 1959.
     """
-    mean_p, root_p = validate_gaussian(mean_p, covariance_p, "covariance_p")
-    mean_q, root_q = validate_gaussian(mean_q, covariance_q, "covariance_q")
+    mean_p, _ = validate_gaussian(mean_p, covariance_p, "covariance_p")
+    mean_q, _ = validate_gaussian(mean_q, covariance_q, "covariance_q")
     if len(mean_p) != len(mean_q):
         raise ValueError(f"p and q must have one dimension, got {len(mean_p)} and {len(mean_q)}.")
-    determinant_p, determinant_q = _log_determinant(root_p), _log_determinant(root_q)
+    determinant_p, determinant_q = _log_determinant(covariance_p), _log_determinant(covariance_q)
     if determinant_q == -math.inf:
         raise ValueError("covariance_q must not be singular: p is nowhere dense under such a q.")
+    # In units of q, so that no dimension is lost beside a larger one.
+    unit = np.sqrt(np.diag(covariance_q))
+    roots = []
+    for covariance in (covariance_p, covariance_q):
+        scaled = np.asarray(covariance, dtype=np.float64) / unit / unit[:, None]
+        roots.append(validate_gaussian(mean_p, scaled, "covariance")[1])
     # In the coordinates in which q is standard normal.
-    whitened = np.linalg.lstsq(root_q.T, np.column_stack([root_p.T, mean_p - mean_q]))[0]
+    shift = (mean_p - mean_q) / unit
+    whitened = np.linalg.lstsq(roots[1].T, np.column_stack([roots[0].T, shift]))[0]
     squares = np.square(whitened).sum() - len(mean_p)
     return float(max((squares - determinant_p + determinant_q) / 2, 0.0))
 
@@ -231,13 +238,17 @@ def _neighbour_distances(X, n_neighbors):
     return cKDTree(X).query(X, [n_neighbors + 1])[0][:, 0]  # the nearest row is the row itself
 
 
-def _log_determinant(root):
-    """Of the matrix ``root.T @ root``; minus infinity where it is singular up to rounding."""
-    # Rounding is that of the matrix, whose eigenvalues are the squares of these.
-    values = np.square(np.linalg.svd(root, compute_uv=False))
-    if values[-1] <= values[0] * 10 * len(values) * np.finfo(np.float64).eps:
+def _log_determinant(covariance):
+    """Logarithm of the determinant; minus infinity where it is singular up to rounding."""
+    covariance = np.asarray(covariance, dtype=np.float64)
+    deviations = np.sqrt(np.diag(covariance))
+    if (deviations == 0).any():
         return -math.inf
-    return float(np.log(values).sum())
+    # Of the correlations, as rounding knows nothing of the units of a dimension.
+    values = np.linalg.eigvalsh(covariance / deviations / deviations[:, None])
+    if values[0] <= values[-1] * 10 * len(values) * np.finfo(np.float64).eps:
+        return -math.inf
+    return float(2 * np.log(deviations).sum() + np.log(values).sum())
 
 
 def _log(distances):

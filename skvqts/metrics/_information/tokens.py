@@ -24,12 +24,13 @@ def token_label_information(tokens, y, *, correction="miller_madow"):
     correction : {"miller_madow", None}, default="miller_madow"
         None: that of the observed frequencies, which is too large by about ``(r - 1) (c - 1) / 2n``
         for r ids and c labels. "miller_madow": less that bias by the number of ids, of labels and
-        of pairs of both that occur [1]_; it can be negative.
+        of pairs of both that occur [1]_.
 
     Returns
     -------
     information : ndarray of shape (n_tokens,)
-        In nats: 0 where tokens tell nothing, at most the entropy of the labels.
+        In nats: 0 where tokens tell nothing, the entropy of the labels where they tell all; the
+        correction can take it a little beyond either.
 
     Raises
     ------
@@ -68,7 +69,7 @@ class CodeLength(NamedTuple):
         Kullback-Leibler divergence of that prior from the posterior of a VQ-VAE, which is certain
         of one code, and constant in training (van den Oord et al. 2017, section 3.2).
     usage : float
-        Under a prior that knows how frequent each code is in the training set.
+        Under a prior that knows how frequent each code is in the training set of the tokenizer.
     learned : float
         Under the prior of the generator: its negative log-likelihood, or an upper bound of it.
     """
@@ -94,7 +95,7 @@ def code_length(generator, X):
     -------
     uniform, usage, learned : float
         A `CodeLength`: means over the series, in nats per series. `usage` is infinite if a code
-        occurs that does not in the training set.
+        occurs that does not in the training set of the tokenizer.
 
     Raises
     ------
