@@ -218,6 +218,16 @@ def test_training_series_are_saved_when_that_is_asked_for(path):
     assert scorer(opened, X_new) == scorer(model, X_new)
 
 
+def test_training_series_of_unequal_length_are_saved_too(path):
+    series = [values[: 20 + row % 9] for row, values in enumerate(X)]
+    model = masked_prior(tokenizer=tokenizer(missing="mask"), decoder=None, max_epochs=1)
+    model.fit(series).save(path, include_training_series=True)
+    opened = load(path)
+    for found, expected in zip(opened.X_fit_, series, strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert not found.flags.writeable
+
+
 def test_training_series_that_are_not_there_cannot_be_included(path):
     with pytest.raises(ValueError, match="VQTokenizer holds no training series"):
         fitted("VQTokenizer").save(path, include_training_series=True)

@@ -53,6 +53,10 @@ CONTAINERS = {
     "list of arrays": list,
     "array of a pandas data frame": lambda X: pd.DataFrame(X).to_numpy(),
     "polars data frame": lambda X: pl.DataFrame(X, schema=FRAME),
+    "polars column of lists": lambda X: pl.Series(X.tolist()),
+    "polars column of arrays": lambda X: pl.Series(
+        X.tolist(), dtype=pl.Array(pl.Float64, len(X[0]))
+    ),
     "data frame of nullable integers": lambda X: pd.DataFrame(X).astype("Int64"),
     "tensor": torch.tensor,
     "tensor with gradient": lambda X: torch.tensor(X, requires_grad=True),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from skvqts import load
 from skvqts._fitting import on_demand, scaling
 from skvqts._fitting.on_demand import (
     RowsOnDemand,
@@ -132,6 +133,14 @@ def test_what_slices_is_read_by_slices_and_gives_the_same(name, form, size, tmp_
     for array, other in zip(learned(model, source), expected, strict=True):
         np.testing.assert_allclose(array, other, rtol=1e-5, atol=1e-5)
     assert model.n_features_in_ == (1 if form == "a panel" else 32)
+
+
+def test_training_series_that_slice_are_saved_whole(monkeypatch, tmp_path):
+    monkeypatch.setattr(on_demand, "_AT_ONCE", 8 * 5 * 32)
+    monkeypatch.setattr(on_demand, "_PART", 7)
+    model = MAKERS["MaskedPriorGenerator"]().fit(Sliced(X), Y)
+    model.save(tmp_path / "model", include_training_series=True)
+    np.testing.assert_array_equal(load(tmp_path / "model").X_fit_, X)
 
 
 def test_no_slice_holds_many_series(monkeypatch):

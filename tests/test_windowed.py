@@ -202,6 +202,8 @@ def test_what_comes_back_has_the_form_of_what_was_given():
     np.testing.assert_array_equal(model.reconstruct(values[None, None]), expected[None, None])
     series = model.reconstruct(pd.Series(values, HOURS, name="load"))
     pd.testing.assert_series_equal(series, pd.Series(expected, HOURS, name="load"))
+    series = model.reconstruct(pl.Series("load", values))
+    assert series.equals(pl.Series("load", expected), check_names=True)
     frame = pd.DataFrame({"load": values})
     pd.testing.assert_frame_equal(model.reconstruct(frame), pd.DataFrame({"load": expected}))
     stamped = pl.DataFrame({"when": HOURS.to_numpy(), "load": values})

@@ -43,7 +43,12 @@ def save_model(model, path, *, include_training_series=False):
                 f"This {name} holds no training series: only generators keep them, in the process "
                 "that fitted them."
             )
-        manifest["training_series"] = encoder.encode(series, name)
+        # What is read by slices, such as a data set of HDF5, is read here.
+        whole = {
+            key: values if isinstance(values, (list, np.ndarray)) else np.asarray(values[:])
+            for key, values in series.items()
+        }
+        manifest["training_series"] = encoder.encode(whole, name)
     manifest["objects"] = encoder.objects
     try:
         _model(manifest, encoder.arrays)
@@ -168,7 +173,8 @@ def _model(manifest, arrays):
     if hasattr(model, "fit"):
         check_is_fitted(model)
     for key, values in series.items():
-        values.setflags(write=False)
+        for array in values if isinstance(values, list) else [values]:
+            array.setflags(write=False)
         vars(model)[key] = values
     return model
 

@@ -243,6 +243,11 @@ def _validate_slices(estimator, X, reset, min_samples, missing):
     return X
 
 
+def _holds_lists(dtype):
+    """Whether a column of pandas, polars or pyarrow may have lists in its cells."""
+    return getattr(dtype, "kind", None) == "O" or str(dtype).lower().startswith(("list", "array"))
+
+
 def holds_series(X, missing="mask"):
     """Whether `X` is a list, tuple or object array of series, where missing values are masked.
 
@@ -469,7 +474,7 @@ def as_array_like(X, name, argument="X", missing=False, advice=None):
         raise TypeError(
             f"{argument} must be array-like, got {type(X).__name__}. {_WANTED.format(name)}"
         )
-    if hasattr(X, "to_list") and getattr(X.dtype, "kind", None) == "O":  # a column of lists
+    if hasattr(X, "to_list") and _holds_lists(X.dtype):  # a column of lists
         X = _array_of_list(X.to_list(), name, argument, _advice_on_length(advice))
     X = X if hasattr(X, "shape") else np.asarray(X)
     _refuse_other_forms(X, name, argument)

@@ -127,6 +127,8 @@ def like_recording(X, recording, values, names=None):
         return _table_like(X, recording, dict(zip(names or own, values, strict=True)))
     if _is_series(X):
         return type(X)(values[0], index=_index_like(X.index, recording.times), name=X.name)
+    if _is_series_of_polars(X):
+        return type(X)(X.name, values[0])
     return values[None] if np.ndim(X) == 3 else values[0]
 
 
@@ -154,9 +156,14 @@ def _is_series(X):
     return hasattr(X, "index") and not callable(X.index)
 
 
+def _is_series_of_polars(X):
+    """Whether it is a Series of polars, which has a name and no index."""
+    return hasattr(X, "name") and hasattr(X, "to_numpy") and not hasattr(X, "index")
+
+
 def is_array(X):
     """Whether a recording was given as an array, or nested lists, not as a Series or a table."""
-    return not hasattr(X, "columns") and not _is_series(X)
+    return not (hasattr(X, "columns") or _is_series(X) or _is_series_of_polars(X))
 
 
 def _index_of(X):

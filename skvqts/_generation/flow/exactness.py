@@ -126,7 +126,7 @@ def common_moments(X):
     level, scale = means.mean(axis=0), scales.mean(axis=0)
     alike = np.ptp(means, axis=0) <= _ALIKE * scale
     alike &= np.ptp(scales, axis=0) <= _ALIKE * scale
-    first = X[0, :, 0]
+    first = X[:1][0, :, 0]
     constant = np.all([(part == first[:, None]).all(axis=(0, 2)) for part in parts_of(X)], axis=0)
     level = np.where(constant, first, np.where(alike, level, np.nan))
     scale = np.where(constant, 0.0, np.where(alike, scale, np.nan))
