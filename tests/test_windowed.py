@@ -244,7 +244,9 @@ def test_times_without_a_row_are_filled_too(zone):
         # The clocks of a zone change in summer.
         pd.date_range("2000-01-01", periods=300, freq="MS", tz="Europe/Berlin"),
         pd.date_range("2000-01-31", periods=300, freq="ME", tz="America/New_York"),
-        pd.date_range("2024-01-01", periods=300, freq="D", tz="Europe/Berlin"),
+        pd.date_range("2024-01-01", periods=300, freq="D", tz="Europe/Berlin", unit="us"),
+        pd.date_range("2024-01-01", periods=300, freq="D", tz="Europe/Berlin", unit="ns"),
+        pd.date_range("2024-01-01", periods=300, freq="D", tz="Europe/Berlin", unit="s"),
         pd.date_range("2024-01-01", periods=300, freq="6h", tz="Europe/Berlin"),
         pd.date_range("2024-01-01", periods=300, freq="D", tz="UTC+01:00"),
         # A recording of sound.
@@ -442,7 +444,9 @@ def test_a_forecast_is_the_generators_and_then_goes_on():
     [
         pd.date_range("2024-02-27", periods=6, freq="D"),  # into March
         pd.date_range("2024-03-30", periods=6, freq="h", tz="Europe/Oslo"),
-        pd.date_range("2024-03-27", periods=6, freq="D", tz="Europe/Oslo"),  # clocks change
+        # The clocks change.
+        pd.date_range("2024-03-27", periods=6, freq="D", tz="Europe/Oslo", unit="us"),
+        pd.date_range("2024-03-27", periods=6, freq="D", tz="Europe/Oslo", unit="ns"),
         pd.date_range("2024-01-01", periods=6, freq="MS", tz="Europe/Oslo"),
         pd.date_range("2024-01-01", periods=6, freq="22676ns", unit="ns"),
         pd.date_range("2023-07-31", periods=6, freq="ME"),

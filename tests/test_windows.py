@@ -188,11 +188,13 @@ def test_arrays_series_and_tables_are_one_recording():
             columns="time"
         ),
         "missing objects": frame.astype(object),
+        "an index of nullable numbers": frame.set_axis(pd.Index(range(30), dtype="Int64")),
     }
     for name, table in tables.items():
         recording = as_recording(table, "me")
         np.testing.assert_array_equal(recording.values, values, err_msg=name)
-        assert (recording.times is None) == (name in ("frame", "missing objects"))
+        without = ("frame", "missing objects", "an index of nullable numbers")
+        assert (recording.times is None) == (name in without)
         assert recording.names == ["temp", "load"]
     np.testing.assert_array_equal(as_recording(values[None], "me").values, values)
     np.testing.assert_array_equal(as_recording(frame["load"], "me").values, values[1:])

@@ -25,7 +25,7 @@ class Recording(NamedTuple):
     times : ndarray of shape (t,) or None
         Evenly spaced dates, in UTC if they have a zone; None without a time axis.
     zone : ZoneInfo or None
-        That zone; None without one, or where its clocks never change.
+        That zone; None without one, or with a fixed offset.
     """
 
     values: np.ndarray
@@ -250,7 +250,7 @@ def _time_axis(index, caller):
     Times of another kind are refused, or the order of rows and missing ones would go unseen.
     """
     dates = _dates(index)
-    if index is None or dates is not None or np.asarray(index).dtype.kind in "biuf":
+    if index is None or dates is not None or getattr(index.dtype, "kind", "O") in "biuf":
         return dates
     raise TypeError(
         f"{caller} takes an index of dates or numbers, and this one holds "
@@ -370,7 +370,7 @@ def _counted(times, zone):
     if by_clocks:
         times = _clock_of(zone, times)
     months, beyond = _in_months(times)
-    fine = _fine_dtype(dtype)
+    fine = _fine_dtype(times.dtype)
 
     def count_back(counted):
         in_months = beyond is not None
