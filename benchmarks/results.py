@@ -616,7 +616,37 @@ tokens, it says so, and the default is the mean.
                 )
     has_networks = (RESULTS / "told_apart_networks.jsonl").exists()
     networks = rows_of("told_apart_networks") if has_networks else []
-    return text + "\n" + markdown(lines) + told_apart_by_networks(networks)
+    parts = [text, markdown(lines), told_apart_over_sets(rows), told_apart_by_networks(networks)]
+    return "\n".join(part for part in parts if part)
+
+
+def told_apart_over_sets(rows):
+    """Format means over groups of sets of the default and of the mean of its tokens."""
+    many = ("TwoPatterns", "Wafer", "ECG200", "SwedishLeaf")
+    few = ("GunPoint", "ItalyPowerDemand", "Symbols", "SonyAIBORobotSurface2")
+    groups = {
+        "many training series": many,
+        "few training series": few,
+        "both and NATOPS": (*many, *few, "NATOPS"),
+        "few or long": ("DiatomSizeReduction", "Trace", "GunPoint", "Lightning2"),
+    }
+
+    def mean_of(name, model, score):
+        return np.mean([row[score] for row in select(rows, set=name, model=model)])
+
+    lines = []
+    for group, names in groups.items():
+        line = {"sets": f"{group}: {', '.join(names)}"}
+        for model in ("default", "mean"):
+            line[f"C2ST, {model}"] = np.mean([mean_of(name, model, "C2ST") for name in names])
+            ratios = [mean_of(n, model, "CAS") / mean_of(n, model, "CAS of real") for n in names]
+            line[f"CAS / CAS of real, {model}"] = np.mean(ratios)
+        ratios = [mean_of(n, "default", "FID") / mean_of(n, "mean", "FID") for n in names]
+        line["FID, default / mean"] = np.exp(np.mean(np.log(ratios)))
+        lines.append(
+            {key: value if key == "sets" else f"{value:.3f}" for key, value in line.items()}
+        )
+    return "Means over sets; that of ratios of FID is geometric.\n\n" + markdown(lines)
 
 
 def told_apart_by_networks(rows):
@@ -897,8 +927,9 @@ def chain():
 
 `python -m benchmarks.chain` runs `fit`, 500 samples and `generation_report` of a default generator,
 with this version and with commit 792e675 in turn, each in a process of its own on one thread
-(2-core AMD EPYC with AVX-512 bfloat16). "default" was measured before generators had a sampled
-decoder, which about doubles the time of a fit. What both generated is judged by one referee, an
+(2-core AMD EPYC with AVX-512 bfloat16). "two stages" is this version with `decoder=None`: it does
+what that commit does, whose generators had no sampled decoder, and its report has one score more,
+C2ST, for which classifiers are trained. What all generated is judged by one referee, an
 `FCNClassifier` trained in float32 for 1,000 steps. "ratio" is that of the seconds of a pair.
 """
     rows = rows_of("chain")
@@ -930,7 +961,8 @@ def precision():
 bfloat16 (AMD EPYC with AVX-512 bfloat16). "accuracy" is that of a ridge classifier on the features
 of transformers, and of the classifier itself; FID is as above, with one referee for both.
 "difference" is that of the means, in standard errors of that difference. Other work ran on the
-machine at times, so compare seconds only roughly.
+machine at times, so compare seconds only roughly. SyntheticControl was measured last, with a
+generator that has a sampled decoder, and beside two other processes.
 """
     rows = rows_of("precision")
     lines = []
