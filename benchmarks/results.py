@@ -653,11 +653,10 @@ def told_apart_by_networks(rows):
     """Format what `python -m benchmarks.told_apart --networks` measured, if it did."""
     if not rows:
         return ""
-    text = """
-The same by two networks, with `--networks` and one seed, on sets of at least 500 test series: "C2ST
-FCN" is the accuracy of an `FCNClassifier` in the place of MiniRocket, of one split; "GRU" is
-`discriminative_score`, where 0 cannot tell and 0.5 always can. "series" are those of each sample;
-"train" has as many training as test series, few where the training set is small.
+    text = """The same by two networks, with `--networks` and one seed, on sets of at least 500 test
+series: "C2ST FCN" is the accuracy of an `FCNClassifier` in the place of MiniRocket, of one split;
+"GRU" is `discriminative_score`, where 0 cannot tell and 0.5 always can. "series" are those of each
+sample; "train" has as many training as test series, few where the training set is small.
 """
     lines = [
         {"set": name, "model": model, "series": str(found["series"])}
