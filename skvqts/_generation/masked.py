@@ -711,8 +711,9 @@ class MaskedPriorGenerator(
         tempered. What is chosen is moved so that it agrees with the observed values altogether, by
         the update of an ensemble Kalman filter [5]_, and fills the gaps; the tokens of the filled
         series are decoded by the sampled decoder, which sees the observed values as well. Without
-        one (``decoder=None``) they are decoded to their mean, whose error beside a gap is
-        interpolated across it.
+        one (``decoder=None``, or a decoder that found itself worse than the mean) they are decoded
+        to their mean. Its error beside a gap is interpolated across it, and what that misses is
+        drawn, with the deviation of errors on the training set and correlated as those beside it.
 
         Parameters
         ----------
