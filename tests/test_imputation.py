@@ -9,7 +9,8 @@ import torch
 
 from skvqts._fitting.scaling import SeriesScaler
 from skvqts._generation.anomalies import window_masks
-from skvqts._generation.imputation import draw_proposals
+from skvqts._generation.gaps import interpolated
+from skvqts._generation.imputation import draw_proposals, drawn_errors
 from skvqts._generation.sampling import TokenReader
 
 from .conftest import two_shapes
@@ -173,6 +174,51 @@ def test_without_a_decoder_filled_gaps_join_the_observed_values_beside_them(monk
 
 
 @pytest.mark.filterwarnings("error")
+def autoregressive(n, correlation, scale, n_timepoints=40, seed=0):
+    """Errors ``(n, 2, t)`` of two channels, and which of their values are known."""
+    rng = np.random.default_rng(seed)
+    errors = rng.normal(size=(n, 2, n_timepoints))
+    for time in range(1, n_timepoints):
+        errors[..., time] *= np.sqrt(1 - correlation**2)
+        errors[..., time] += correlation * errors[..., time - 1]
+    known = np.ones(errors.shape, dtype=bool)
+    known[..., 12:20] = False  # a block
+    known[:, 0, 30] = False  # a point
+    known[:, :, 36:] = False  # a tail
+    return errors * scale[:, None], known
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.95])
+def test_drawn_errors_are_spread_as_what_interpolation_misses(correlation):
+    scale = np.array([0.5, 3.0])
+    errors, known = autoregressive(4000, correlation, scale)
+    missed = errors - interpolated(errors, known)
+    hidden = np.where(known, errors, 99.0)  # what stands there has no part
+    drawn = drawn_errors(hidden, known, scale, [(1, row) for row in range(4000)])
+    assert (drawn[known] == 0).all()
+    assert abs(drawn.mean()) < 0.02
+    # The correlation is taken from each series, of some 50 pairs, so it is not quite that of all.
+    np.testing.assert_allclose(
+        drawn.std(axis=0)[~known[0]], missed.std(axis=0)[~known[0]], rtol=0.25
+    )
+    again = drawn_errors(hidden[7:9], known[7:9], scale, [(1, 7), (1, 8)])
+    np.testing.assert_array_equal(again, drawn[7:9])
+    # A channel of which nothing is known has errors as large as on the training set.
+    known[:, 1] = False
+    drawn = drawn_errors(errors, known, scale, [(2, row) for row in range(4000)])
+    np.testing.assert_allclose(drawn[:, 1].std(axis=0), scale[1], rtol=0.1)
+
+
+def test_without_a_decoder_nine_tenths_of_hidden_values_lie_within_the_quantiles():
+    X = np.random.default_rng(0).normal(0, 0.3, (80, 64)) + sines(80, 64)
+    generator = masked_prior(decoder=None, max_epochs=5).fit(X[:60])
+    gaps = X[60:].copy()
+    gaps[:, 20:34] = np.nan
+    low, high = np.quantile(generator.impute(gaps, n_draws=100, random_state=0), [0.05, 0.95], 0)
+    covered = (low < X[60:]) & (X[60:] < high)
+    assert 0.8 < covered[:, 20:34].mean() < 0.99
+
+
 def test_what_stands_under_a_mask_has_no_part_in_the_result():
     generator, hidden = fitted_generator("MaskedPriorGenerator"), with_gap(np.s_[:, 5:12])
     expected = generator.impute(hidden, n_draws=2, random_state=0)
