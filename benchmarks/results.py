@@ -589,7 +589,8 @@ def told_apart():
 `python -m benchmarks.told_apart` judges `MaskedPriorGenerator` with its sampled decoder ("default")
 and the same fitted generator without it ("mean"), beside two baselines that need no training and
 lie on training series: "neighbours", between a training series and one of its nearest (SMOTE), and
-"surrogates", training series with random phases; "train" are training series themselves. C2ST is
+"surrogates", training series with random phases; "train" are training series themselves, and
+timevqvae 1.0.1 (three sets, one seed) was trained for as many seconds as the default. C2ST is
 the accuracy of MiniRocket and ridge that were shown half of real and generated series and tell the
 others apart: 0.5 cannot tell, 1 always can. FID and CAS are those of 500 samples at most. "drawn"
 is the share of seeds whose decoder was used: where it finds itself worse than the mean of the
@@ -928,8 +929,9 @@ def chain():
 with this version and with commit 792e675 in turn, each in a process of its own on one thread
 (2-core AMD EPYC with AVX-512 bfloat16). "two stages" is this version with `decoder=None`: it does
 what that commit does, whose generators had no sampled decoder, and its report has one score more,
-C2ST, for which classifiers are trained. What all generated is judged by one referee, an
-`FCNClassifier` trained in float32 for 1,000 steps. "ratio" is that of the seconds of a pair.
+C2ST, for which classifiers are trained. GunPoint was measured before there was that decoder, and
+before that score. What all generated is judged by one referee, an `FCNClassifier` trained in
+float32 for 1,000 steps. "ratio" is that of the seconds of a pair.
 """
     rows = rows_of("chain")
     lines = []
