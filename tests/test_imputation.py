@@ -203,7 +203,11 @@ def test_drawn_errors_are_spread_as_what_interpolation_misses(correlation):
     )
     again = drawn_errors(hidden[7:9], known[7:9], scale, [(1, 7), (1, 8)])
     np.testing.assert_array_equal(again, drawn[7:9])
-    # A channel of which nothing is known has errors as large as on the training set.
+    # Series whose errors are three times those of the training set miss three times as much.
+    larger = drawn_errors(3 * hidden, known, scale, [(1, row) for row in range(4000)])
+    size = larger.std(axis=0)[~known[0]] / drawn.std(axis=0)[~known[0]]
+    assert ((size > 2) & (size < 3)).all()
+    # A channel of which nothing is known has errors that are in proportion.
     known[:, 1] = False
     drawn = drawn_errors(errors, known, scale, [(2, row) for row in range(4000)])
     np.testing.assert_allclose(drawn[:, 1].std(axis=0), scale[1], rtol=0.1)

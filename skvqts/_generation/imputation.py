@@ -30,6 +30,7 @@ _LEAST_NOISE = 1e-4  # variance, of scaled series
 _CHOICE_STREAM = 101  # of the random numbers of a row; those of what is drawn come before
 _ERROR_STREAM = 102
 _MOST_ALIKE = 0.999  # correlation of errors of neighbouring time points
+_OF_TRAINING = 16  # errors of a series that count as those of the training set
 _AT_ONCE = 256  # series
 
 
@@ -240,9 +241,11 @@ def drawn_given_tokens(estimator, filled, known, classes, seed):
 def drawn_errors(errors, known, scale, keys):
     """What decoded means miss in gaps, beside their error that is interpolated across these.
 
-    Errors of neighbouring time points are alike, as those of an autoregressive process of order 1
-    are, of which a path is drawn. What interpolation misses of a path is what it may miss of the
-    errors (conditional simulation: Journel and Huijbregts 1978, "Mining geostatistics", ch. VII).
+    They are as large as the errors beside them, of which some count as those of the training set:
+    other series have larger ones. Errors of neighbouring time points are alike, as those of an
+    autoregressive process of order 1 are, of which a path is drawn. What interpolation misses of a
+    path is what it may miss of the errors (conditional simulation: Journel and Huijbregts 1978,
+    "Mining geostatistics", ch. VII).
 
     Parameters
     ----------
@@ -250,7 +253,7 @@ def drawn_errors(errors, known, scale, keys):
         Of the means; only where values are known they are errors.
     known : bool ndarray of shape (n, c, t)
     scale : ndarray of shape (c,)
-        Standard deviation of the errors.
+        Standard deviation of the errors on the training set.
     keys : list of n pairs of int
         Seed and row of the random numbers of each series.
 
@@ -266,11 +269,13 @@ def drawn_errors(errors, known, scale, keys):
     squares = (first**2 + second**2).sum(axis=(1, 2)) / 2
     alike = (first * second).sum(axis=(1, 2)) / np.where(squares > 0, squares, 1.0)
     alike = np.clip(alike, 0.0, _MOST_ALIKE)[:, None]
+    total = (of_unit**2).sum(axis=(1, 2)) + _OF_TRAINING
+    size = np.sqrt(total / (known.sum(axis=(1, 2)) + _OF_TRAINING))
     shape = (n_channels, n_timepoints)
     streams = (row_stream(*key, _ERROR_STREAM) for key in keys)
     path = np.stack([stream.standard_normal(shape) for stream in streams])
     for time in range(1, n_timepoints):
         path[..., time] *= np.sqrt(1 - alike**2)
         path[..., time] += alike * path[..., time - 1]
-    path *= scale[:, None]
+    path *= size[:, None, None] * scale[:, None]
     return np.where(known, 0.0, path - interpolated(path, known))

@@ -713,7 +713,7 @@ class MaskedPriorGenerator(
         series are decoded by the sampled decoder, which sees the observed values as well. Without
         one (``decoder=None``, or a decoder that found itself worse than the mean) they are decoded
         to their mean. Its error beside a gap is interpolated across it, and what that misses is
-        drawn, with the deviation of errors on the training set and correlated as those beside it.
+        drawn, as large and as alike as the errors beside it.
 
         Parameters
         ----------
