@@ -678,17 +678,18 @@ by the channels of the training set, and scores are means over hidden values: th
 a filling or of the median of draws, the CRPS, which is the absolute error for a single filling, and
 the share of values in the central 90 % of the draws, where there are draws. "ours" is
 `MaskedPriorGenerator` fitted without labels, with 100 draws, and "masked encoder" the same with a
-tokenizer of ``missing="mask"``; "nearest" the mean of the five nearest
-training series, which are its draws, and `KNNImputer` the same without draws; `IterativeImputer`
-has ten draws; SAITS is that of PyPOTS, trained on gaps of all these kinds for about the seconds of
-a fit of ours, as measured for the table above. The last three only continue series. Seconds are
-those of a fit and of filling the gaps of one kind, on one thread; those of "ours" were measured
-beside one or two other processes. In the mean of the sets "ours" has the least error in blocks,
-channels and tails, and the least CRPS in all; single points are nearest to a straight line, which
-is ahead on GunPoint and NATOPS. It is behind "nearest" on SwedishLeaf alone, in long blocks and
-tails, where a ridge regression continues series better as well. "masked encoder" (one seed, three
-sets) has less error than "ours" in nine of twelve cells, 5 % less in the geometric mean, and more
-in long blocks and tails of GunPoint.
+tokenizer of ``missing="mask"``; "nearest" the mean of the five nearest training series, which are
+its draws, and `KNNImputer` the same without draws; `IterativeImputer` has ten draws; SAITS is that
+of PyPOTS, trained on gaps of all these kinds for about the seconds of a fit of ours, as measured
+for the table above. The last three only continue series. Seconds are those of a fit and of filling
+the gaps of one kind, on one thread; those of "ours" were measured beside one or two other
+processes. In the mean of the sets "ours" has the least error in blocks and tails, and the least
+CRPS in all; single points are nearest to a straight line, which is ahead on GunPoint and NATOPS,
+and hidden channels of NATOPS to SAITS. The decoder of NATOPS is worse than the mean, so its gaps
+are filled with means and errors that are drawn. "ours" is behind "nearest" on SwedishLeaf alone, in
+long blocks and tails, where a ridge regression continues series better as well. "masked encoder"
+(one seed, three sets) has less error than "ours" in nine of twelve cells, 5 % less in the geometric
+mean, and more in long blocks and tails of GunPoint.
 """
     rows = rows_of("imputation")
     models = [name for name in GAP_MODELS if select(rows, model=name)]
