@@ -176,19 +176,14 @@ class Judge:
 class Fits:
     """The models of one set and seed, each fitted when a cell needs it.
 
-    `seconds` are those of timevqvae; None for those of a default that is fitted here.
+    timevqvae has the seconds that the default took when its cell was measured, or takes here.
     """
 
-    def __init__(self, data, seed, seconds):
-        self.data, self.seed, self.seconds = data, seed, seconds
-        self.fitted = None
-
-    @classmethod
-    def of_cells(cls, cells, data, name, seed):
-        """Fits whose timevqvae has the seconds that the default took when it was measured."""
+    def __init__(self, cells, data, name, seed):
         key = {"set": name, "seed": seed, "model": "default"}
         measured = (row["seconds"] for row in cells.rows if key.items() <= row.items())
-        return cls(data, seed, next(measured, None))
+        self.data, self.seed, self.seconds = data, seed, next(measured, None)
+        self.fitted = None
 
     def default(self):
         if self.fitted is None:
@@ -259,7 +254,7 @@ def networks(names, models, folder):
         data = load(name, folder)
         if len(data[2]) < _MOST:
             continue
-        fits = Fits.of_cells(Cells(RESULTS / "told_apart.jsonl"), data, name, 0)
+        fits = Fits(Cells(RESULTS / "told_apart.jsonl"), data, name, 0)
         for model in models:
             key = {"set": name, "seed": 0, "model": model}
             row = cells.measure(key, partial(measure_by_networks, model, fits))
@@ -285,7 +280,7 @@ def main():
     for seed in options.seeds:
         for name in sets_of(options, SETS):
             data = load(name, options.folder)
-            fits = Fits.of_cells(cells, data, name, seed)
+            fits = Fits(cells, data, name, seed)
 
             def cell(model, name=name, data=data, fits=fits):
                 if name not in judges:

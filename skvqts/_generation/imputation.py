@@ -262,20 +262,27 @@ def drawn_errors(errors, known, scale, keys):
     missed : float64 ndarray of shape (n, c, t)
         0 where values are known.
     """
-    n_channels, n_timepoints = errors.shape[1:]
-    of_unit = np.where(known, errors / scale[:, None], 0.0)
-    pairs = known[..., 1:] & known[..., :-1]
-    first, second = of_unit[..., :-1] * pairs, of_unit[..., 1:] * pairs
-    squares = (first**2 + second**2).sum(axis=(1, 2)) / 2
-    alike = (first * second).sum(axis=(1, 2)) / np.where(squares > 0, squares, 1.0)
-    alike = np.clip(alike, 0.0, _MOST_ALIKE)[:, None]
-    total = (of_unit**2).sum(axis=(1, 2)) + _OF_TRAINING
-    size = np.sqrt(total / (known.sum(axis=(1, 2)) + _OF_TRAINING))
-    shape = (n_channels, n_timepoints)
+    size, alike = size_and_correlation(errors / scale[:, None], known)
     streams = (row_stream(*key, _ERROR_STREAM) for key in keys)
-    path = np.stack([stream.standard_normal(shape) for stream in streams])
-    for time in range(1, n_timepoints):
+    path = np.stack([stream.standard_normal(errors.shape[1:]) for stream in streams])
+    alike = alike[:, None]
+    for time in range(1, path.shape[2]):
         path[..., time] *= np.sqrt(1 - alike**2)
         path[..., time] += alike * path[..., time - 1]
     path *= size[:, None, None] * scale[:, None]
     return np.where(known, 0.0, path - interpolated(path, known))
+
+
+def size_and_correlation(errors, known):
+    """Size ``(n,)`` of the known errors of each series, and correlation ``(n,)`` of neighbours.
+
+    Errors ``(n, c, t)`` are in units of those of the training set, which some count as.
+    """
+    errors = np.where(known, errors, 0.0)
+    pairs = known[..., 1:] & known[..., :-1]
+    first, second = errors[..., :-1] * pairs, errors[..., 1:] * pairs
+    squares = (first**2 + second**2).sum(axis=(1, 2)) / 2
+    alike = (first * second).sum(axis=(1, 2)) / np.where(squares > 0, squares, 1.0)
+    total = (errors**2).sum(axis=(1, 2)) + _OF_TRAINING
+    size = np.sqrt(total / (known.sum(axis=(1, 2)) + _OF_TRAINING))
+    return size, np.clip(alike, 0.0, _MOST_ALIKE)

@@ -137,17 +137,16 @@ def continued_like(X, recording, values):
 
     The dates of a table go on at its step; without dates it has the usual index.
     """
-    form = X[:0] if hasattr(X, "columns") or _is_series(X) else X
+    form = X if is_array(X) else X[:0]
     times = None if recording.times is None else times_after(recording, values.shape[1])
     return like_recording(form, Recording(values, recording.names, times), values)
 
 
 def index_at(X, recording, places):
     """An index of pandas at some time points of a recording, as that of `X` if it has one."""
-    if hasattr(X, "columns") or _is_series(X):
-        index = _index_like(getattr(X, "index", None), recording.times)
-        if index is not None and len(index) == recording.values.shape[1]:
-            return index[places]
+    index = _index_like(_index_of(X), recording.times)
+    if index is not None and len(index) == recording.values.shape[1]:
+        return index[places]
     return places if recording.times is None else recording.times[places]
 
 

@@ -400,14 +400,12 @@ def _sample(generator, n_samples, n_compared, seed, X_train):
             n_samples = n_compared
         validate_integer("n_samples", n_samples, MIN_SERIES, 10**9)
         X = series_sampled(generator, min(n_samples, n_compared), seed)
-    elif isinstance(generator, (tuple, list)) and len(generator) == 2:
-        X, y = generator
+    else:
+        is_pair = isinstance(generator, (tuple, list)) and len(generator) == 2
+        X, y = generator if is_pair else (generator, None)
         refuse_other_columns(X_train, X, ("X_train", "the generated series"))
         if y is not None:
             X, y = validate_labelled(X, y, "gen")
-    else:
-        X = generator
-        refuse_other_columns(X_train, X, ("X_train", "the generated series"))
     return _Labelled(validate_panel(X, "generated series", MIN_SERIES), y)
 
 
