@@ -58,16 +58,28 @@ def test_the_default_tokenizer_has_sixteen_tokens_and_more_codes_for_more_series
 
 
 @pytest.mark.parametrize(
-    ("n", "stage_1", "stage_2"),
-    [(10, 600, 500), (300, 600, 600), (640, 1280, 1200), (1000, 2000, 1200), (64_000, 8000, 8000)],
+    ("n", "n_channels", "stage_1", "stage_2"),
+    [
+        (10, 1, 600, 500),
+        (300, 1, 600, 600),
+        (640, 1, 1280, 1200),
+        (1000, 1, 2000, 1200),
+        (64_000, 1, 8000, 8000),
+        (64_000, 3, 8000, 8000),
+        (10, 24, 600, 500),
+        (100, 4, 800, 800),
+        (180, 24, 2000, 1200),
+    ],
 )
-def test_automatic_budgets_grow_with_the_number_of_series_within_limits(n, stage_1, stage_2):
-    tokenizer = default_tokenizer(n, 1, 10)
+def test_automatic_budgets_grow_with_series_and_channels_within_limits(
+    n, n_channels, stage_1, stage_2
+):
+    tokenizer = default_tokenizer(n, n_channels, 10)
     tokenizer.n_timepoints_in_ = 10
     plan = training_plan(tokenizer, n, least_steps=1, most_points=10**9)
     assert stage_1 <= plan.n_epochs * plan.n_batches(n) < 1.05 * stage_1
     for generator in (MaskedPriorGenerator(), AutoregressivePriorGenerator()):
-        plan = prior_plan(generator, np.zeros((n, 16)))
+        plan = prior_plan(generator, np.zeros((n, 16)), n_channels)
         assert stage_2 <= plan.n_epochs * plan.n_batches(n_epoch_rows(n)) < 1.05 * stage_2
 
 

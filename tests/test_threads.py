@@ -100,7 +100,7 @@ def test_large_work_is_done_on_one_thread_too(allow_threads):
     large.n_timepoints_in_ = 10**6
     plan = training_plan(large, n_series, least_steps=600, most_points=10**18)
     assert plan.n_threads == 1
-    assert prior_plan(masked_prior(), np.zeros((10**5, 16))).n_threads == 1
+    assert prior_plan(masked_prior(), np.zeros((10**5, 16)), 1).n_threads == 1
     five_million_points = np.zeros((2, 2_500_000), np.float32)
     assert random_convolutions(n_kernels=1).fit(five_million_points).n_threads_ == 1
 

@@ -493,5 +493,5 @@ def test_the_bound_of_long_series_is_the_documented_one(name, monkeypatch):
 def test_the_default_tokenizer_of_a_generator_and_its_prior_are_bounded_too():
     assert default_tokenizer(20, 1, 20_000).max_epochs == 250
     tokens = np.zeros((20, 5000), np.int64)
-    plan = prior_plan(MaskedPriorGenerator(), tokens)
+    plan = prior_plan(MaskedPriorGenerator(), tokens, 1)
     assert plan.n_epochs * n_epoch_rows(20) * 5000 <= 10_000_000

@@ -98,8 +98,8 @@ class MaskedPriorGenerator(
         series; ``FrozenEstimator(tokenizer)`` uses a fitted one as it is. None: a `VQTokenizer`
         with 16 tokens, which a prior learns soon, 32 codes or, for 200 series and more (100 of two
         channels), 128, the `device`, `n_threads`, `precision` and `verbose` of the generator, and
-        two steps of training for each series, but 600 at least and 2,000 at most, and 8 passes at
-        least.
+        two steps of training for each channel of each series, but 600 at least and 2,000 at most,
+        and 8 passes at least.
 
     decoder : FlowDecoder, "auto" or None, default="auto"
         How tokens become series. A `FlowDecoder` is fitted to the tokenizer and draws them, so that
@@ -170,9 +170,9 @@ class MaskedPriorGenerator(
 
     max_epochs : int or "auto", default="auto"
         Passes over the training set, which is repeated as a whole until it has 1,024 series or
-        more. "auto": as many as make two steps for each series, but 500 steps at least and 1,200 at
-        most, and 8 passes at least; but no more than see 10 million tokens in all, which takes
-        minutes. Few series are soon memorised.
+        more. "auto": as many as make two steps for each channel of each series, but 500 steps at
+        least and 1,200 at most, and 8 passes at least; but no more than see 10 million tokens in
+        all, which takes minutes. Few series are soon memorised.
 
     learning_rate : float, default=0.0015
         Peak learning rate of AdamW: warmed up over 5 % of the steps, then a cosine.
@@ -451,7 +451,7 @@ class MaskedPriorGenerator(
             arrays.append(code_distances(self.tokenizer_, X))
 
         # The prior: masked modelling of the tokens, given their class.
-        plan = prior_plan(self, tokens)
+        plan = prior_plan(self, tokens, self.n_channels_in_)
         self.architecture_ = prior_architecture(self, len(X), causal=False)
         # `p_unconditional` may be set anew after `fit`; this is what the prior has learned.
         self._learned_unconditional = self.p_unconditional > 0

@@ -54,17 +54,19 @@ _VALIDATION_ROWS = 512  # held-out token sequences with masks, at least
 def default_tokenizer(n_series, n_channels, n_timepoints):
     """The tokenizer of a generator that is given none, for training series of a shape.
 
-    A prior learns few tokens sooner, and few codes of few series; a token stands for all channels,
-    so that more of them need more codes. Both stages make two steps for each series, within limits.
+    A prior learns few tokens sooner, and few codes of few series. A token stands for all channels,
+    so that more of them need more codes and more steps: two for each channel of each series, within
+    limits; those of the prior are in `prior_plan`.
     """
+    n_rows = n_series * n_channels
     tokenizer = VQTokenizer(
-        codebook_size=128 if n_series * n_channels >= 200 else 32,
+        codebook_size=128 if n_rows >= 200 else 32,
         downsampled_width=16,
     )
     n_epochs = automatic_epochs(
         n_series * n_timepoints,
         math.ceil(n_series / tokenizer.batch_size),
-        least_steps=max(600, min(2 * n_series, 2000)),
+        least_steps=max(600, min(2 * n_rows, 2000)),
         least_epochs=8,
         most_points=MOST_POINTS,
     )
@@ -230,13 +232,13 @@ def token_alphabet(tokenizer):
     }
 
 
-def prior_plan(estimator, tokens):
-    """How the prior of a generator is trained on tokens ``(n, N)``."""
+def prior_plan(estimator, tokens, n_channels):
+    """How the prior of a generator is trained on tokens ``(n, N)`` of series of some channels."""
     n_series, n_tokens = tokens.shape
     return training_plan(
         estimator,
         n_series,
-        least_steps=max(500, min(2 * n_series, 1200)),
+        least_steps=max(500, min(2 * n_series * n_channels, 1200)),
         most_points=_MOST_TOKENS,
         n_rows=n_epoch_rows,
         row_length=n_tokens,
