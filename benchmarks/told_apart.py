@@ -41,6 +41,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.cells import RESULTS, Cells, mean_and_spread, seconds_of, table
 from benchmarks.data import default_folder, load, sets_of
+from benchmarks.generation import NAIVE
 from skvqts import (
     FCNClassifier,
     MaskedPriorGenerator,
@@ -53,6 +54,7 @@ from skvqts.metrics import (
     frechet_distance,
     memorization_score,
 )
+from skvqts.metrics._classifiers import labels_in_training_proportion
 
 SETS = (
     "TwoPatterns",
@@ -66,12 +68,10 @@ SETS = (
     "NATOPS",
 )
 MODELS = ("default", "mean", "naive", "neighbours", "surrogates", "timevqvae", "train")
-NAIVE = {"codebook_size": 32, "frontend": "stft"}
 JUDGED_BY_NETWORKS = ("default", "mean", "timevqvae", "train")
 SHOWN = ("C2ST", "FID", "FID rk", "CAS", "CAS shown", "CAS of real", "memorization", "per second")
 _N_SPLITS = 5
 _MOST = 500  # test series that the classifier is shown; networks judge sets that have as many
-_LEAST_OF_CAS = 1000  # generated series that the classifier of CAS is trained on, as published
 _N_NEIGHBOURS = 5
 
 
@@ -80,6 +80,7 @@ class Neighbours:
 
     def fit(self, X, y):
         self.X, self.y = X, y
+        self.classes_, self.class_counts_ = np.unique(y, return_counts=True)
         return self
 
     def sample(self, y, random_state):
@@ -154,13 +155,6 @@ def rows_shown(X_test):
     return np.random.default_rng(0).permutation(len(X_test))[:_MOST]
 
 
-def labels_of_cas(y_train):
-    """Classes to generate for CAS: in the proportions of training series, 1,000 or as many."""
-    classes, counts = np.unique(y_train, return_counts=True)
-    repeats = np.round(counts * max(1.0, _LEAST_OF_CAS / len(y_train))).astype(int)
-    return np.repeat(classes, repeats)
-
-
 class Judge:
     """What judges all models of a set: referees trained once, and the test series shown."""
 
@@ -180,8 +174,11 @@ class Judge:
             self.X_train, self.y_train, self.X_test, self.y_test
         )
 
-    def scores(self, sample):
-        """All scores of what a function from classes to series generates, and how fast it does."""
+    def scores(self, sample, labels):
+        """All scores of what a function from classes to series generates, and how fast it does.
+
+        `labels` are those to generate for CAS.
+        """
         y = self.y_test[self.rows]
         start = time.perf_counter()
         X = sample(y)
@@ -189,7 +186,6 @@ class Judge:
         found = {"C2ST": told_apart(self.X_test[self.rows], X)}
         for name, referee in self.referees.items():
             found[name] = frechet_distance(self.real[name], referee.transform(X))
-        labels = labels_of_cas(self.y_train)
         for name, series, classes in (("CAS", sample(labels), labels), ("CAS shown", X, y)):
             found[name] = classification_accuracy_score(series, classes, self.X_test, self.y_test)
         found["memorization"] = memorization_score(X, self.X_train, self.X_test[:1000])
@@ -240,7 +236,8 @@ def measure(model, fits, judge):
         return {"C2ST": told_apart(judge.X_test[judge.rows], X)}
     generator, seconds = fits.of(model)
     sample = partial(sampled, generator, model, seed=fits.seed)
-    row = {"seconds": seconds} | judge.scores(sample)
+    labels = labels_in_training_proportion(generator, "CAS")
+    row = {"seconds": seconds} | judge.scores(sample, labels)
     decoder = getattr(generator, "decoder_", None)
     if model == "default" and decoder is not None:
         row |= {"energy of mean": None, "energy of draws": None, "is used": decoder.is_used_}

@@ -173,7 +173,6 @@ def test_without_a_decoder_filled_gaps_join_the_observed_values_beside_them(monk
     assert jumps.mean() < np.abs(np.diff(X, axis=1)).mean() * 2
 
 
-@pytest.mark.filterwarnings("error")
 def autoregressive(n, correlation, scale, n_timepoints=40, seed=0):
     """Errors ``(n, 2, t)`` of two channels, and which of their values are known."""
     rng = np.random.default_rng(seed)
@@ -223,6 +222,7 @@ def test_without_a_decoder_nine_tenths_of_hidden_values_lie_within_the_quantiles
     assert 0.8 < covered[:, 20:34].mean() < 0.99
 
 
+@pytest.mark.filterwarnings("error")
 def test_what_stands_under_a_mask_has_no_part_in_the_result():
     generator, hidden = fitted_generator("MaskedPriorGenerator"), with_gap(np.s_[:, 5:12])
     expected = generator.impute(hidden, n_draws=2, random_state=0)
