@@ -63,7 +63,8 @@ class FCNClassifier(
 
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss, as ``{label: weight}``; labels that it does not name
-        have 1. "balanced": inversely proportional to the number of its series.
+        have 1, but it must not name others in their place. "balanced": inversely proportional to
+        the number of its series.
 
     batch_size : int, default=16
         Series per training step.
@@ -221,7 +222,7 @@ class FCNClassifier(
         X : array-like of shape (n, t) or (n, c, t)
             Training series, finite; at least two.
         y : array-like of shape (n,)
-            Their classes, of any kind that can be sorted.
+            Their classes: whole numbers, truth values or strings.
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each series in the loss, at least 0, beside that of its class; None: 1.
         checkpoint : str, path-like or None, default=None
@@ -358,7 +359,8 @@ class FCNClassifier(
             Series of the fitted shape.
 
         out : array-like of shape (n, width) or None, default=None
-            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+            Where the result is written, chunk by chunk, such as a memory map; it is returned
+            then, in the container that `set_output` asks for.
 
         Returns
         -------

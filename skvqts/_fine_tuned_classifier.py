@@ -79,7 +79,8 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss, as ``{label: weight}``; labels that it does not name
-        have 1. "balanced": inversely proportional to the number of its series.
+        have 1, but it must not name others in their place. "balanced": inversely proportional to
+        the number of its series.
 
     batch_size : int, default=64
         Series per training step.
@@ -255,7 +256,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
             Training series; at least two. Missing values, and series of unequal length, are for
             `pretrained` to allow.
         y : array-like of shape (n,)
-            Their classes, of any kind that can be sorted.
+            Their classes: whole numbers, truth values or strings.
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each series in the loss, at least 0, beside that of its class; None: 1.
         checkpoint : str, path-like or None, default=None
@@ -405,7 +406,7 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
 
     def _logits(self, X):
         check_is_fitted(self)
-        X = validate_series(self, X, missing=allowed_gaps(self))
+        X = validate_series(self, X, missing=allowed_gaps(self), longer="cut")
         (logits,) = read_series(self, lambda x: [self.module_(x)], X)
         return logits.astype(np.float64)
 

@@ -161,7 +161,8 @@ class RandomConvolutionExtractor(
         X : array-like of shape (n, t) or (n, c, t)
             Series of the fitted shape.
         out : array-like of shape (n, 2 * n_kernels) or None, default=None
-            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+            Where the result is written, chunk by chunk, such as a memory map; it is returned
+            then, in the container that `set_output` asks for.
 
         Returns
         -------

@@ -443,9 +443,12 @@ class SSLFeatureExtractor(
         ----------
         X : array-like of shape (n, t) or (n, c, t), or list of n arrays
             Series of the fitted shape; if it was fitted with ``missing="mask"``, with missing
-            values, and in a list of any length up to the fitted one, unless `output` is "latents".
+            values, and in a list of any length, unless `output` is "latents". Of series that are up
+            to twice as long as the fitted ones the beginning is read, with a warning; longer ones
+            are refused.
         out : array-like of shape (n, n_features_out) or None, default=None
-            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+            Where the result is written, chunk by chunk, such as a memory map; it is returned
+            then, in the container that `set_output` asks for.
 
         Returns
         -------
@@ -593,12 +596,13 @@ def validate_series_to_read(estimator, X, outputs_per_token, advice):
 
     Of a list of series those outputs are refused that have columns for each token.
     """
-    if holds_series(X, allowed_gaps(estimator)) and estimator.output in outputs_per_token:
+    is_list = holds_series(X, allowed_gaps(estimator), estimator.n_timepoints_in_)
+    if is_list and estimator.output in outputs_per_token:
         raise ValueError(
             f"output={estimator.output!r} has columns for each token, of which series of a list "
             f"have different numbers: {advice}."
         )
-    return validate_series(estimator, X, missing=allowed_gaps(estimator))
+    return validate_series(estimator, X, missing=allowed_gaps(estimator), longer="cut")
 
 
 def measure_collapse(latents, inside=None):

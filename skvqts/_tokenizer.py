@@ -519,10 +519,12 @@ class VQTokenizer(
         ----------
         X : array-like of shape (n, t) or (n, c, t), or list of n arrays
             Series of the fitted shape; if it was fitted with ``missing="mask"``, with missing
-            values, and in a list of any length up to the fitted one, unless `output` has columns
-            for each token.
+            values, and in a list of any length, unless `output` has columns for each token. Of
+            series that are up to twice as long as the fitted ones the beginning is read, with a
+            warning; longer ones are refused.
         out : array-like of shape (n, n_features_out) or None, default=None
-            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+            Where the result is written, chunk by chunk, such as a memory map; it is returned
+            then, in the container that `set_output` asks for.
 
         Returns
         -------
@@ -584,7 +586,7 @@ class VQTokenizer(
             nothing, and `decode` leaves it out if it is told the lengths.
         """
         check_is_fitted(self)
-        is_list = holds_series(X, allowed_gaps(self))
+        is_list = holds_series(X, allowed_gaps(self), self.n_timepoints_in_)
         if is_list and out is not None:
             raise ValueError("out is for series in an array, and not for a list of them.")
         X = validate_series(self, X, missing=allowed_gaps(self))
@@ -622,16 +624,17 @@ class VQTokenizer(
         """
         check_is_fitted(self)
         missing = allowed_gaps(self)
-        is_list = holds_series(tokens, missing)
+        ranges = code_ranges(self)
+        is_list = holds_series(tokens, missing, len(ranges))
         if not is_list and lengths is None:
-            ids = validate_tokens(self, tokens, code_ranges(self))
+            ids = validate_tokens(self, tokens, ranges)
             return self._decoded(ids, self.module_.embed)
         if missing != "mask":
             raise ValueError("lengths are for a VQTokenizer that was fitted with missing='mask'.")
         if is_list:
             ids, lengths = aligned_tokens(self, tokens, lengths)
         else:
-            ids = validate_tokens(self, tokens, code_ranges(self))
+            ids = validate_tokens(self, tokens, ranges)
             lengths = validate_lengths(self, lengths, len(ids))
             ids = np.where(tokens_of_lengths(self, lengths), ids, _END)
         X = self._decoded(ids, self.module_.embed)
@@ -657,7 +660,7 @@ class VQTokenizer(
             At most 0; about -1 for reconstructions no better than the mean.
         """
         check_is_fitted(self)
-        X = validate_series(self, X, missing=allowed_gaps(self))
+        X = validate_series(self, X, missing=allowed_gaps(self), longer="cut")
         return -float(reconstruction_errors(self, self.module_, X).mean())
 
     @property
@@ -690,8 +693,8 @@ class VQTokenizer(
             moments.add(features)
 
         self._read(X, "ended tokens", "features", sink=take)
-        of_bands = counts[network.n_series_tokens * network.n_codes :]
-        warn_of_few(of_bands.sum(), len(of_bands))
+        of_bands = counts[network.n_series_tokens * network.n_codes :].reshape(-1, network.n_codes)
+        warn_of_few(of_bands.sum(axis=1).min(), network.n_codes)
         self.codebook_usage_, self.perplexity_ = code_usage(counts)
         self._feature_scaler = ColumnScaler().fit(moments)
 

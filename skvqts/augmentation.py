@@ -21,6 +21,7 @@ from ._fitting.validation import (
     _BaseComposition,
     as_array_like,
     check_array,
+    check_values,
     generator_from,
 )
 from .functional import augmentations as views
@@ -89,11 +90,11 @@ class Augmentation(BaseEstimator):
             If `X` is not 2-D or 3-D, empty or not finite, or a parameter is not valid.
         """
         name = type(self).__name__
-        X = check_array(
-            as_array_like(X, name), dtype=np.float32, allow_nd=True, estimator=name, input_name="X"
-        )
+        rules = {"dtype": np.float32, "allow_nd": True, "ensure_all_finite": False}
+        X = check_array(as_array_like(X, name), estimator=name, input_name="X", **rules)
         if 0 in X.shape:
             raise ValueError(f"X has no channel or no time point: its shape is {X.shape}.")
+        check_values(X, self)
         x = torch.from_numpy(X.reshape(len(X), -1, X.shape[-1]).copy())
         # On one thread of ours: in a forked child, torch's own would be waited for without end.
         with computing(torch.device("cpu"), 1):

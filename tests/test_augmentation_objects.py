@@ -179,6 +179,8 @@ class Returning(Augmentation):
         (lambda x: x[..., :7], ValueError, r"returned \(\d+, 1, 7\): a view has the shape"),
         (lambda x: x[:1], ValueError, r"returned \(1, 1, 32\)"),
         (lambda x: x.numpy(), TypeError, "must return a Tensor of series, got ndarray"),
+        (lambda x: x > 0, TypeError, "must return series of real numbers, and not of torch.bool"),
+        (lambda x: x * 1j, TypeError, "must return series of real numbers, and not of"),
         (lambda x: x * torch.nan, ValueError, "returned values that are missing or infinite"),
     ],
 )
@@ -191,6 +193,26 @@ def test_what_an_augmentation_returns_is_judged(change, kind, told):
         lambda: tokenizer(ssl="vicreg", augmentation=augmentation).fit(X),
     ):
         assert_refused(call, (kind,), f"Returning .*{told}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int32])
+def test_views_of_another_type_are_cast_to_that_of_the_series(dtype):
+    X = np.round(two_shapes(24)[0])
+    found, expected = (
+        extractor(objective="vicreg", augmentation=Returning(change)).fit(X).transform(X)
+        for change in (lambda x: x.round().to(dtype), torch.round)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(np.nan, "NaN: Flip does not accept missing values: interp"), (np.inf, "inf.* of Flip.$")],
+)
+def test_augmentations_say_themselves_that_values_are_not_finite(value, told):
+    X = two_shapes(24)[0]
+    X[3, 2] = value
+    assert_refused(lambda: ag.Flip().view(X), (ValueError,), f"Input X contains {told}")
 
 
 @pytest.mark.parametrize("strategy", ["blocks", "bands"])

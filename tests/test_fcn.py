@@ -193,8 +193,12 @@ def test_pipelines_and_grid_search():
     ]
 
 
-def test_whole_numbers_as_objects_are_labels():
+@pytest.mark.parametrize("kind", [int, np.int64, float, bool, np.bool_])
+def test_numbers_as_objects_are_labels(kind):
     X, y = two_shapes(24)
-    classifier = fcn().fit(X, y.astype(object))
+    objects = np.array([kind(label) for label in y], dtype=object)
+    classifier = fcn().fit(X, objects)
     assert classifier.classes_.tolist() == [0, 1]
+    assert classifier.classes_.dtype == np.array([kind(0)]).dtype
     assert np.array_equal(classifier.predict(X), fcn().fit(X, y).predict(X))
+    assert classifier.score(X, objects) == classifier.score(X, y.astype(kind))

@@ -20,12 +20,13 @@ from skvqts._fitting.training import (
     hold_out,
     learning_rate_factor,
     train,
+    training_plan,
 )
 from skvqts._generation.stages import default_tokenizer, n_epoch_rows, prior_plan
 from skvqts.exceptions import DivergedError
 
 from .conftest import two_shapes
-from .estimators import CLASSIFIERS, GENERATORS, TRANSFORMERS, UNTRAINED
+from .estimators import CLASSIFIERS, GENERATORS, TRANSFORMERS, UNTRAINED, tokenizer
 
 
 class Step(nn.Module):
@@ -394,6 +395,16 @@ def test_after_step_comes_after_every_step_of_the_optimiser_and_no_validation():
     assert len(weights) == 5 * 2
     assert torch.equal(weights[-1], model.weight)
     assert len(torch.stack(weights).unique(dim=0)) == 10
+
+
+@pytest.mark.parametrize(
+    ("fraction", "n_held_out"), [(0.25, 10), (0.5, 20), (0.75, 30), (0.99, 38)]
+)
+def test_as_many_series_are_held_out_as_asked_for(fraction, n_held_out):
+    model = tokenizer(early_stopping=True, validation_fraction=fraction)
+    model.n_timepoints_in_ = 32
+    made = training_plan(model, 40, least_steps=1, most_points=10**9, least_batch=2)
+    assert made.n_held_out == n_held_out
 
 
 def test_rows_are_held_out_at_random_and_stay_together():

@@ -64,13 +64,20 @@ def test_the_low_band_has_a_quarter_of_the_tokens(length, width, low, high):
         assert fitted_tokenizer.codebook_usage_.sum() == pytest.approx(1)
 
 
+def test_a_codebook_is_too_large_for_the_tokens_of_its_own_band():
+    few = X[:3]
+    with pytest.warns(UserWarning, match="only 24 tokens for codebook_size=30"):
+        tokenizer(n_bands=2, codebook_size=30).fit(few)
+
+
 def test_codes_of_the_other_band_are_refused():
     two = fitted("VQTokenizer two bands")
     assert two.decode(IDS).shape == X.shape
-    message = r"whole numbers in \[0, 6\) for 8 tokens and \[6, 12\) for 32 tokens"
     for position, code in ((8, 0), (39, 5), (0, 6), (7, 11), (8, 12), (0, -1)):
         wrong = IDS.copy()
         wrong[3, position] = code
+        allowed = r"\[0, 6\)" if position < 8 else r"\[6, 12\)"
+        message = f"in {allowed} in column {position}, and series 3 has {code} there"
         with pytest.raises(ValueError, match=message):
             two.decode(wrong)
 

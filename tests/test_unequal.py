@@ -442,8 +442,8 @@ def test_lists_of_series_of_one_length_are_lists_and_nested_lists_are_arrays():
 @pytest.mark.parametrize("name", ["conv", "extractor"])
 def test_lists_that_do_not_fit_are_refused(name):
     model = fitted(name)
-    too_long = [*SERIES, np.zeros((2, 40))]
-    message = "Series 24 of X has 40 time points, and .* series of at most 32"
+    too_long = [*SERIES, np.zeros((2, 65))]
+    message = "Series 24 of X has 65 time points, and .* series of at most 32"
     assert_refused(lambda: model.transform(too_long), VALUE, message)
     assert_refused(lambda: model.transform([s[:1] for s in SERIES]), VALUE, "1 channels")
     unknown = [*SERIES, np.full((2, 3), np.nan)]
@@ -453,6 +453,47 @@ def test_lists_that_do_not_fit_are_refused(name):
     assert_refused(lambda: plain.fit(SERIES), VALUE, advice)
     fitted_to_panel = plain.fit(PANEL)
     assert_refused(lambda: fitted_to_panel.transform(SERIES), VALUE, advice)
+
+
+def test_of_series_longer_than_all_of_fit_the_beginning_is_read_with_a_warning():
+    longer = [*SERIES, np.cumsum(np.ones((2, 40)), axis=1)]
+    cut = [series[:, :32] for series in longer]
+    classifier = fine_tuned(pretrained=FrozenEstimator(fitted("extractor"))).fit(SERIES, Y)
+    message = "1 series of X are longer .* up to time point 32, as series 24 of 40"
+    for read in (
+        fitted("conv").transform,
+        fitted("conv").score,
+        fitted("extractor").transform,
+        classifier.predict_proba,
+    ):
+        with pytest.warns(UserWarning, match=message):
+            found = read(longer)
+        np.testing.assert_array_equal(found, read(cut))
+    assert_refused(lambda: fitted("conv").encode(longer), VALUE, "Series 24 of X has 40")
+    assert_refused(lambda: classifier.fit(longer, [*Y, 0]), VALUE, "Series 24 of X has 40")
+
+
+@pytest.mark.filterwarnings("ignore:1 series of X are longer")
+def test_lists_can_be_cross_validated_though_one_fold_holds_the_longest():
+    lists = [PANEL[0], *(series[:, :30] for series in SERIES[1:])]
+    for model in (
+        make_pipeline(tokenizer(missing="mask", **EVEN), SVC()),
+        make_pipeline(extractor(missing="mask"), SVC()),
+        fine_tuned(pretrained=extractor(missing="mask")),
+    ):
+        assert cross_val_score(model, lists, Y, cv=2, error_score="raise").shape == (2,)
+
+
+def test_nested_lists_of_other_lengths_than_those_of_fit_are_series():
+    model = fitted("conv")
+    for short in (PANEL[:1, :, :20], PANEL[:2, :, :20]):
+        tokens = model.encode(short.tolist())
+        for found, expected in zip(tokens, model.encode(list(short)), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(model.transform(short.tolist()), model.transform(list(short)))
+        decoded = model.decode([of_series.tolist() for of_series in tokens])
+        np.testing.assert_array_equal(decoded, model.decode(tokens))
+    assert_refused(lambda: model.encode(PANEL[..., :20]), VALUE, "X has 20 time points")
 
 
 def test_estimators_without_gaps_refuse_lists():

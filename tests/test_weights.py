@@ -106,6 +106,7 @@ def test_early_stopping_weighs_the_series_that_are_held_out(make, held_out):
         (1 - Y, "two classes at least"),
         (np.ones((24, 2)), "1D"),
         (["a"] * 24, "must hold a number"),
+        (np.ma.masked_less(np.arange(24.0), 3), "sample_weight has masked values"),
     ],
 )
 def test_bad_weights_are_refused(make, weights, message):
@@ -113,7 +114,15 @@ def test_bad_weights_are_refused(make, weights, message):
 
 
 @each_classifier
-@pytest.mark.parametrize("class_weight", ["equal", 3, {"never": 1.0}])
+def test_labels_without_a_class_weight_have_1(make):
+    found = make(class_weight={0: 3.0}).fit(X, Y).predict_proba(X)
+    np.testing.assert_array_equal(
+        found, make(class_weight={0: 3.0, 1: 1.0}).fit(X, Y).predict_proba(X)
+    )
+
+
+@each_classifier
+@pytest.mark.parametrize("class_weight", ["equal", 3, {"never": 1.0}, {0: 1.0, "never": 1.0}])
 def test_bad_class_weights_are_refused(make, class_weight):
     with pytest.raises((ValueError, TypeError), match=r"class"):
         make(class_weight=class_weight).fit(X, Y)

@@ -310,7 +310,8 @@ class SeriesAutoencoder(
             Series of the fitted shape.
 
         out : array-like of shape (n, n_features_out) or None, default=None
-            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+            Where the result is written, chunk by chunk, such as a memory map; it is returned
+            then, in the container that `set_output` asks for.
 
         Returns
         -------
@@ -331,8 +332,9 @@ class SeriesAutoencoder(
 
         Returns
         -------
-        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
-            Of exactly the fitted length, in the units of the training set.
+        X : ndarray of shape (n, t) or (n, c, t), as in `fit`
+            Of exactly the fitted length, in the units of the training set; float32, or float64
+            where that would lose detail (``scaler_.dtype``).
 
         Raises
         ------

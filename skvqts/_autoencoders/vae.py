@@ -362,8 +362,8 @@ class SeriesVAE(
         X : array-like of shape (n, t) or (n, c, t)
             Training series, finite; at least two.
         y : array-like of shape (n,) or None, default=None
-            Their classes, of any kind that can be sorted; series are then learned given them,
-            unless `conditional` is False.
+            Their classes: whole numbers, truth values or strings; series are then learned given
+            them, unless `conditional` is False.
         checkpoint : str, path-like or None, default=None
             File that keeps what has been learned so far, about every half minute. A fit that was
             killed and is run again with the same data, parameters and file goes on from there, and
@@ -448,7 +448,8 @@ class SeriesVAE(
             Series of the fitted shape.
 
         out : array-like of shape (n, n_features_out) or None, default=None
-            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+            Where the result is written, chunk by chunk, such as a memory map; it is returned
+            then, in the container that `set_output` asks for.
 
         Returns
         -------
@@ -470,8 +471,9 @@ class SeriesVAE(
 
         Returns
         -------
-        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
-            Of exactly the fitted length, in the units of the training set.
+        X : ndarray of shape (n, t) or (n, c, t), as in `fit`
+            Of exactly the fitted length, in the units of the training set; float32, or float64
+            where that would lose detail (``scaler_.dtype``).
 
         Raises
         ------
@@ -493,8 +495,9 @@ class SeriesVAE(
 
         Returns
         -------
-        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
-            Of exactly the fitted length, in the units of the training set.
+        X : ndarray of shape (n, t) or (n, c, t), as in `fit`
+            Of exactly the fitted length, in the units of the training set; float32, or float64
+            where that would lose detail (``scaler_.dtype``).
 
         Raises
         ------
@@ -534,8 +537,9 @@ class SeriesVAE(
 
         Returns
         -------
-        X : float32 ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
-            Series in the units of the training set.
+        X : ndarray of shape (n_samples, t) or (n_samples, c, t), as in `fit`
+            Series in the units of the training set; float32, or float64 where that would lose
+            detail (``scaler_.dtype``).
         y : ndarray of shape (n_samples,)
             Only if `return_y`.
 

@@ -227,7 +227,8 @@ class WindowCodes(
             Series of the fitted shape.
 
         out : array-like of shape (n, n_features_out) or None, default=None
-            Where the result is written, chunk by chunk, such as a memory map; it is returned then.
+            Where the result is written, chunk by chunk, such as a memory map; it is returned
+            then, in the container that `set_output` asks for.
 
         Returns
         -------
@@ -254,7 +255,7 @@ class WindowCodes(
 
         Returns
         -------
-        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
+        X : ndarray of shape (n, t) or (n, c, t), as in `fit`
             As `decode` gives them.
 
         Raises
@@ -291,8 +292,9 @@ class WindowCodes(
 
         Returns
         -------
-        X : float32 ndarray of shape (n, t) or (n, c, t), as in `fit`
-            0 of scaled series at time points that no window covers.
+        X : ndarray of shape (n, t) or (n, c, t), as in `fit`
+            0 of scaled series at time points that no window covers; float32, or float64 where that
+            would lose detail (``scaler_.dtype``).
 
         Raises
         ------

@@ -191,10 +191,10 @@ def automatic_epochs(n_points, n_batches, least_steps, least_epochs, most_points
 
 def _n_to_hold_out(n_series, fraction, least_batch, least, least_useful):
     """Number of series for early stopping; it warns where they are too few to hold any out."""
-    wanted = max(least, round(fraction * n_series))
-    # At most half is held out, and at least one batch is left to train on.
-    possible = min(max(least_batch, n_series // 2), n_series - least_batch)
-    n_held_out = min(wanted, possible)
+    asked = round(fraction * n_series)
+    # `least` holds out half of them at most; at least one batch is left to train on.
+    wanted = max(asked, min(least, max(least_batch, n_series // 2)))
+    n_held_out = min(wanted, n_series - least_batch)
     if n_held_out >= max(least_batch, least_useful):
         return n_held_out
     warn_user(

@@ -30,7 +30,7 @@ from sklearn.utils._set_output import _get_output_config as _get_output_config
 from sklearn.utils.metaestimators import _BaseComposition as _BaseComposition
 from sklearn.utils.validation import _check_feature_names
 
-from ..exceptions import refuse_beyond_memory
+from ..exceptions import refuse_beyond_memory, warn_user
 from .on_demand import SlicedSeries, is_large, is_sliced
 
 # scikit-learn's checks change the filters of warnings for a moment. These belong to the process: of
@@ -65,7 +65,7 @@ check_classification_targets = _one_at_a_time(multiclass.check_classification_ta
 compute_sample_weight = _one_at_a_time(class_weight.compute_sample_weight)
 _check_sample_weight = _one_at_a_time(validation._check_sample_weight)
 
-# NaN may pass: the message of scikit-learn advises classifiers; `_check_values` refuses it.
+# NaN may pass: the message of scikit-learn advises classifiers; `check_values` refuses it.
 _SERIES = {"dtype": (np.float64, np.float32), "ensure_all_finite": "allow-nan"}
 _WANTED = "{} takes an array of numbers of shape (n, t) or (n, c, t)."
 _RECORDING = (
@@ -114,7 +114,14 @@ TRAINING_CONSTRAINTS = {
 
 
 def validate_series(
-    estimator, X, *, reset=False, min_samples=1, missing="refuse", n_timepoints=None
+    estimator,
+    X,
+    *,
+    reset=False,
+    min_samples=1,
+    missing="refuse",
+    n_timepoints=None,
+    longer="refuse",
 ):
     """Series as a finite ``(n, c, t)`` array of float32 or float64, not copied without need.
 
@@ -134,6 +141,10 @@ def validate_series(
         "any" lets them pass.
     n_timepoints : int or None
         Length that an array made of a list has with `reset`; None: that of the longest series.
+    longer : {"refuse", "cut"}
+        What is done about series of a list that are longer than those of `fit`. "cut" reads their
+        beginnings and warns, as the folds of a cross-validation need it, of which one holds the
+        longest series; those of more than twice the length are refused all the same.
 
     Raises
     ------
@@ -149,11 +160,11 @@ def validate_series(
         X = X.X
     if is_sliced(X) and is_large(X):
         return _validate_slices(estimator, SlicedSeries(X), reset, min_samples, missing)
-    X = _one_array(estimator, X, reset, missing, n_timepoints)
+    X = _one_array(estimator, X, reset, missing, n_timepoints, longer)
     _refuse_one_series(X, name, min_samples)
     is_panel = len(X.shape) == 3
     X = _panel(estimator, X, reset, min_samples)
-    _check_values(X, estimator, reset, allowed)
+    check_values(X, estimator, reset, allowed)
     if missing == "mask":
         _refuse_unknown_series(X, name)
     if missing == "mask" and reset:
@@ -166,15 +177,18 @@ def validate_series(
     return X
 
 
-def _one_array(estimator, X, reset, missing, n_timepoints):
+def _one_array(estimator, X, reset, missing, n_timepoints, longer):
     """An array, or a table, of what may be a list of series, a Tensor or an array-like."""
     name = type(estimator).__name__
     if is_sliced(X) and not isinstance(X, np.ndarray):
         X = np.asarray(X[:])
-    if holds_series(X, missing):
+    if holds_series(X, missing, None if reset else estimator.n_timepoints_in_):
         is_flat = all(np.ndim(series) == 1 for series in X)
         n_timepoints = n_timepoints if reset else estimator.n_timepoints_in_
-        X = padded_series(series_of_list(X, name), name, n_timepoints)
+        X = series_of_list(X, name)
+        if longer == "cut":
+            X = _cut_series(X, name, n_timepoints)
+        X = padded_series(X, name, n_timepoints)
         if is_flat and (reset or len(estimator._series_shape) == 1):
             X = X[:, 0]
     advice = _advice(estimator, reset)
@@ -248,10 +262,11 @@ def _holds_lists(dtype):
     return getattr(dtype, "kind", None) == "O" or str(dtype).lower().startswith(("list", "array"))
 
 
-def holds_series(X, missing="mask"):
+def holds_series(X, missing="mask", length=None):
     """Whether `X` is a list, tuple or object array of series, where missing values are masked.
 
-    In its cells it has arrays, or lists of unequal length. Lists of equal length are an array.
+    In its cells it has arrays, or lists of unequal length. Lists of equal length are an array, but
+    where one would need another `length`.
     """
     if isinstance(X, torch.Tensor) and X.is_nested:
         return missing == "mask"
@@ -267,10 +282,10 @@ def holds_series(X, missing="mask"):
     if not all(isinstance(series, (list, tuple, np.ndarray)) for series in X):
         return False
     try:
-        np.asarray(list(X))
+        array = np.asarray(list(X))
     except ValueError as error:
         return "inhomogeneous" in str(error)
-    return False
+    return length is not None and 2 <= array.ndim <= 3 and 0 < array.shape[-1] != length
 
 
 def series_of_list(X, name):
@@ -333,6 +348,20 @@ def padded_series(series, name, n_timepoints=None):
     return X
 
 
+def _cut_series(series, name, n_timepoints):
+    """Series ``(c, t_i)`` without what is beyond the fitted length, unless that is most of one."""
+    lengths = np.array([of_series.shape[1] for of_series in series])
+    longest = int(lengths.argmax())
+    if not n_timepoints < lengths[longest] <= 2 * n_timepoints:
+        return series
+    warn_user(
+        f"{np.sum(lengths > n_timepoints)} series of X are longer than all that {name} was fitted "
+        f"to: they are read up to time point {n_timepoints}, as series {longest} of "
+        f"{lengths[longest]}. Fit to some as long if the rest matters."
+    )
+    return [of_series[:, :n_timepoints] for of_series in series]
+
+
 def validate_lengths(estimator, lengths, n_series):
     """Lengths of series that were fitted or shorter, as an int64 array ``(n,)``."""
     longest = estimator.n_timepoints_in_
@@ -393,7 +422,7 @@ def validate_beginnings(estimator, X, horizon):
     return validate_series(estimator, windows, missing="any")
 
 
-def _check_values(X, estimator, reset, missing):
+def check_values(X, estimator, reset=False, missing=False):
     """Refuse infinite values and, unless they stand for missing ones, NaN."""
     name = type(estimator).__name__
     # The extremes tell without a mask of the size of X; fmin and fmax pass NaN over.
@@ -476,10 +505,20 @@ def as_array_like(X, name, argument="X", missing=False, advice=None):
         )
     if hasattr(X, "to_list") and _holds_lists(X.dtype):  # a column of lists
         X = _array_of_list(X.to_list(), name, argument, _advice_on_length(advice))
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = _without_na(X if hasattr(X, "shape") else np.asarray(X))
     _refuse_other_forms(X, name, argument)
     if hasattr(X, "columns"):
         _refuse_columns(X, name, argument)
+    return X
+
+
+def _without_na(X):
+    """An array, or a table of pandas, whose objects are NaN where they were missing."""
+    if isinstance(X, np.ndarray) and X.dtype == object:
+        is_na = np.array([type(value).__name__ == "NAType" for value in X.flat], bool)
+        return np.where(is_na.reshape(X.shape), np.nan, X) if is_na.any() else X
+    if hasattr(X, "notna") and object in list(getattr(X, "dtypes", ())):
+        return X.where(X.notna(), np.nan)
     return X
 
 
@@ -566,12 +605,13 @@ def plain_array(values, argument):
     Raises
     ------
     ValueError
-        If they are lists of unequal length, or lists in lists without end.
+        If they are lists of unequal length, or lists in lists without end, or some are masked.
     TypeError
         If they are a tensor without values.
     """
     if isinstance(values, torch.Tensor):
         return _array_of_tensor(values, argument)
+    _refuse_masked(values, argument)
     try:
         return np.asarray(values)
     except (ValueError, RuntimeError, TypeError):
@@ -579,6 +619,15 @@ def plain_array(values, argument):
             f"{argument} must be one value for each series, or one for all, got a "
             f"{type(values).__name__} of something else."
         ) from None
+
+
+def _refuse_masked(values, argument):
+    """Refuse labels, lengths or weights of which some are masked: an array would lose the mask."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{argument} has masked values: leave those series out, or fill them before "
+            f"({argument}.filled(...))."
+        )
 
 
 def _array_if_many(y):
@@ -658,10 +707,14 @@ def checked_labels(y, n_samples, argument, name=None):
     """Labels ``(n,)``, one for each series, on behalf of `name`."""
     if isinstance(y, torch.Tensor):
         y = plain_array(y, argument)
+    _refuse_masked(y, argument)
+    # NumPy makes strings of all that a list holds where it holds one.
+    one_by_one = y if isinstance(y, (list, tuple)) else ()
     y = column_or_1d(y, warn=True)
-    if y.dtype == object and any(map(is_missing, y)):
+    one_by_one = y if y.dtype == object else one_by_one
+    if any(map(is_missing, one_by_one)):
         raise ValueError(f"Input {argument} contains NaN or None: every series needs a label.")
-    if y.dtype == object and len({isinstance(label, str) for label in y}) > 1:
+    if len({isinstance(label, str) for label in one_by_one}) > 1:
         raise TypeError(f"{argument} mixes strings with other labels.")
     y = plain_labels(y)
     assert_all_finite(y, estimator_name=name, input_name=argument)
@@ -674,18 +727,23 @@ def checked_labels(y, n_samples, argument, name=None):
 
 
 def plain_labels(y):
-    """Labels as they are, but an object array of whole numbers, as tables hold, as int64."""
+    """Labels as they are, but objects, as tables hold, as the numbers or truth values they are."""
     labels = np.asarray(y)
     if labels.dtype != object or labels.ndim != 1:
         return y
-    is_whole = all(type(label) is int and abs(label) < 2**63 for label in labels)
-    return labels.astype(np.int64) if is_whole else y
+    if all(isinstance(label, (bool, np.bool_)) for label in labels):
+        return labels.astype(bool)
+    if any(isinstance(label, (bool, np.bool_)) for label in labels):
+        return y
+    if all(isinstance(label, Integral) and abs(int(label)) < 2**63 for label in labels):
+        return labels.astype(np.int64)
+    return labels.astype(np.float64) if all(isinstance(n, Real) for n in labels) else y
 
 
 def is_missing(label):
     """None, NaN, or what compares to neither true nor false, as pandas' NA."""
     try:
-        return label is None or bool(label != label)
+        return label is None or label is np.ma.masked or bool(label != label)
     except TypeError:
         return True
 
@@ -851,25 +909,24 @@ def validate_tokens(estimator, ids, ranges):
     """Token ids as an int64 ``(n, N)`` array, each in its range: ``ranges`` is ``(N, 2)``."""
     name = type(estimator).__name__
     n_tokens = len(ranges)
+    # Objects, as tables hold, become float64.
     ids = check_array(
-        as_array_like(ids, name), dtype=None, estimator=estimator, input_name="token ids"
+        as_array_like(ids, name), dtype="numeric", estimator=estimator, input_name="token ids"
     )
-    if ids.dtype.kind in "biuf" and ids.shape[1] != n_tokens:
+    if ids.shape[1] != n_tokens:
         raise ValueError(
             f"X has {ids.shape[1]} tokens per series, but {name} is expecting {n_tokens}."
         )
-    whole = ids.astype(np.int64) if ids.dtype.kind in "biuf" else None
-    if whole is None or not np.array_equal(whole, ids) or not _within(whole, ranges):
-        bands, counts = np.unique(ranges, axis=0, return_counts=True)
-        allowed = [f"[{first}, {stop})" for first, stop in bands.tolist()]
-        if len(bands) > 1:
-            allowed = [f"{band} for {n} tokens" for band, n in zip(allowed, counts, strict=True)]
-        raise ValueError(f"token ids must be whole numbers in {' and '.join(allowed)}.")
+    whole = ids.astype(np.int64)
+    wrong = (whole != ids) | (whole < ranges[:, 0]) | (whole >= ranges[:, 1])
+    if wrong.any():
+        series, token = np.argwhere(wrong)[0]
+        first, stop = ranges[token].tolist()
+        raise ValueError(
+            f"token ids must be whole numbers in [{first}, {stop}) in column {token}, and series "
+            f"{series} has {ids[series, token]} there."
+        )
     return whole
-
-
-def _within(ids, ranges):
-    return bool((ids >= ranges[:, 0]).all() and (ids < ranges[:, 1]).all())
 
 
 def validate_read_out(estimator, X, n_columns):

@@ -400,7 +400,8 @@ class MaskedPriorGenerator(
             Training series, finite; at least two. Of a list of series (t_i,) or (c, t_i) of unequal
             length, see `as_series_list`, the generator learns series given their length.
         y : array-like of shape (n,) or None, default=None
-            Their classes, of any kind that can be sorted; the prior is then conditional on them.
+            Their classes: whole numbers, truth values or strings; the prior is then conditional on
+            them.
         checkpoint : str, path-like or None, default=None
             File that keeps what has been learned so far, about every half minute. A fit that was
             killed and is run again with the same data, parameters and file goes on from there, and

@@ -169,7 +169,7 @@ default=None
         X : array-like of shape (n, t) or (n, c, t)
             Training series, finite; at least two.
         y : array-like of shape (n,)
-            Their classes, of any kind that can be sorted; at least two different ones.
+            Their classes: whole numbers, truth values or strings; at least two different ones.
 
         Returns
         -------

@@ -54,6 +54,9 @@ def _checked_view(augment, x, generator):
             f"{name} was given series of shape {tuple(x.shape)} and returned {tuple(view.shape)}: "
             "a view has the shape of its series."
         )
+    if view.dtype == torch.bool or view.is_complex():
+        raise TypeError(f"{name} must return series of real numbers, and not of {view.dtype}.")
+    view = view.to(x)
     if not view.isfinite().all() and x.isfinite().all():
         raise ValueError(f"{name} returned values that are missing or infinite.")
     return view
