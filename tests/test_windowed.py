@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from skvqts import SlidingWindows, WindowedEstimator, load
 from skvqts._recordings.gaps import bridged, filled_recording, runs, windows_of_gaps
 from skvqts._recordings.generation import chained, put_together, sampled_recording
-from skvqts._recordings.recording import as_recording, continued_like
+from skvqts._recordings.recording import as_recording, continued_like, times_after
 from skvqts._recordings.windowed import features_of_points, training_windows
 
 from .estimators import (
@@ -261,10 +261,48 @@ def test_times_of_any_step_without_a_row_get_their_dates(index):
     pd.testing.assert_index_equal(filled.index, series.index, exact=False)
 
 
-def test_days_of_work_have_no_row_for_weekends_and_that_is_said():
-    days = pd.bdate_range("2024-01-01", periods=300)
-    with pytest.raises(ValueError, match="such as weekends between days"):
-        WindowedEstimator(random_convolutions(), length=32).fit(pd.Series(wave()[0], days))
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.bdate_range("2024-01-01", periods=300),
+        pd.bdate_range("2024-01-01 17:30", periods=300, tz="America/New_York"),
+        pd.bdate_range("1965-01-01", periods=300, unit="s"),
+        pd.bdate_range("2024-01-01", periods=300, freq="2B"),
+        pd.date_range("2000-01-31", periods=300, freq="BME"),
+        pd.date_range("2000-01-01", periods=300, freq="BMS"),
+        pd.date_range("2000-01-31", periods=300, freq="BQE"),
+        pd.DatetimeIndex([pd.Timestamp(2000, 1, 30) + pd.DateOffset(months=i) for i in range(300)]),
+        pd.DatetimeIndex(
+            [pd.Timestamp(2000, 1, 29, 6) + pd.DateOffset(months=i) for i in range(300)]
+        ),
+    ],
+    ids=lambda index: f"{index.freq} {index[0]}",
+)
+def test_days_of_work_and_of_months_go_on_as_they_came(index):
+    series = pd.Series(wave(300, 1)[0], index.rename("when"))
+    model = WindowedEstimator(LineGenerator(), length=32).fit(series)
+    filled = model.impute(series.drop(index[[13, 14, 89, 200]]))
+    pd.testing.assert_index_equal(filled.index, series.index, exact=False)
+    future = continued_like(series[:280], as_recording(series[:280], "me"), np.zeros((1, 20)))
+    pd.testing.assert_index_equal(future.index, series.index[280:], exact=False)
+
+
+@pytest.mark.filterwarnings("ignore:PeriodDtype.B. is deprecated")
+def test_periods_of_days_of_work_have_no_weekends():
+    series = pd.Series(wave(300, 1)[0], pd.bdate_range("2024-01-01", periods=300).to_period("B"))
+    model = WindowedEstimator(LineGenerator(), length=32).fit(series)
+    filled = model.impute(series.drop(series.index[[13, 14, 89]]))
+    pd.testing.assert_index_equal(filled.index, series.index)
+
+
+def test_a_day_at_a_weekend_makes_all_of_them_days():
+    days = pd.date_range("2024-01-01", periods=300)
+    few = days[(days.dayofweek < 5) | (days == "2024-03-02")]
+    with pytest.raises(ValueError, match="Times without a row are missing"):
+        WindowedEstimator(random_convolutions(), length=32).fit(pd.Series(1.0, few))
+    assert as_recording(pd.Series(np.arange(12.0), days[7:19]), "me").values.shape == (1, 12)
+    week = as_recording(pd.Series(np.arange(5.0), days[:5]), "me")
+    assert times_after(week, 1) == np.datetime64("2024-01-06")
 
 
 def test_columns_keep_their_names_and_places():

@@ -360,23 +360,26 @@ def times_after(recording, horizon):
 def _counted(times, zone):
     """Dates ``(t,)`` as whole numbers that rise evenly, and what makes dates of such numbers.
 
-    Months, quarters and years are of different length in days, and counted in months; days of a
-    zone whose clocks change are of different length in hours, and counted by its clocks.
+    Months, quarters and years are of different length in days, and counted in months; between days
+    of work there are weekends, and they are counted without these; days of a zone whose clocks
+    change are of different length in hours, and counted by its clocks.
     """
     dtype = times.dtype
     # Whoever reads the clocks on a change sees steps of 23 hours.
     by_clocks = zone is not None and np.diff(times).min() >= np.timedelta64(23, "h")
     if by_clocks:
         times = _clock_of(zone, times)
-    months, beyond = _in_months(times)
     fine = _fine_dtype(times.dtype)
+    times = times.astype(fine)
+    counted, date_of = (
+        _in_months(times) or _in_days_of_work(times) or (times.astype(np.int64), None)
+    )
 
     def count_back(counted):
-        in_months = beyond is not None
-        dates = counted.astype("datetime64[M]") + beyond if in_months else counted.astype(fine)
+        dates = counted.astype(fine) if date_of is None else date_of(counted)
         return (_in_utc(zone, dates) if by_clocks else dates).astype(dtype)
 
-    return _in_ticks(times) if months is None else months, count_back
+    return counted, count_back
 
 
 def _fine_dtype(dtype):
@@ -404,25 +407,51 @@ def _in_utc(zone, shown):
 
 
 def _in_months(times):
-    """Dates ``(n,)`` that are a month apart or more, in whole months, and what they lie beyond.
+    """Dates ``(t,)`` that are a month apart or more, in whole months, and what makes dates of such.
 
-    That is one span of time after the first of a month, or before it for the last days of months.
-
-    Returns
-    -------
-    months : int64 ndarray of shape (n,)
-    beyond : timedelta64
-        Both are None where dates are closer, or their days differ.
+    They are the same day of each month, or its last one where there is no such day, or its first or
+    last day of work. None where dates are closer, or other days, or of different times of day.
     """
-    if np.diff(times).min() < np.timedelta64(28, "D"):
-        return None, None
-    for before in (np.timedelta64(0, "D"), np.timedelta64(1, "D")):
-        later = (times + before).astype(_fine_dtype(times.dtype))
-        months = later.astype("datetime64[M]")
-        within = later - months
-        if (within == within[0]).all():
-            return months.astype(np.int64), within[0] - before
-    return None, None
+    days = times.astype("datetime64[D]")
+    time_of_day = times[0] - days[0]
+    if np.diff(times).min() < np.timedelta64(28, "D") or (times - days != time_of_day).any():
+        return None
+    months = days.astype("datetime64[M]")
+    day = (days - months.astype("datetime64[D]")).max()
+
+    def same_day(months):
+        return np.minimum(months.astype("datetime64[D]") + day, last_day(months))
+
+    def last_day(months):
+        return (months + 1).astype("datetime64[D]") - 1
+
+    def first_day_of_work(months):
+        return np.busday_offset(months.astype("datetime64[D]"), 0, roll="forward")
+
+    def last_day_of_work(months):
+        return np.busday_offset(last_day(months), 0, roll="backward")
+
+    rules = (same_day, first_day_of_work, last_day_of_work)
+    day_of = next((rule for rule in rules if (rule(months) == days).all()), None)
+    if day_of is None:
+        return None
+    return months.astype(np.int64), lambda n: day_of(n.astype("datetime64[M]")) + time_of_day
+
+
+def _in_days_of_work(times):
+    """Dates ``(t,)`` in days from Monday to Friday, and what makes dates of such; None of others.
+
+    A recording over a weekend or more, without a row at any, goes on from Friday to Monday.
+    """
+    days = times.astype("datetime64[D]")
+    time_of_day = times[0] - days[0]
+    if (times - days != time_of_day).any() or not np.is_busday(days).all():
+        return None
+    first = days[0]
+    counted = np.busday_count(first, days)
+    if counted[-1] == (days[-1] - first).astype(np.int64):  # there is no weekend between them
+        return None
+    return counted, lambda n: np.busday_offset(first, n) + time_of_day
 
 
 def even_places(times):

@@ -666,7 +666,7 @@ def training_windows(values, length, max_windows, allow_nan, random_state):
         raise ValueError(
             f"The recording has hardly a window of {length} time points without long gaps: give a "
             "smaller length, or an estimator that takes missing values. Times without a row are "
-            "missing, such as weekends between days; without a time axis rows are taken as they "
+            "missing, such as nights between hours; without a time axis rows are taken as they "
             "come."
         )
     return panel
