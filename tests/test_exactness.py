@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skvqts._generation.flow.exactness import Exactness, common_moments, held, repeats_of, step_of
+from skvqts._generation.flow.exactness import (
+    Exactness,
+    common_moments,
+    held,
+    repeats_of,
+    shared_step,
+    step_of,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -138,6 +145,33 @@ def test_drawn_series_get_the_steps_of_their_class():
     # A class that no training series has stands for any.
     unknown = exactness.impose(drawn, repeats, labels + 2, RNG.random(6))
     assert np.abs(unknown - drawn).max() < 0.51
+
+
+def test_a_step_is_shared_where_all_are_multiples_of_it():
+    shared = shared_step(np.array([0.5, np.nan, 1.5, 0.5]), np.array([0.2, np.nan, 1.2, -0.3]))
+    assert shared == (0.5, 0.2)
+    assert np.isnan(shared_step(np.array([0.5, 0.7]), np.zeros(2))).all()
+    assert np.isnan(shared_step(np.array([0.5, 0.5]), np.array([0.0, 0.2]))).all()
+
+
+def test_gaps_get_constants_whole_numbers_and_steps_and_what_was_observed_stays():
+    whole, tenths = RNG.integers(0, 90, (8, 60)), RNG.integers(0, 90, (8, 60)) / 10
+    own = RNG.integers(0, 20, (8, 60)) * RNG.uniform(0.1, 0.2, (8, 1))
+    X = np.stack([whole, tenths, own, np.full((8, 60), 3.7), RNG.normal(size=(8, 60))], axis=1)
+    known = RNG.random(X.shape) < 0.7
+    known[3] = False
+    drawn = np.where(known, X, X + RNG.normal(size=X.shape) / 3)
+    found = Exactness(X, np.zeros(8, int)).impose_in_gaps(drawn, known)
+    np.testing.assert_array_equal(found[known], X[known])
+    np.testing.assert_array_equal(found[:, 0], np.rint(drawn[:, 0]))
+    np.testing.assert_allclose(found[:, 1], np.round(10 * drawn[:, 1]) / 10, atol=1e-9)
+    step = np.array([step_of(series)[0] for series in own])[:, None]
+    on_grid = np.delete(np.arange(8), 3)
+    multiples = found[on_grid, 2] / step[on_grid]
+    np.testing.assert_allclose(multiples, np.round(multiples), atol=1e-9)
+    np.testing.assert_array_equal(found[3, 2], drawn[3, 2])  # nothing tells its step
+    assert (found[:, 3] == 3.7).all()
+    np.testing.assert_array_equal(found[:, 4], drawn[:, 4])
 
 
 def test_series_without_anything_exact_stay_as_they_were_drawn():

@@ -325,6 +325,20 @@ def test_imputation_far_from_zero_keeps_its_precision():
     assert len(np.unique(steps)) > 0.9 * steps.size  # in float32 they are multiples of 8
 
 
+def test_gaps_and_forecasts_of_whole_numbers_and_constants_hold_such():
+    series = np.stack([np.round(9 * X), np.full_like(X, 2.7)], axis=1)
+    generator = masked_prior().fit(series)
+    generator.decoder_.is_used_ = True
+    hidden = series.copy()
+    hidden[:, :, 10:22] = np.nan
+    filled = generator.impute(hidden, n_draws=2, random_state=0)
+    assert len(np.unique(filled[..., 0, 10:22])) > 3
+    draws = generator.forecast(series[..., :20], 12, n_draws=2, random_state=0)
+    for found in (filled, draws):
+        np.testing.assert_array_equal(found[..., 0, :], np.rint(found[..., 0, :]))
+        assert (found[..., 1, :] == 2.7).all()
+
+
 def test_imputation_without_labels_needs_no_unconditional_prior():
     generator = masked_prior(p_unconditional=0.0, max_epochs=1).fit(X, Y)
     hidden = with_gap(np.s_[:, 8:14])

@@ -330,6 +330,13 @@ def test_tensors_and_lists_are_recordings_too():
         np.testing.assert_array_equal(model.anomaly_score(other), model.anomaly_score(values))
 
 
+def test_recordings_of_whole_numbers_are_sampled_whole_at_their_seams_too():
+    model = WindowedEstimator(masked_prior(), length=32).fit(np.round(9 * wave(300, 1)[0]))
+    model.estimator_.decoder_.is_used_ = True
+    drawn = model.sample(200, random_state=0)
+    np.testing.assert_array_equal(drawn, np.rint(drawn))
+
+
 def test_what_is_sampled_can_be_read():
     model = fitted()
     assert np.isfinite(model.transform(model.sample(100, random_state=0))).all()

@@ -16,7 +16,7 @@ from .._fitting.memory import MEMORY
 from .._fitting.reading import read_rows
 from .._fitting.runtime import computing
 from ..functional.conditioning import agreement, ensemble_update, tempered_shares
-from .flow.decoder import decoded_series, drawing_decoder, drawn_scaled
+from .flow.decoder import decoded_series, drawing_decoder, drawn_scaled, exact_in_gaps
 from .gaps import interpolated
 from .sampling import TokenReader, checked_tokenizer, decode_scaled, row_stream
 
@@ -155,7 +155,7 @@ def impute_series(estimator, decodings, X, known, labels, seed, n_draws):
     drawn = drawn_given_tokens(estimator, draws, known, classes, seed)
     for m, scaled in enumerate(drawn):
         in_units = tokenizer.scaler_.inverse_like(scaled.astype(np.float64), bridged, known)
-        draws[m] = np.where(known, X, in_units)
+        draws[m] = exact_in_gaps(estimator, np.where(known, X, in_units), known)
     return draws
 
 

@@ -462,6 +462,12 @@ def drawn_series(decoder, ids, classes, seed, first_row=0):
     return exact.astype(X.dtype)
 
 
+def exact_in_gaps(estimator, X, known):
+    """Series ``(n, c, t)`` whose gaps a generator has filled, with what its own have exactly."""
+    decoder = drawing_decoder(estimator)
+    return X if decoder is None else decoder._exactness.impose_in_gaps(X, known)
+
+
 def drawn_scaled(decoder, ids, classes, keys, series=None, known=None):
     """Scaled series that a fitted FlowDecoder draws, given tokens, classes and observed values.
 

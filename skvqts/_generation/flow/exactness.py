@@ -85,9 +85,7 @@ class Exactness:
         X[:, self.repeating] = held(X[:, self.repeating], repeats)
         if len(self.steps):
             chosen = self._series_with_steps(classes, heights)
-            step, offset = self.steps[chosen, :, None], self.offsets[chosen, :, None]
-            rounded = np.round((X - offset) / step) * step + offset
-            X = np.where(np.isnan(step), X, rounded)
+            X = rounded(X, self.steps[chosen, :, None], self.offsets[chosen, :, None])
         # Files from before have no such entry.
         X = np.where(getattr(self, "whole", False), np.rint(X), X)
         if self.level is None:  # of files from when it was of all channels or of none
@@ -96,6 +94,41 @@ class Exactness:
         centred = X - X.mean(axis=2, keepdims=True)
         levelled = centred / np.where(scale > 0, scale, 1.0) * self.scale + self.level
         return np.where(np.isnan(self.level), X, levelled)
+
+    def impose_in_gaps(self, X, known):
+        """Give what was drawn in the gaps of series constants, whole numbers and steps.
+
+        The step is that of all training series, or if they differ that of the observed values of a
+        series of which at least half were observed.
+
+        Parameters
+        ----------
+        X : float64 ndarray of shape (n, c, t)
+            In the units of the training series.
+        known : bool ndarray of shape (n, c, t)
+            What was observed, and stays as it is.
+
+        Returns
+        -------
+        X : float64 ndarray of shape (n, c, t)
+        """
+        step, offset = np.full((2, *X.shape[:2]), np.nan)
+        for channel in self._channels_with_steps():
+            shared = shared_step(self.steps[:, channel], self.offsets[:, channel])
+            step[:, channel], offset[:, channel] = shared
+            if np.isnan(shared[0]):
+                mostly_known = np.flatnonzero(known[:, channel].mean(axis=1) >= 0.5)
+                for row in mostly_known:
+                    own = step_of(X[row, channel, known[row, channel]])
+                    step[row, channel], offset[row, channel] = own
+        drawn = rounded(X, step[..., None], offset[..., None])
+        drawn = np.where(getattr(self, "whole", False), np.rint(drawn), drawn)
+        if self.level is not None:
+            drawn = np.where(self.scale == 0, self.level, drawn)
+        return np.where(known, X, drawn)
+
+    def _channels_with_steps(self):
+        return np.flatnonzero(~np.isnan(self.steps).all(axis=0)) if len(self.steps) else []
 
     def _series_with_steps(self, classes, heights):
         """The index of a training series of each class, or of any."""
@@ -147,6 +180,21 @@ def held(X, repeats):
     runs = starts.cumsum(axis=None).ravel() - 1
     sums = np.bincount(runs, X.ravel())
     return (sums / np.bincount(runs))[runs].reshape(X.shape)
+
+
+def rounded(X, step, offset):
+    """Values at the nearest multiples of a step from an offset on; where it is NaN, as they are."""
+    return np.where(np.isnan(step), X, np.round((X - offset) / step) * step + offset)
+
+
+def shared_step(steps, offsets):
+    """The step and offset that those of several series are multiples of; NaN where they differ."""
+    known = np.flatnonzero(~np.isnan(steps))
+    smallest = known[steps[known].argmin()]
+    step, offset = steps[smallest], offsets[smallest]
+    multiples = np.concatenate([steps[known], offsets[known] - offset]) / step
+    misses = np.abs(multiples - np.round(multiples)).max()
+    return (step, offset) if misses <= _ROUNDING else (np.nan, np.nan)
 
 
 def step_of(values):
