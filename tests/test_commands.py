@@ -325,6 +325,30 @@ def test_words_of_a_page_are_no_tags(tmp_path):
     assert "<script>" not in text
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_times_of_a_zone_are_in_utc_and_say_so(files, ending, capsys):
+    frame = waves().tz_localize("Europe/Oslo")
+    frame.iloc[100:110, 0] = np.nan
+    name = f"zone.{ending}"
+    (frame.to_csv if ending == "csv" else frame.to_parquet)(files / name)
+    for command in ("impute", "anomalies"):
+        table = run(files, command, name, model="gapped.csv" if command == "impute" else None)
+        assert "times in UTC" in capsys.readouterr().out
+        assert table["time"][0] == "2024-02-29 23:00:00+00:00"
+        assert pd.to_datetime(table["time"]).tolist() == frame.index.tolist()
+    table = run(files, "anomalies", "whole.csv")
+    assert "UTC" not in capsys.readouterr().out
+    assert table["time"][0] == "2024-03-01 00:00:00"
+
+
+@pytest.mark.parametrize(("n", "n_codes"), [(400, 128), (70, 32)])
+def test_a_flag_does_not_change_the_number_of_codes_of_a_recording(n, n_codes, tmp_path):
+    waves(n).to_csv(tmp_path / "waves.csv")
+    out = str(tmp_path / "model.skvqts")
+    assert main(["fit", str(tmp_path / "waves.csv"), "--epochs=1", "--out", out]) == 0
+    assert load(out).estimator_.tokenizer_.codebook_size == n_codes
+
+
 def test_times_that_are_numbers_stay_the_axis(files):
     waves().set_axis(np.arange(400) * 0.5).rename_axis("time").to_csv(files / "numbers.csv")
     table = run(files, "encode", "numbers.csv", model="gapped.csv")
@@ -375,3 +399,10 @@ def test_help_names_every_command(capsys):
     told = capsys.readouterr().out
     for name in ("report", "demo", "fit", "encode", "sample", "score", "impute", "anomalies"):
         assert f"\n    {name}" in told
+
+
+@pytest.mark.parametrize("command", ["report", "fit", "impute"])
+def test_help_tells_a_default_where_there_is_one(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert ("default: GunPoint" in capsys.readouterr().out) == (command == "report")

@@ -34,7 +34,7 @@ def encode(options):
         raise ValueError(f"encode needs a tokenizer or a generator, and {options.model} has none.")
     if isinstance(data, Recorded):
         tokens = model.encode(data.recording.values[None])
-        table = {"time": data.times(tokens.times), "token": tokens.ids}
+        table = {"time": data.column_of_times(tokens.times), "token": tokens.ids}
     else:
         table = columns_of(getattr(model, "tokenizer_", model).encode(data.X_train), "token")
     _write(table, path)
@@ -67,7 +67,8 @@ def score(options):
     if isinstance(data, Recorded):
         values = data.recording.values[None]
         scores = model.score_samples(values)
-        table = {"time": data.times(model.window_starts(values)), "log_likelihood": scores}
+        times = data.column_of_times(model.window_starts(values))
+        table = {"time": times, "log_likelihood": scores}
     else:
         scores = model.score_samples(data.X_train)
         table = {"log_likelihood": scores}
@@ -98,7 +99,7 @@ def impute(options):
         return _write(model.impute(data.table, random_state=options.seed), path)
     draws = model.impute(data.recording.values[None], n_draws=n_draws, random_state=options.seed)
     names = data.recording.names or [f"channel{i}" for i in range(draws.shape[1])]
-    table = {"time": data.times(np.arange(draws.shape[2]))}
+    table = {"time": data.column_of_times(np.arange(draws.shape[2]))}
     low, middle, high = np.quantile(draws, [0.05, 0.5, 0.95], axis=0)
     for i, name in enumerate(names):
         table |= {name: middle[i], f"{name} 5 %": low[i], f"{name} 95 %": high[i]}
@@ -129,7 +130,7 @@ def anomalies(options):
     for stretch in top_stretches(scores, options.top, length):
         first, last = data.in_words(stretch.start), data.in_words(stretch.stop - 1)
         print(f"{first} to {last}: {stretch.score:.2f}", flush=True)
-    table = {"time": data.times(np.arange(len(scores))), "anomaly_score": scores}
+    table = {"time": data.column_of_times(np.arange(len(scores))), "anomaly_score": scores}
     return _write(table, path)
 
 
@@ -193,7 +194,7 @@ def _check_names(options, names, known):
 def _new_model(options, data):
     if isinstance(data, Recorded):
         # Arrays have no names: these are kept, so that later recordings are checked against them.
-        return fit(new_windowed(options, _WINDOWS), data.table)
+        return fit(new_windowed(options, data, _WINDOWS), data.table)
     is_complete = ~np.isnan(data.X_train).any(axis=tuple(range(1, np.ndim(data.X_train))))
     if is_complete.sum() < 2:
         is_complete[:] = True  # the fit says what is missing

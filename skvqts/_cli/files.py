@@ -64,6 +64,15 @@ class Recorded(NamedTuple):
             return index.to_numpy()[places]
         return places
 
+    def column_of_times(self, places):
+        """The same as a column of a table that is written, which says so where they are UTC."""
+        times = self.times(places)
+        if not _has_zone(self.table):
+            return times
+        import pandas as pd
+
+        return pd.DatetimeIndex(times, tz="UTC")
+
     def in_words(self, place):
         """The date, number or time point of one time point, as it is printed."""
         time = self.times(np.array([place]))[0]
@@ -261,8 +270,8 @@ def recorded(name, record):
 
 
 def _has_zone(table):
-    """Whether a table has times of a zone, which are shown in UTC."""
-    return any("," in str(kind) for kind in getattr(table, "dtypes", ()))
+    """Whether a table has times of a zone, which `read_table` has in UTC."""
+    return any(str(kind).endswith(", UTC]") for kind in getattr(table, "dtypes", ()))
 
 
 def _duration(step):

@@ -104,8 +104,9 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"skvqts {__version__}")
     jobs = parser.add_subparsers(metavar="COMMAND", required=True)
     reading, training, reporting = _reading_flags(), _training_flags(), _reporting_flags()
+    reported = _reading_flags("; default: GunPoint")
     words = "fit a tokenizer and a generator, judge and draw what they do: pictures, or a page"
-    job = jobs.add_parser("report", parents=[reading, training, reporting], help=words)
+    job = jobs.add_parser("report", parents=[reported, training, reporting], help=words)
     job.set_defaults(job=report)
     words = "report on a bundled set, GunPoint"
     job = jobs.add_parser("demo", parents=[training, reporting], help=words)
@@ -149,7 +150,7 @@ def _add_files(job, name):
         )
 
 
-def _reading_flags():
+def _reading_flags(default=""):
     flags = argparse.ArgumentParser(add_help=False)
     flags.add_argument(
         "data",
@@ -158,7 +159,7 @@ def _reading_flags():
         help="a set of the UCR or UEA archive (aeon bundles "
         f"{', '.join(BUNDLED)}), 'made', or a file: .ts, .csv, .tsv and .txt "
         "(also .gz; label first if it has no names), .parquet, .xlsx, .npz (X, y or X_train, ...), "
-        ".npy; default: GunPoint",
+        f".npy{default}",
     )
     flags.add_argument(
         "--as",
@@ -183,7 +184,8 @@ def _training_flags():
     flags.add_argument(
         "--codes",
         type=partial(_whole_number, 1),
-        help="codebook size (default: 32, or 128 from 200 training series on)",
+        help="codebook size (default: 32, or 128 from 200 training series or windows on, counting "
+        "each channel)",
     )
     flags.add_argument(
         "--tokenizer-only", action="store_true", help="fit no prior and generate nothing"

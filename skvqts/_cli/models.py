@@ -6,11 +6,9 @@ from .._generation.flow.decoder import FlowDecoder
 from .._generation.masked import MaskedPriorGenerator
 from .._generation.stages import default_tokenizer
 from .._random_convolutions import RandomConvolutionExtractor
-from .._recordings.windowed import WindowedEstimator
-from .._tokenizer import VQTokenizer
+from .._recordings.windowed import WindowedEstimator, n_training_windows
 
 _QUICK_EPOCHS = 16  # of some 1,100 windows each, as few are gone through again
-_TOKENS = 16  # of a window, as of the default tokenizer of a generator
 
 
 def new_tokenizer(options, shape):
@@ -27,14 +25,17 @@ def new_generator(options, tokenizer=None):
     return MaskedPriorGenerator(tokenizer, decoder=decoder, **shared)
 
 
-def new_windowed(options, max_windows, length="auto", quick=False):
+def new_windowed(options, data, max_windows, length="auto", quick=False):
     """A generator, or a tokenizer alone, on the windows of a recording.
 
     With `quick` it is fitted in two thirds of the usual time, for what is only looked at.
     """
     tokenizer = None
     if options.tokenizer_only or options.codes is not None or options.epochs is not None:
-        tokenizer = VQTokenizer(options.codes or 128, downsampled_width=_TOKENS, **_shared(options))
+        n_channels, n_timepoints = data.recording.values.shape
+        n_starts = n_timepoints - data.length + 1
+        n_windows = n_training_windows(n_starts, data.length, max_windows)
+        tokenizer = new_tokenizer(options, (n_windows, n_channels, data.length))
     wrapped = tokenizer if options.tokenizer_only else new_generator(options, tokenizer)
     if quick and options.epochs is None and not options.tokenizer_only:
         # No series are held out to judge the decoder by, which would train it twice.

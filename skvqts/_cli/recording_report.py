@@ -34,7 +34,7 @@ def report_on_recording(data, options):
     values = data.recording.values
     n_fitted = round(_FITTED * values.shape[1])
     model = fit(
-        new_windowed(options, _WINDOWS, data.length, quick=True), values[None, :, :n_fitted]
+        new_windowed(options, data, _WINDOWS, data.length, quick=True), values[None, :, :n_fitted]
     )
     page = Page(f"skvqts: {data.name}")
     page.text(f"{data.name}: {data.words}.")

@@ -16,6 +16,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _MOST_LINES = 50  # that the separator is looked for in
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII | re.I)
 _THREE_DIGITS = re.compile(r"[+-]?[1-9]\d{0,2}([.,]\d{3})+", re.ASCII)
+_ZONE = re.compile(r"\d:\d{2}.*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$")
 _DAY_AND_MONTH = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -27,7 +28,7 @@ def suffix_of(path):
 
 
 def read_table(path):
-    """The table in a file: columns of float64, datetime64 or text, and whether they have names.
+    """The table in a file: columns of float64, dates or text, and whether they have names.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ def read_table(path):
     Returns
     -------
     table : DataFrame
-        Missing cells are NaN, NaT or None. Columns without names are numbered from 0.
+        Missing cells are NaN, NaT or None. Dates of a zone are in UTC. Columns without names are
+        numbered from 0.
     has_names : bool
 
     Raises
@@ -204,7 +206,7 @@ def _unique(names):
 
 
 def _typed(table):
-    """A table whose columns are float64, datetime64 or text."""
+    """A table whose columns are float64, dates or text."""
     for name in table.columns:
         table[name] = _typed_column(table[name])
     return table
@@ -215,7 +217,7 @@ def _typed_column(column):
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(column):
-        return _without_zone(column)
+        return column if column.dt.tz is None else column.dt.tz_convert("UTC")
     if pd.api.types.is_numeric_dtype(column):
         return column.astype(np.float64)
     cells = ["" if pd.isna(cell) else str(cell).strip() for cell in column]
@@ -229,7 +231,8 @@ def _typed_column(column):
     if present.map(lambda cell: bool(_DATE.match(cell))).all():
         dates = _as_dates(text, present, column.name)
         if dates is not None:
-            return _without_zone(dates)
+            has_zone = present.str.contains(_ZONE).any()
+            return dates if has_zone else dates.dt.tz_localize(None)
     return text
 
 
@@ -284,8 +287,3 @@ def _refuse_thousands(cells, name):
             f"the mark in {marked[0]!r} of column {name!r} may be a decimal one or stand between "
             "thousands: write the numbers without marks between thousands, with decimal points."
         )
-
-
-def _without_zone(dates):
-    """Dates in UTC, if they have a zone, without it."""
-    return dates.dt.tz_convert("UTC").dt.tz_localize(None) if dates.dt.tz is not None else dates

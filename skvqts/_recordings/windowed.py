@@ -652,7 +652,7 @@ def training_windows(values, length, max_windows, allow_nan, random_state):
             f"The recording has {values.shape[1]} time points, no more than a window of {length}: "
             "give a smaller length."
         )
-    n_windows = min(max_windows, max(2, n_starts // max(1, length // _CLOSEST)))
+    n_windows = n_training_windows(n_starts, length, max_windows)
     shares = np.linspace(0, n_starts, n_windows + 1)
     places = shares[:-1] + random_state.uniform(size=n_windows) * np.diff(shares)
     starts = np.minimum(places.astype(np.int64), n_starts - 1)
@@ -670,6 +670,11 @@ def training_windows(values, length, max_windows, allow_nan, random_state):
             "come."
         )
     return panel
+
+
+def n_training_windows(n_starts, length, max_windows):
+    """Number of windows that are trained on where they can start at `n_starts` time points."""
+    return min(max_windows, max(2, n_starts // max(1, length // _CLOSEST)))
 
 
 def features_of_points(features, starts, length):
