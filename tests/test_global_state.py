@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import pickle
 import random
 import signal
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from skvqts import objectives
+from skvqts import load, objectives
 from skvqts._fitting.memory import Memory
 from skvqts._fitting.progress import Progress
 from skvqts._fitting.runtime import computing
@@ -144,6 +145,16 @@ def test_settings_of_the_user_do_not_change_what_transformers_compute(name, sett
         transformer = TRANSFORMERS[name]().fit(X)
         assert np.array_equal(transformer.transform(X), expected)
     assert np.array_equal(transformer.transform(X), expected)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_of_the_user_do_not_change_what_files_and_pickles_hold(setting, X, tmp_path):
+    model = fitted("VQTokenizer")
+    model.save(tmp_path / "model.skvqts")
+    kept = pickle.dumps(model)
+    with SETTINGS[setting]():
+        for again in (load(tmp_path / "model.skvqts"), pickle.loads(kept)):
+            assert np.array_equal(again.transform(X), model.transform(X))
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

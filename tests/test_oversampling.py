@@ -25,7 +25,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skvqts import GenerativeOverSampler, MaskedPriorGenerator, load
 from skvqts._generation import oversampling
-from skvqts._generation.oversampling import n_missing
+from skvqts._generation.oversampling import as_type, n_missing
 
 from .conftest import two_shapes
 from .estimators import (
@@ -68,6 +68,14 @@ def outcome(count, strategy, y):
 
 def of_imbalanced_learn(strategy, y):
     return check_sampling_strategy(strategy, y, "over-sampling")
+
+
+@pytest.mark.parametrize("kind", ["i1", "u1", "i4", "u4", "i8", "u8"])
+def test_numbers_beyond_a_type_are_its_limits(kind):
+    low, high = as_type(np.array([-1e30, 1e30]), np.dtype(kind)).tolist()
+    limits = np.iinfo(kind)
+    assert low == limits.min
+    assert limits.max - 2**11 < high <= limits.max
 
 
 @given(

@@ -80,4 +80,6 @@ def test_istft_gives_every_length_back(length, channels, seed):
     x = torch.randn(2, channels, length, generator=torch.Generator().manual_seed(seed))
     u = stft(x, 8)
     assert u.shape[-1] == n_frames(length, 8)
+    for n_fft in (7, 9):
+        assert stft(x, n_fft).shape[-1] == n_frames(length, n_fft)
     torch.testing.assert_close(istft(u, length, 8), x, rtol=1e-4, atol=1e-5)

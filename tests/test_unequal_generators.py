@@ -17,6 +17,7 @@ from skvqts._nn.layers import build
 from skvqts._nn.prior import Prior
 from skvqts._tokenizer import code_ranges, tokens_of_lengths
 from skvqts.functional.masking import masked_cross_entropy, stratified_masks
+from skvqts.metrics import make_generation_scorer
 
 from .estimators import autoregressive_prior, flow_decoder, masked_prior, tokenizer
 from .refusals import assert_refused
@@ -269,6 +270,13 @@ def test_what_is_not_for_series_of_unequal_length_is_refused():
     assert not [name for name in vars(without) if name.endswith("_")]
     causal = autoregressive_prior(decoder=None)
     assert_refused(lambda: causal.fit(SERIES), VALUE, "unequal length.*pad or resample")
+
+
+@pytest.mark.parametrize("score", ["neg_fid", "classification_accuracy", "memorization"])
+def test_scorers_say_that_they_take_series_of_one_length(score):
+    model, X = fitted(), PANEL
+    scorer = make_generation_scorer(score, X_train=X, y_train=Y)
+    assert_refused(lambda: scorer(model, X, Y), VALUE, "X_gen holds series of unequal length")
 
 
 def test_a_fitted_tokenizer_of_longer_series_is_taken_and_series_of_one_channel():

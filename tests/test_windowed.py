@@ -17,7 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import check_random_state
 
-from skvqts import SlidingWindows, WindowedEstimator, load
+from skvqts import SlidingWindows, WindowedEstimator, as_series_list, load
 from skvqts._recordings.gaps import bridged, filled_recording, runs, windows_of_gaps
 from skvqts._recordings.generation import chained, put_together, sampled_recording
 from skvqts._recordings.recording import as_recording, continued_like, times_after
@@ -31,6 +31,7 @@ from .estimators import (
     tokenizer,
     window_codes,
 )
+from .refusals import assert_refused
 
 HOURS = pd.date_range("2024-03-01", periods=300, freq="h")
 
@@ -303,6 +304,13 @@ def test_a_day_at_a_weekend_makes_all_of_them_days():
     assert as_recording(pd.Series(np.arange(12.0), days[7:19]), "me").values.shape == (1, 12)
     week = as_recording(pd.Series(np.arange(5.0), days[:5]), "me")
     assert times_after(week, 1) == np.datetime64("2024-01-06")
+
+
+def test_tables_of_arrow_are_refused_by_their_name():
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.Table.from_pandas(pd.DataFrame({"a": wave(300, 1)[0]}))
+    for take in (fitted(tokenizer, 1).encode, as_series_list):
+        assert_refused(lambda take=take: take(table), (TypeError,), "pyarrow.*to_pandas")
 
 
 def test_columns_keep_their_names_and_places():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .validation import as_array_like, check_array, holds_series, series_of_list
+from .validation import as_array_like, check_array, holds_series, refuse_arrow, series_of_list
 
 _NAME = "as_series_list"
 
@@ -76,6 +76,7 @@ def as_series_list(X, *, id="id", time="time"):
 
 def _series_of_table(table, id, time):
     """Series ``(c, t_i)`` of a long DataFrame."""
+    refuse_arrow(table, _NAME)
     names = list(table.columns)
     for name, what in ((id, "ids"), (time, "times")):
         if names.count(name) != 1:

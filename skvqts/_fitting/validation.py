@@ -523,6 +523,15 @@ def _without_na(X):
     return X
 
 
+def refuse_arrow(table, name):
+    """Refuse tables of Arrow where columns are asked for by their names."""
+    if not hasattr(table, "dtypes"):
+        raise TypeError(
+            f"{name} takes tables of pandas or polars, got a {type(table).__module__} "
+            f"{type(table).__name__}: pass its to_pandas(), or polars.from_arrow(...)."
+        )
+
+
 def _refuse_columns(table, name, argument):
     """Refuse a table with a column of times or of what is no number, and name it."""
     for column in table.columns:

@@ -369,7 +369,10 @@ def as_type(values, dtype):
     if dtype.kind == "f":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.rint(values.astype(np.float64)).clip(limits.min, limits.max).astype(dtype)
+    # The largest number of 64 bits is no float64: the nearest one is above it.
+    largest = float(limits.max)
+    largest = largest if int(largest) <= limits.max else np.nextafter(largest, 0)
+    return np.rint(values.astype(np.float64)).clip(limits.min, largest).astype(dtype)
 
 
 def picked_labels(y, rows):

@@ -83,7 +83,7 @@ def restore(constructor, arrays):
         raise ValueError(f"its network {'lacks' if odd in wanted else 'has no'} weights {odd}.")
     values = {}
     for name, value in wanted.items():
-        given = torch.tensor(arrays[name])
+        given = torch.tensor(arrays[name], device="cpu")
         if given.shape != value.shape or given.dtype != _dtype_of(value):
             raise ValueError(
                 f"its weights {name} are {given.dtype} of shape {tuple(given.shape)}, and not "

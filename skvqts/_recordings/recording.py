@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from .._fitting.validation import as_array_like, content_of, is_missing
+from .._fitting.validation import as_array_like, content_of, is_missing, refuse_arrow
 
 _UNEVEN = 0.1  # of the usual step, by which others may miss a multiple, as those of days in a month
 MOST_TIMES = 10  # for each row of a table
@@ -218,6 +218,7 @@ def _index_like(index, times):
 
 def _of_table(table, caller):
     """The recording of a DataFrame of pandas or polars."""
+    refuse_arrow(table, caller)
     if getattr(getattr(table, "index", None), "nlevels", 1) > 1:
         raise ValueError(
             f"{caller} takes one recording, and the index of this table has several levels: take "

@@ -16,7 +16,7 @@ def hop_length(n_fft):
 
 def n_frames(n_timepoints, n_fft):
     """Number of STFT frames of a series of `n_timepoints` points."""
-    return 1 + n_timepoints // hop_length(n_fft)
+    return 1 + (n_timepoints - n_fft % 2) // hop_length(n_fft)
 
 
 def stft(x, n_fft):

@@ -31,6 +31,7 @@ from ._validation import (
     series_sampled,
     validate_choice,
     validate_integer,
+    validate_panel,
     validate_referee,
     validate_two_samples,
     with_names_of_fit,
@@ -366,7 +367,10 @@ class GenerationScorer:
     def _sample(self, generator, X):
         """Generated series with as many dimensions as the real ones, if they have one channel."""
         n = len(X) if self.n_samples is None else self.n_samples
-        X_gen = np.asarray(series_sampled(generator, n, self.random_state))
+        X_gen = series_sampled(generator, n, self.random_state)
+        # A list holds series of unequal length.
+        is_list = isinstance(X_gen, list)
+        X_gen = validate_panel(X_gen, "X_gen") if is_list else np.asarray(X_gen)
         if X_gen.ndim == 3 and np.ndim(X) == 2 and X_gen.shape[1] == 1:
             return X_gen[:, 0]
         return X_gen
