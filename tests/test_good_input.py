@@ -58,6 +58,8 @@ CONTAINERS = {
         X.tolist(), dtype=pl.Array(pl.Float64, len(X[0]))
     ),
     "data frame of nullable integers": lambda X: pd.DataFrame(X).astype("Int64"),
+    "data frame of objects": lambda X: pd.DataFrame(X).astype(object),
+    "pandas column of lists": lambda X: pd.Series(X.tolist()),
     "tensor": torch.tensor,
     "tensor with gradient": lambda X: torch.tensor(X, requires_grad=True),
     "list of tensors": lambda X: list(torch.tensor(X)),
@@ -109,6 +111,15 @@ def test_results_do_not_depend_on_the_container(name, case):
     assert type(container) is type(before)
     if isinstance(container, np.ndarray):
         assert np.array_equal(container, before)
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+def test_tables_of_arrow_are_series():
+    arrow = pytest.importorskip("pyarrow")
+    X = whole_numbers()
+    table = arrow.Table.from_pandas(pd.DataFrame(X, columns=FRAME))
+    model = fitted(NAMES[0])
+    np.testing.assert_array_equal(model.transform(table), model.transform(X))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -517,7 +517,7 @@ def _without_na(X):
     if isinstance(X, np.ndarray) and X.dtype == object:
         is_na = np.array([type(value).__name__ == "NAType" for value in X.flat], bool)
         return np.where(is_na.reshape(X.shape), np.nan, X) if is_na.any() else X
-    dtypes = X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    dtypes = getattr(X, "dtypes", ()) if hasattr(X, "columns") else [getattr(X, "dtype", None)]
     if hasattr(X, "notna") and object in list(dtypes):
         return X.where(X.notna(), np.nan)
     return X
