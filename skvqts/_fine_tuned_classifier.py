@@ -338,6 +338,8 @@ class FineTunedClassifier(ClassifierMixin, CallbackSupportMixin, TorchStateMixin
         Parameters
         ----------
         X : array-like of shape (n, t) or (n, c, t), or list of n arrays
+            Of series of a list that are up to twice as long as the fitted ones the beginning is
+            read, with a warning; longer ones are refused.
 
         Returns
         -------

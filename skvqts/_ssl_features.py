@@ -596,8 +596,7 @@ def validate_series_to_read(estimator, X, outputs_per_token, advice):
 
     Of a list of series those outputs are refused that have columns for each token.
     """
-    is_list = holds_series(X, allowed_gaps(estimator), estimator.n_timepoints_in_)
-    if is_list and estimator.output in outputs_per_token:
+    if holds_series(X, allowed_gaps(estimator)) and estimator.output in outputs_per_token:
         raise ValueError(
             f"output={estimator.output!r} has columns for each token, of which series of a list "
             f"have different numbers: {advice}."

@@ -586,7 +586,7 @@ class VQTokenizer(
             nothing, and `decode` leaves it out if it is told the lengths.
         """
         check_is_fitted(self)
-        is_list = holds_series(X, allowed_gaps(self), self.n_timepoints_in_)
+        is_list = holds_series(X, allowed_gaps(self))
         if is_list and out is not None:
             raise ValueError("out is for series in an array, and not for a list of them.")
         X = validate_series(self, X, missing=allowed_gaps(self))
@@ -625,7 +625,7 @@ class VQTokenizer(
         check_is_fitted(self)
         missing = allowed_gaps(self)
         ranges = code_ranges(self)
-        is_list = holds_series(tokens, missing, len(ranges))
+        is_list = holds_series(tokens, missing)
         if not is_list and lengths is None:
             ids = validate_tokens(self, tokens, ranges)
             return self._decoded(ids, self.module_.embed)

@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
 from skvqts import FidelityWarning
@@ -21,10 +23,12 @@ from skvqts.metrics import (
     classification_accuracy_score,
     classifier_two_sample_test,
     discriminative_score,
+    make_generation_scorer,
 )
 from skvqts.metrics._classifiers import _discriminator_plan, _scaled_by_real
 
 from .conftest import two_shapes
+from .refusals import assert_refused
 
 NEAREST = KNeighborsClassifier(1)
 
@@ -62,6 +66,17 @@ def test_accuracy_does_not_depend_on_names_of_classes_or_order_of_series(seed, n
     order = rng.permutation(20)
     shuffled = X_gen, y_gen, X_test[order], y_test[order]
     assert classification_accuracy_score(*shuffled, classifier=NEAREST) == pytest.approx(result)
+
+
+@pytest.mark.parametrize("other", [Ridge(), KMeans(2)])
+def test_what_is_no_classifier_cannot_judge(other):
+    X, y = two_shapes(24)
+    for call in (
+        lambda: classification_accuracy_score(X, y, X, y, classifier=other),
+        lambda: classifier_two_sample_test(X, X, classifier=other),
+        lambda: make_generation_scorer("classification_accuracy", referee=other),
+    ):
+        assert_refused(call, (TypeError,), "classifier must be a classifier, and")
 
 
 def test_a_class_that_was_never_generated_counts_as_wrong():

@@ -326,19 +326,40 @@ def test_words_of_a_page_are_no_tags(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_times_of_a_zone_are_in_utc_and_say_so(files, ending, capsys):
+def test_times_keep_their_zone(files, ending, capsys):
     frame = waves().tz_localize("Europe/Oslo")
     frame.iloc[100:110, 0] = np.nan
     name = f"zone.{ending}"
     (frame.to_csv if ending == "csv" else frame.to_parquet)(files / name)
     for command in ("impute", "anomalies"):
         table = run(files, command, name, model="gapped.csv" if command == "impute" else None)
-        assert "times in UTC" in capsys.readouterr().out
-        assert table["time"][0] == "2024-02-29 23:00:00+00:00"
+        told = "UTC+01:00" if ending == "csv" else "Europe/Oslo"
+        assert f"times of {told}" in capsys.readouterr().out
+        assert table["time"][0] == "2024-03-01 00:00:00+01:00"
         assert pd.to_datetime(table["time"]).tolist() == frame.index.tolist()
     table = run(files, "anomalies", "whole.csv")
     assert "UTC" not in capsys.readouterr().out
     assert table["time"][0] == "2024-03-01 00:00:00"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Oslo", "Asia/Tokyo", "UTC+09:00"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_days_of_work_of_a_zone_have_no_weekends(files, ending, zone):
+    days = pd.bdate_range("2024-04-01", periods=120, tz=zone, name="time")
+    frame = waves(120).set_axis(days)
+    name = f"days.{ending}"
+    (frame.to_csv if ending == "csv" else frame.to_parquet)(files / name)
+    table = run(files, "anomalies", name)
+    assert pd.to_datetime(table["time"]).tolist() == days.tolist()
+
+
+def test_times_of_several_offsets_are_in_utc(files, capsys):
+    hours = pd.date_range("2024-03-25", periods=300, freq="h", tz="Europe/Oslo", name="time")
+    waves(300).set_axis(hours).to_csv(files / "spring.csv")
+    table = run(files, "anomalies", "spring.csv")
+    assert "times of UTC" in capsys.readouterr().out
+    assert pd.to_datetime(table["time"]).tolist() == hours.tolist()
+    assert table["time"][0] == "2024-03-24 23:00:00+00:00"
 
 
 @pytest.mark.parametrize(("n", "n_codes"), [(400, 128), (70, 32)])

@@ -8,10 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer
 
 from skvqts import RandomConvolutionExtractor
 from skvqts.metrics import EmbeddingDisplay, LabelFractionsDisplay, LatentDisplay, SeriesDisplay
@@ -172,24 +175,31 @@ def test_names_and_classes_with_dollar_signs_are_drawn_as_they_are(tmp_path):
 
 
 class Counting(ClassifierMixin, BaseEstimator):
-    """Says how many series it was fitted to; its score is their share of 40."""
+    """Is right about as many of 40 series as it was fitted to."""
 
     def fit(self, X, y):
         self.X_, self.y_ = X, y
         return self
 
-    def score(self, X, y):
+    def predict(self, X):
         labels, counts = np.unique(self.y_, return_counts=True)
         assert len(labels) == 2
         assert counts.min() >= 1
-        return len(self.X_) / 40
+        y = two_shapes(40)[1]
+        return np.where(np.arange(40) < self.n_right(), y, 1 - y)
+
+    def n_right(self):
+        return len(self.X_)
+
+    def score(self, X, y):
+        raise AssertionError("accuracy is not whatever a classifier scores")
 
 
 class Summing(Counting):
-    """Its score is the sum of what it was fitted to."""
+    """Is right about as many series as the sum of what it was fitted to tells."""
 
-    def score(self, X, y):
-        return self.X_.sum()
+    def n_right(self):
+        return int(1000 * abs(self.X_.sum())) % 40
 
 
 def test_label_fractions_are_of_each_class_and_drawn_for_all_alike():
@@ -254,6 +264,43 @@ def test_latents_and_fractions_of_series_of_unequal_length():
     assert shown.accuracies["nearest"][1, 0] == 1.0
 
 
+@pytest.mark.filterwarnings("error")
+def test_fractions_of_tables_keep_their_names():
+    frame, y = pd.DataFrame(X[:40], columns=[f"t{i}" for i in range(24)]), Y[:40]
+    few = ColumnTransformer([("few", "passthrough", ["t0", "t9"])])
+    models = {"few": make_pipeline(few, KNeighborsClassifier(1)), "all": KNeighborsClassifier(1)}
+    shown = LabelFractionsDisplay.from_estimators(
+        models, frame, y, frame, y, fractions=[1.0], n_draws=1
+    )
+    assert {name: values.item() for name, values in shown.accuracies.items()} == dict.fromkeys(
+        models, 1.0
+    )
+
+
+def test_properties_of_lines_and_points_have_any_of_their_names():
+    own = SeriesDisplay.from_samples(X[:4], X[4:8], lw=2, c="r").axes_[0, 0].lines[0]
+    assert (own.get_linewidth(), own.get_color()) == (2, "r")
+    drawn = EmbeddingDisplay.from_samples(X[:9], X[9:], linewidth=1, label="x").ax_.collections[0]
+    assert (drawn.get_linewidth().item(), drawn.get_label()) == (1, "x")
+    models = {"nearest": KNeighborsClassifier(1)}
+    shown = LabelFractionsDisplay.from_estimators(
+        models, X, Y, X, Y, fractions=[1.0], n_draws=1, ms=2, c="g"
+    )
+    line = shown.axes_[0].lines[0]
+    assert (line.get_markersize(), line.get_color()) == (2, "g")
+
+
+def test_sparse_features_are_drawn():
+    binned = KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf").fit(X)
+    assert LatentDisplay.from_estimator(binned, X, Y).points.shape == (160, 2)
+    assert EmbeddingDisplay.from_samples(X, X, extractor=binned).points.shape == (320, 2)
+
+
+def test_one_series_is_no_plane_of_latents():
+    draw = lambda: LatentDisplay.from_estimator(fitted("VQTokenizer"), np.zeros((1, 32)))  # noqa: E731
+    assert_refused(draw, (ValueError,), "draws two series at least, got 1")
+
+
 def test_classes_on_either_side_have_a_row():
     shown = SeriesDisplay.from_samples(X[:4], X[4:8], [0, 1, 0, 1], [2, 2, 1, 2])
     assert [title for title, _, _ in shown.panels] == ["class 0", "class 1", "class 2"]
@@ -273,11 +320,16 @@ def test_sizes_of_displays_are_whole_numbers_above_one(size):
     if size != 1 or size is True:
         draw = lambda: SeriesDisplay.from_samples(X, X, n_series=size)  # noqa: E731
         assert_refused(draw, (ValueError,), "n_series must be an int")
+        sampled = ResamplingGenerator().fit(*TRAIN)
+        draw = lambda: SeriesDisplay.from_estimator(sampled, X, n_series=size)  # noqa: E731
+        assert_refused(draw, (ValueError,), "n_series must be an int")
 
 
 def test_fractions_need_named_classifiers():
     draw = lambda: LabelFractionsDisplay.from_estimators([KNeighborsClassifier(1)], X, Y, X, Y)  # noqa: E731
     assert_refused(draw, (TypeError,), "must be a dict of names and classifiers, got list")
+    draw = lambda: LabelFractionsDisplay.from_estimators({"a": Ridge()}, X, INDICES, X, INDICES)  # noqa: E731
+    assert_refused(draw, (TypeError,), "must be a classifier, and Ridge is none")
 
 
 @pytest.mark.parametrize("fractions", [(), (0.0,), (1.2,)])

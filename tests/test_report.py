@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer
 
 from skvqts import RandomConvolutionExtractor, VQTokenizer, metrics
 from skvqts.metrics import (
@@ -37,6 +38,20 @@ QUICK = {
     "classifier": make_pipeline(RandomConvolutionExtractor(5), KNeighborsClassifier(1)),
     "n_repeats": 5,
 }
+
+
+class Dense(BaseEstimator):
+    """A fitted transformer whose features are no sparse matrix."""
+
+    def __init__(self, transformer):
+        self.transformer = transformer
+        self.n_features_in_ = transformer.n_features_in_
+
+    def fit(self, X):
+        return self
+
+    def transform(self, X):
+        return self.transformer.transform(X).toarray()
 
 
 def report(generator, train=TRAIN, test=TEST, **more):
@@ -72,6 +87,13 @@ def test_memorization_score_of_training_series_and_of_reconstructions(generator)
 def test_mistakes_are_refused_before_anything_is_trained(generator):
     with pytest.raises(TypeError, match="has no transform"):
         report(generator, referee=LogisticRegression().fit(*TRAIN))
+    with pytest.raises(TypeError, match="must be a classifier, and Ridge is none"):
+        report(generator, classifier=Ridge())
+    with pytest.raises(TypeError, match="must have encode and decode"):
+        report(generator, tokenizer=PCA())
+    of_numbers = ResamplingGenerator().fit(TRAIN[0], INDICES[:80])
+    with pytest.raises(ValueError, match="the generator's y holds no strings and y_train strings"):
+        report(of_numbers)
     train, test = (pd.DataFrame(part[0]).add_prefix("t") for part in (TRAIN, TEST))
     test = test[test.columns[::-1]]
     with pytest.raises(ValueError, match="X_train and X_test have the same columns in another"):
@@ -302,6 +324,16 @@ def test_columns_in_another_order_are_refused(generator):
     for generated in (drawn[reversed_names], (drawn[reversed_names], TEST[1]), named):
         with pytest.raises(ValueError, match="have the same columns in another order"):
             generation_report(generated, train, TRAIN[1], test, TEST[1])
+
+
+def test_features_of_the_extractor_may_be_sparse(generator):
+    binned = KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf").fit(TRAIN[0])
+    few = {"n_samples": 20, "max_samples": 20}
+    sparse, dense = (
+        report(generator, extractor=extractor, **few).scores
+        for extractor in (binned, Dense(binned))
+    )
+    assert str(sparse) == str(dense)
 
 
 def test_bad_input_is_refused_with_a_clear_error(generator):

@@ -484,15 +484,12 @@ def test_lists_can_be_cross_validated_though_one_fold_holds_the_longest():
         assert cross_val_score(model, lists, Y, cv=2, error_score="raise").shape == (2,)
 
 
-def test_nested_lists_of_other_lengths_than_those_of_fit_are_series():
-    model = fitted("conv")
+def test_nested_lists_of_another_length_than_that_of_fit_are_refused_with_advice():
+    model, message = fitted("conv"), "X has 20 time points, .* as a list of arrays"
     for short in (PANEL[:1, :, :20], PANEL[:2, :, :20]):
-        tokens = model.encode(short.tolist())
-        for found, expected in zip(tokens, model.encode(list(short)), strict=True):
-            np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(model.transform(short.tolist()), model.transform(list(short)))
-        decoded = model.decode([of_series.tolist() for of_series in tokens])
-        np.testing.assert_array_equal(decoded, model.decode(tokens))
+        for read in (model.encode, model.transform, fitted("extractor").transform):
+            assert_refused(functools.partial(read, short.tolist()), VALUE, message)
+        assert len(model.encode(list(short))) == len(short)
     assert_refused(lambda: model.encode(PANEL[..., :20]), VALUE, "X has 20 time points")
 
 

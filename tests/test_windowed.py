@@ -268,6 +268,8 @@ def test_times_of_any_step_without_a_row_get_their_dates(index):
         pd.bdate_range("2024-01-01", periods=300),
         pd.bdate_range("2024-01-01 17:30", periods=300, tz="America/New_York"),
         pd.bdate_range("1965-01-01", periods=300, unit="s"),
+        pd.bdate_range("2024-01-01", periods=300, tz="UTC+09:00"),
+        pd.date_range("2000-01-31", periods=300, freq="ME", tz="UTC+02:00"),
         pd.bdate_range("2024-01-01", periods=300, freq="2B"),
         pd.date_range("2000-01-31", periods=300, freq="BME"),
         pd.date_range("2000-01-01", periods=300, freq="BMS"),
@@ -294,6 +296,21 @@ def test_periods_of_days_of_work_have_no_weekends():
     model = WindowedEstimator(LineGenerator(), length=32).fit(series)
     filled = model.impute(series.drop(series.index[[13, 14, 89]]))
     pd.testing.assert_index_equal(filled.index, series.index)
+
+
+def test_holidays_move_the_last_day_of_work():
+    months = pd.date_range("2000-01-31", periods=125, freq="BME")
+    moved = months.where(months.month != 5, months - pd.offsets.BDay())
+    series = pd.Series(wave(120, 1)[0], moved[:120])
+    recording = as_recording(series.drop(moved[[7, 30]]), "me")
+    np.testing.assert_array_equal(recording.times, moved[:120])
+    np.testing.assert_array_equal(times_after(recording, 5), months[120:])
+
+
+def test_every_second_friday_may_be_a_thursday():
+    fridays = pd.date_range("2024-01-05", periods=60, freq="14D")
+    moved = fridays.where(np.arange(60) != 20, fridays - pd.Timedelta(days=1))
+    assert as_recording(pd.Series(np.arange(60.0), moved), "me").values.shape == (1, 60)
 
 
 def test_a_day_at_a_weekend_makes_all_of_them_days():

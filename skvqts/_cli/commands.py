@@ -194,7 +194,9 @@ def _check_names(options, names, known):
 def _new_model(options, data):
     if isinstance(data, Recorded):
         # Arrays have no names: these are kept, so that later recordings are checked against them.
-        return fit(new_windowed(options, data, _WINDOWS), data.table)
+        return fit(
+            new_windowed(options, data.recording.values.shape, data.length, _WINDOWS), data.table
+        )
     is_complete = ~np.isnan(data.X_train).any(axis=tuple(range(1, np.ndim(data.X_train))))
     if is_complete.sum() < 2:
         is_complete[:] = True  # the fit says what is missing

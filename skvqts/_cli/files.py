@@ -65,17 +65,17 @@ class Recorded(NamedTuple):
         return places
 
     def column_of_times(self, places):
-        """The same as a column of a table that is written, which says so where they are UTC."""
-        times = self.times(places)
-        if not _has_zone(self.table):
+        """The same in their zone, if they have one, as a column of a table that is written."""
+        times, zone = self.times(places), _zone_of(self.table)
+        if zone is None:
             return times
         import pandas as pd
 
-        return pd.DatetimeIndex(times, tz="UTC")
+        return pd.DatetimeIndex(times, tz="UTC").tz_convert(zone)
 
     def in_words(self, place):
         """The date, number or time point of one time point, as it is printed."""
-        time = self.times(np.array([place]))[0]
+        time = self.column_of_times(np.array([place]))[0]
         if not isinstance(time, np.datetime64):
             return f"{time:g}" if isinstance(time, float) else str(time)
         return np.datetime_as_string(time, unit="auto").replace("T", " ")
@@ -261,7 +261,8 @@ def recorded(name, record):
         words += f" ({shown}{', ...' if n_channels > 5 else ''})"
     n_gaps = len(runs(np.isnan(recording.values).any(axis=0)))
     words += f", {n_gaps} gap{'s' if n_gaps > 1 else ''}" if n_gaps else ""
-    words += ", times in UTC" if _has_zone(record.table) else ""
+    zone = _zone_of(record.table)
+    words += "" if zone is None else f", times of {zone} (in UTC in pictures)"
     windows = SlidingWindows().fit(recording.values[None])
     words += f": {record.words}; windows of {windows.length_}"
     if windows.period_ is not None:
@@ -269,9 +270,10 @@ def recorded(name, record):
     return Recorded(name, record.table, recording, windows.length_, words)
 
 
-def _has_zone(table):
-    """Whether a table has times of a zone, which `read_table` has in UTC."""
-    return any(str(kind).endswith(", UTC]") for kind in getattr(table, "dtypes", ()))
+def _zone_of(table):
+    """The zone of the times of a table; None without one."""
+    zones = (getattr(kind, "tz", None) for kind in getattr(table, "dtypes", ()))
+    return next((zone for zone in zones if zone is not None), None)
 
 
 def _duration(step):

@@ -25,17 +25,23 @@ def new_generator(options, tokenizer=None):
     return MaskedPriorGenerator(tokenizer, decoder=decoder, **shared)
 
 
-def new_windowed(options, data, max_windows, length="auto", quick=False):
-    """A generator, or a tokenizer alone, on the windows of a recording.
+def new_windowed(options, shape, length, max_windows, quick=False):
+    """A generator, or a tokenizer alone, on windows of a `length` of a recording.
 
-    With `quick` it is fitted in two thirds of the usual time, for what is only looked at.
+    Parameters
+    ----------
+    options : argparse.Namespace
+    shape : tuple
+        (c, t) of the recording.
+    length, max_windows : int
+        Of windows.
+    quick : bool
+        It is fitted in two thirds of the usual time, for what is only looked at.
     """
     tokenizer = None
     if options.tokenizer_only or options.codes is not None or options.epochs is not None:
-        n_channels, n_timepoints = data.recording.values.shape
-        n_starts = n_timepoints - data.length + 1
-        n_windows = n_training_windows(n_starts, data.length, max_windows)
-        tokenizer = new_tokenizer(options, (n_windows, n_channels, data.length))
+        n_windows = n_training_windows(shape[1] - length + 1, length, max_windows)
+        tokenizer = new_tokenizer(options, (n_windows, shape[0], length))
     wrapped = tokenizer if options.tokenizer_only else new_generator(options, tokenizer)
     if quick and options.epochs is None and not options.tokenizer_only:
         # No series are held out to judge the decoder by, which would train it twice.

@@ -33,9 +33,9 @@ def report_on_recording(data, options):
     """
     values = data.recording.values
     n_fitted = round(_FITTED * values.shape[1])
-    model = fit(
-        new_windowed(options, data, _WINDOWS, data.length, quick=True), values[None, :, :n_fitted]
-    )
+    fitted = values[:, :n_fitted]
+    model = new_windowed(options, fitted.shape, data.length, _WINDOWS, quick=True)
+    fit(model, fitted[None])
     page = Page(f"skvqts: {data.name}")
     page.text(f"{data.name}: {data.words}.")
     page.text(

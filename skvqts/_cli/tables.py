@@ -16,7 +16,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _MOST_LINES = 50  # that the separator is looked for in
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII | re.I)
 _THREE_DIGITS = re.compile(r"[+-]?[1-9]\d{0,2}([.,]\d{3})+", re.ASCII)
-_ZONE = re.compile(r"\d:\d{2}.*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$")
+_OFFSET = re.compile(r"\d:\d{2}.*?(Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$")
 _DAY_AND_MONTH = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -39,8 +39,8 @@ def read_table(path):
     Returns
     -------
     table : DataFrame
-        Missing cells are NaN, NaT or None. Dates of a zone are in UTC. Columns without names are
-        numbered from 0.
+        Missing cells are NaN, NaT or None. Dates keep their zone, or if all have one their offset;
+        of several offsets they are in UTC. Columns without names are numbered from 0.
     has_names : bool
 
     Raises
@@ -217,7 +217,7 @@ def _typed_column(column):
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(column):
-        return column if column.dt.tz is None else column.dt.tz_convert("UTC")
+        return column
     if pd.api.types.is_numeric_dtype(column):
         return column.astype(np.float64)
     cells = ["" if pd.isna(cell) else str(cell).strip() for cell in column]
@@ -231,8 +231,7 @@ def _typed_column(column):
     if present.map(lambda cell: bool(_DATE.match(cell))).all():
         dates = _as_dates(text, present, column.name)
         if dates is not None:
-            has_zone = present.str.contains(_ZONE).any()
-            return dates if has_zone else dates.dt.tz_localize(None)
+            return _in_own_offset(dates, present)
     return text
 
 
@@ -265,6 +264,18 @@ def _as_dates(text, present, name):
             "first: write them as YYYY-MM-DD, or leave them out by --channels."
         )
     return even[0]
+
+
+def _in_own_offset(dates, texts):
+    """Dates in UTC of texts, with the offset that all texts have, or without a zone if none has."""
+    import pandas as pd
+
+    offsets = texts.str.extract(_OFFSET, expand=False)
+    if offsets.isna().all():
+        return dates.dt.tz_localize(None)
+    if offsets.nunique(dropna=False) > 1:
+        return dates
+    return dates.dt.tz_convert(pd.Timestamp(f"2000-01-01 00:00{offsets.iloc[0]}").tz)
 
 
 def _are_even(dates):

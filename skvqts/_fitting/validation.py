@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.base import _fit_context as _fit_context
+from sklearn.utils import _safe_indexing as _safe_indexing
 from sklearn.utils import (
     assert_all_finite,
     check_random_state,
@@ -182,7 +183,7 @@ def _one_array(estimator, X, reset, missing, n_timepoints, longer):
     name = type(estimator).__name__
     if is_sliced(X) and not isinstance(X, np.ndarray):
         X = np.asarray(X[:])
-    if holds_series(X, missing, None if reset else estimator.n_timepoints_in_):
+    if holds_series(X, missing):
         is_flat = all(np.ndim(series) == 1 for series in X)
         n_timepoints = n_timepoints if reset else estimator.n_timepoints_in_
         X = series_of_list(X, name)
@@ -192,7 +193,15 @@ def _one_array(estimator, X, reset, missing, n_timepoints, longer):
         if is_flat and (reset or len(estimator._series_shape) == 1):
             X = X[:, 0]
     advice = _advice(estimator, reset)
-    return as_array_like(X, name, missing=missing != "refuse", advice=advice)
+    array = as_array_like(X, name, missing=missing != "refuse", advice=advice)
+    is_nested = missing == "mask" and isinstance(X, (list, tuple)) and len(array.shape) > 1
+    if is_nested and not reset and array.shape[-1] != estimator.n_timepoints_in_:
+        raise ValueError(
+            f"X has {array.shape[-1]} time points, but {name} is expecting "
+            f"{estimator.n_timepoints_in_} time points as input. Nested lists of one length are an "
+            "array; give series of other lengths as a list of arrays."
+        )
+    return array
 
 
 def _panel(estimator, X, reset, min_samples):
@@ -262,11 +271,10 @@ def _holds_lists(dtype):
     return getattr(dtype, "kind", None) == "O" or str(dtype).lower().startswith(("list", "array"))
 
 
-def holds_series(X, missing="mask", length=None):
+def holds_series(X, missing="mask"):
     """Whether `X` is a list, tuple or object array of series, where missing values are masked.
 
-    In its cells it has arrays, or lists of unequal length. Lists of equal length are an array, but
-    where one would need another `length`.
+    In its cells it has arrays, or lists of unequal length. Lists of equal length are an array.
     """
     if isinstance(X, torch.Tensor) and X.is_nested:
         return missing == "mask"
@@ -282,10 +290,10 @@ def holds_series(X, missing="mask", length=None):
     if not all(isinstance(series, (list, tuple, np.ndarray)) for series in X):
         return False
     try:
-        array = np.asarray(list(X))
+        np.asarray(list(X))
     except ValueError as error:
         return "inhomogeneous" in str(error)
-    return length is not None and 2 <= array.ndim <= 3 and 0 < array.shape[-1] != length
+    return False
 
 
 def series_of_list(X, name):
@@ -745,8 +753,8 @@ def plain_labels(y):
         return labels.astype(bool)
     if any(isinstance(label, (bool, np.bool_)) for label in labels):
         return y
-    if all(isinstance(label, Integral) and abs(int(label)) < 2**63 for label in labels):
-        return labels.astype(np.int64)
+    if all(isinstance(label, Integral) for label in labels):
+        return labels.astype(np.int64) if all(abs(int(n)) < 2**63 for n in labels) else y
     return labels.astype(np.float64) if all(isinstance(n, Real) for n in labels) else y
 
 

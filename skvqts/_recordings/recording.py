@@ -1,6 +1,6 @@
 """Recordings as people have them: one long series, as an array, a Series or a table with times."""
 
-from datetime import UTC
+from datetime import UTC, timezone, tzinfo
 from numbers import Number
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,6 +9,7 @@ import numpy as np
 
 from .._fitting.validation import as_array_like, content_of, is_missing, refuse_arrow
 
+_HOLIDAYS = np.timedelta64(4, "D")  # by which the last day of work of a month may be earlier
 _UNEVEN = 0.1  # of the usual step, by which others may miss a multiple, as those of days in a month
 MOST_TIMES = 10  # for each row of a table
 
@@ -24,14 +25,14 @@ class Recording(NamedTuple):
         Of the channels.
     times : ndarray of shape (t,) or None
         Evenly spaced dates, in UTC if they have a zone; None without a time axis.
-    zone : ZoneInfo or None
-        That zone; None without one, or with a fixed offset.
+    zone : ZoneInfo, timezone or None
+        That zone, or its fixed offset.
     """
 
     values: np.ndarray
     names: list | None = None
     times: np.ndarray | None = None
-    zone: ZoneInfo | None = None
+    zone: tzinfo | None = None
 
 
 def as_recording(X, caller):
@@ -263,7 +264,7 @@ class Dates(NamedTuple):
     """Dates of a column or an index, in UTC if they have a zone, and that zone."""
 
     times: np.ndarray
-    zone: ZoneInfo | None
+    zone: tzinfo | None
 
 
 def _dates(values):
@@ -285,12 +286,13 @@ def _dates(values):
 
 
 def _zone_of(dtype):
-    """The zone of a dtype of pandas or polars; None without one, or with a fixed offset."""
-    name = getattr(dtype, "tz", None) or getattr(dtype, "time_zone", None)
+    """The zone of a dtype of pandas or polars, or its fixed offset; None without either."""
+    zone = getattr(dtype, "tz", None) or getattr(dtype, "time_zone", None)
     try:
-        return None if name is None else ZoneInfo(str(name))
+        return None if zone is None else ZoneInfo(str(zone))
     except (ZoneInfoNotFoundError, ValueError):
-        return None
+        offset = zone.utcoffset(None) if isinstance(zone, tzinfo) else None
+        return None if offset is None else timezone(offset)
 
 
 def _numbers(name, values, caller):
@@ -327,7 +329,7 @@ def _on_even_times(values, names, times, zone, caller):
         row = int(np.argmax(steps <= 0)) + 1
         raise ValueError(
             f"{caller}: the times do not rise: that of row {row} is {times[row]}, after "
-            f"{times[row - 1]}. Sort the rows, and keep one of each time."
+            f"{times[row - 1]}{' (UTC)' if zone else ''}. Sort the rows, and keep one of each time."
         )
     counted, count_back = _counted(times, zone)
     places, in_steps, misses = even_places(counted)
@@ -348,7 +350,9 @@ def _on_even_times(values, names, times, zone, caller):
     if n_times == len(times):
         return Recording(even, names, times, zone)
     every = np.interp(np.arange(n_times), places, counted - counted[0]).round().astype(np.int64)
-    return Recording(even, names, count_back(every + counted[0]), zone)
+    dates = count_back(every + counted[0])
+    dates[places] = times
+    return Recording(even, names, dates, zone)
 
 
 def times_after(recording, horizon):
@@ -411,13 +415,16 @@ def _in_months(times):
     """Dates ``(t,)`` that are a month apart or more, in whole months, and what makes dates of such.
 
     They are the same day of each month, or its last one where there is no such day, or its first or
-    last day of work. None where dates are closer, or other days, or of different times of day.
+    last day of work, give or take holidays. None where dates are closer, or other days, or of
+    different times of day.
     """
     days = times.astype("datetime64[D]")
     time_of_day = times[0] - days[0]
-    if np.diff(times).min() < np.timedelta64(28, "D") or (times - days != time_of_day).any():
-        return None
     months = days.astype("datetime64[M]")
+    has_two = (np.diff(months) == np.timedelta64(0, "M")).any()  # in one month
+    is_close = np.diff(times).min() < np.timedelta64(28, "D") - _HOLIDAYS
+    if has_two or is_close or (times - days != time_of_day).any():
+        return None
     day = (days - months.astype("datetime64[D]")).max()
 
     def same_day(months):
@@ -432,10 +439,14 @@ def _in_months(times):
     def last_day_of_work(months):
         return np.busday_offset(last_day(months), 0, roll="backward")
 
-    rules = (same_day, first_day_of_work, last_day_of_work)
-    day_of = next((rule for rule in rules if (rule(months) == days).all()), None)
-    if day_of is None:
-        return None
+    def missed(rule):
+        return np.abs(rule(months) - days).max()
+
+    day_of = same_day
+    if missed(same_day) > np.timedelta64(0, "D"):
+        day_of = min(first_day_of_work, last_day_of_work, key=missed)
+        if missed(day_of) > _HOLIDAYS:
+            return None
     return months.astype(np.int64), lambda n: day_of(n.astype("datetime64[M]")) + time_of_day
 
 
@@ -450,7 +461,8 @@ def _in_days_of_work(times):
         return None
     first = days[0]
     counted = np.busday_count(first, days)
-    if counted[-1] == (days[-1] - first).astype(np.int64):  # there is no weekend between them
+    is_over_a_weekend = counted[-1] < (days[-1] - first).astype(np.int64)
+    if not is_over_a_weekend or even_places(counted)[2].any():
         return None
     return counted, lambda n: np.busday_offset(first, n) + time_of_day
 

@@ -25,6 +25,7 @@ from ..exceptions import FidelityWarning, warn_user
 from ._validation import (
     refuse_other_columns,
     restore_ndim,
+    validate_classifier,
     validate_integer,
     validate_labelled,
     validate_one_kind,
@@ -73,6 +74,8 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
     ------
     ValueError
         If series or labels are not valid, shapes differ, or generated series are of one class.
+    TypeError
+        If `classifier` is none.
 
     Warns
     -----
@@ -84,6 +87,7 @@ def classification_accuracy_score(X_gen, y_gen, X_test, y_test, *, classifier=No
     .. [1] Ravuri, Vinyals. "Classification accuracy score for conditional generative models", 2019.
     .. [2] Smith, Smith. "Conditional GAN for timeseries generation", 2020.
     """
+    validate_classifier(classifier)
     refuse_other_columns(X_gen, X_test, ("X_gen", "X_test"))
     X_gen, y_gen = validate_labelled(X_gen, y_gen, "gen")
     X_real, y_test = validate_labelled(X_test, y_test, "test")
@@ -189,11 +193,14 @@ def classifier_two_sample_test(X_real, X_gen, *, classifier=None, n_splits=5, ra
     ------
     ValueError
         If a sample has fewer than `n_splits` series, is not finite, or shapes differ.
+    TypeError
+        If `classifier` is none.
 
     References
     ----------
     .. [1] Lopez-Paz, Oquab. "Revisiting classifier two-sample tests", 2017.
     """
+    validate_classifier(classifier)
     validate_integer("n_splits", n_splits, 2, 1000)
     rng = check_random_state(random_state)
     real, gen = validate_two_panels(X_real, X_gen, min_samples=n_splits)

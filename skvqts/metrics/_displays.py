@@ -9,12 +9,20 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
-from .._fitting.validation import as_array_like, checked_labels, holds_series, random_seed
+from .._fitting.validation import (
+    _safe_indexing,
+    as_array_like,
+    checked_labels,
+    holds_series,
+    random_seed,
+)
 from ._validation import (
+    dense,
     refuse_columns_not_of_fit,
     restore_ndim,
     series_sampled,
     validate_choice,
+    validate_classifier,
     validate_integer,
     validate_one_kind,
     validate_two_panels,
@@ -53,13 +61,13 @@ class _ScatterDisplay:
         """
         if ax is None:
             _, ax = _pyplot().subplots()
-        style = {"s": 8, "alpha": 0.5, "linewidths": 0} | scatter_kw
+        style = _style({"s": 8, "alpha": 0.5, "linewidths": 0}, scatter_kw, "PathCollection")
         groups = list(dict.fromkeys(self.groups.tolist()))
         for group, color in zip(groups, _colors(len(groups)), strict=True):
             x, y = self.points[self.groups == group].T
             # colours of the caller's, under either name that scatter has for them, come first
             own_color = {} if {"c", "color"} & style.keys() else {"color": color}
-            ax.scatter(x, y, label=str(group), **style, **own_color)
+            ax.scatter(x, y, **{"label": str(group)} | style, **own_color)
         name = _AXES[self.method]
         ax.set(xlabel=f"first {name}", ylabel=f"second {name}")
         # Names are drawn as they are, dollar signs and all.
@@ -142,7 +150,7 @@ class EmbeddingDisplay(_ScatterDisplay):
             if extractor is None:
                 features.append(X.reshape(len(X), -1))
             else:
-                features.append(np.asarray(extractor.transform(with_names_of_fit(extractor, X))))
+                features.append(dense(extractor.transform(with_names_of_fit(extractor, X))))
         n_real, n_gen = map(len, features)
         groups = np.repeat(["real", "generated"], [n_real, n_gen])
         points = _in_the_plane(np.concatenate(features), method, rng, n_fitted=n_real)
@@ -241,11 +249,13 @@ class LatentDisplay(_ScatterDisplay):
         validate_integer("max_samples", max_samples, 2, 10**9)
         rng = check_random_state(random_state)
         X = list(X) if holds_series(X) else array_with_gaps(X, "LatentDisplay")
+        if len(X) < 2:
+            raise ValueError(f"LatentDisplay draws two series at least, got {len(X)}.")
         drawn = rng.permutation(len(X))[:max_samples]
         some = [X[row] for row in drawn] if isinstance(X, list) else X[drawn]
         if not isinstance(X, list):
             some = with_names_of_fit(transformer, some)
-        features = np.asarray(transformer.transform(some))
+        features = dense(transformer.transform(some))
         y = np.full(len(X), "series") if y is None else checked_labels(y, len(X), "y")
         groups = y[drawn]
         order = np.argsort(groups, kind="stable")  # classes stand in their order in the legend
@@ -342,6 +352,7 @@ class SeriesDisplay:
         display : SeriesDisplay
         """
         refuse_columns_not_of_fit(generator, X)
+        validate_integer("n_series", n_series, 1, 10**9)
         if y is None:
             y_gen = None
             generated = series_sampled(generator, n_series, random_state)
@@ -367,7 +378,7 @@ class SeriesDisplay:
             len(self.panels), 2, sharex=True, sharey="row", squeeze=False, figsize=size,
             layout="constrained",
         )  # fmt: skip
-        style = {"linewidth": 0.8, "alpha": 0.6} | line_kw
+        style = _style({"linewidth": 0.8, "alpha": 0.6}, line_kw)
         for row, (title, *parts) in zip(self.axes_, self.panels, strict=True):
             for ax, kind, series, color in zip(
                 row, ("real", "generated"), parts, _REAL_AND_GENERATED, strict=True
@@ -452,8 +463,10 @@ class LabelFractionsDisplay:
         Raises
         ------
         ValueError
-            If a fraction is not above 0 and at most 1, there is no classifier, or `y` has another
-            length than `X`.
+            If a fraction is not above 0 and at most 1, there is no classifier, or labels are not
+            valid.
+        TypeError
+            If `estimators` is no dict of classifiers.
         """
         if not isinstance(estimators, Mapping):
             raise TypeError(
@@ -467,8 +480,14 @@ class LabelFractionsDisplay:
                 f"{len(estimators)} classifiers and fractions {fractions.tolist()}."
             )
         validate_integer("n_draws", n_draws, 1, 10_000)
-        X = list(X) if holds_series(X) else array_with_gaps(X, "LabelFractionsDisplay")
+        for estimator in estimators.values():
+            validate_classifier(estimator)
+        if holds_series(X):
+            X = list(X)
+        elif not hasattr(X, "columns"):  # tables keep their names
+            X = array_with_gaps(X, "LabelFractionsDisplay")
         y = checked_labels(y, len(X), "y")
+        y_test = checked_labels(y_test, len(X_test), "y_test")
         rng = check_random_state(random_state)
         chosen = [[_some_of_each(y, f, rng) for _ in range(n_draws)] for f in fractions]
         shape = (len(fractions), n_draws)
@@ -478,10 +497,9 @@ class LabelFractionsDisplay:
             for place in np.ndindex(shape):
                 few = chosen[place[0]][place[1]]
                 start = time.perf_counter()
-                labelled = [X[row] for row in few] if isinstance(X, list) else X[few]
-                classifier = clone(estimator).fit(labelled, y[few])
+                classifier = clone(estimator).fit(_safe_indexing(X, few), y[few])
                 seconds[key][place] = time.perf_counter() - start
-                accuracies[key][place] = classifier.score(X_test, y_test)
+                accuracies[key][place] = np.mean(classifier.predict(X_test) == y_test)
         n_labels = np.array([len(draws[0]) for draws in chosen])
         return cls(n_labels, accuracies, seconds, name=name).plot(**plot_kw)
 
@@ -498,15 +516,14 @@ class LabelFractionsDisplay:
         display : LabelFractionsDisplay
         """
         self.figure_, self.axes_ = _pyplot().subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-        style = {"marker": "o", "markersize": 4, "capsize": 2} | line_kw
+        style = _style({"marker": "o", "markersize": 4, "capsize": 2}, line_kw)
         for ax, values, label in zip(
             self.axes_, (self.accuracies, self.seconds), ("test accuracy", "seconds"), strict=True
         ):
             for (key, of_one), color in zip(values.items(), _colors(len(values)), strict=True):
                 own = {} if color is None or "color" in style else {"color": color}
-                ax.errorbar(
-                    self.n_labels, of_one.mean(1), of_one.std(1), label=str(key), **style, **own
-                )
+                own |= {"label": str(key)} | style
+                ax.errorbar(self.n_labels, of_one.mean(1), of_one.std(1), **own)
             ax.set(xlabel="labelled series", ylabel=label, xscale="log")
         self.axes_[1].set_yscale("log")
         for text in self.axes_[0].legend(frameon=False).get_texts():
@@ -542,6 +559,16 @@ def _in_the_plane(features, method, rng, n_fitted=None):
         return pca.fit(features[:n_fitted]).transform(features)
     tsne = TSNE(perplexity=min(_PERPLEXITY, (n - 1) / 3), random_state=seed)
     return tsne.set_output(transform="default").fit_transform(features)
+
+
+def _style(usual, given, artist="Line2D"):
+    """The usual properties of an artist of matplotlib and those given, under any of their names."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.collections import PathCollection
+    from matplotlib.lines import Line2D
+
+    kind = {"Line2D": Line2D, "PathCollection": PathCollection}[artist]
+    return normalize_kwargs(usual, kind) | normalize_kwargs(given, kind)
 
 
 def _colors(n):

@@ -21,11 +21,13 @@ from ._memorization import distance_ratio, leave_one_out_distances, nearest_dist
 from ._resampling import bootstrap_error, half_samples
 from ._series import autocorrelations, difference_of_means, relative_squared_errors
 from ._validation import (
+    dense,
     is_fitted,
     refuse_columns_not_of_fit,
     refuse_other_columns,
     restore_ndim,
     series_sampled,
+    validate_classifier,
     validate_integer,
     validate_labelled,
     validate_one_kind,
@@ -267,7 +269,8 @@ def generation_report(
         If series or labels are not valid, shapes or the columns of tables differ, or there are
         fewer than four test or generated series.
     TypeError
-        If the referee has no ``transform`` or no ``predict_proba``.
+        If the referee has no ``transform`` or no ``predict_proba``, `tokenizer` no ``encode`` or no
+        ``decode``, or `classifier` is none.
     """
     validate_integer("n_repeats", n_repeats, 2, 10_000)
     rng = check_random_state(random_state)
@@ -276,6 +279,14 @@ def generation_report(
 
     if referee is not None:
         validate_referee(referee, "transform", "predict_proba")
+    if tokenizer is not None and not (
+        hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode")
+    ):
+        raise TypeError(
+            "The tokenizer must have encode and decode, as VQTokenizer has; got a "
+            f"{type(tokenizer).__name__}."
+        )
+    validate_classifier(classifier)
     refuse_other_columns(X_train, X_test, ("X_train", "X_test"))
     refuse_columns_not_of_fit(generator, X_train, "X_train")
     train = _validate_set(X_train, y_train, "train")
@@ -290,7 +301,7 @@ def generation_report(
     sample_seed = random_seed(rng)
     tell("[generation_report] generating series", verbose)
     generated = _sample(generator, n_samples, len(X_real), sample_seed, X_train)
-    _validate_generated(generated, train)
+    _validate_generated(generator, generated, train)
     X_gen = _subsample(generated.X, len(X_real), rng)
     series = _Samples(
         real=X_real,
@@ -409,9 +420,13 @@ def _sample(generator, n_samples, n_compared, seed, X_train):
     return _Labelled(validate_panel(X, "generated series", MIN_SERIES), y)
 
 
-def _validate_generated(generated, train):
-    if generated.y is not None and train.y is not None:
-        validate_one_kind(generated.y, train.y, ("y_gen", "y_train"))
+def _validate_generated(generator, generated, train):
+    """Refuse series of another shape than the real ones, or of classes of another kind."""
+    classes = generated.y
+    if _is_generator(generator):
+        classes = getattr(generator, "classes_", None)
+    if classes is not None and train.y is not None:
+        validate_one_kind(classes, train.y, ("the generator's y", "y_train"))
     if generated.X.shape[1:] != train.X.shape[1:]:
         raise ValueError(
             f"Generated and real series must have one shape, got {generated.X.shape[1:]} and "
@@ -504,7 +519,7 @@ def feature_scores(inputs, referee, extractor, n_repeats, rng):
 
     def features_of(X):
         features = transformed_once(extractor, with_names_of_fit(extractor, X))
-        return np.asarray(features, dtype=np.float64)
+        return dense(features).astype(np.float64)
 
     features = inputs.apply(features_of)
     d = features.real.shape[1]

@@ -30,6 +30,7 @@ from ._validation import (
     refuse_columns_not_of_fit,
     series_sampled,
     validate_choice,
+    validate_classifier,
     validate_integer,
     validate_panel,
     validate_referee,
@@ -185,6 +186,8 @@ def make_generation_scorer(
         referee = _default_referee(takes, is_of_classifier)
     if referee is not None and takes in _METHODS:
         validate_referee(referee, _METHODS[takes])
+    if takes == "labels":
+        validate_classifier(referee)
     if X_train is None and y_train is not None:
         raise ValueError("make_generation_scorer was given y_train without X_train: give both.")
     if X_train is not None:

@@ -6,6 +6,8 @@ from inspect import Parameter, signature
 from numbers import Integral
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
@@ -210,6 +212,20 @@ def validate_referee(referee, *methods):
                 f"The referee must have {' and '.join(methods)}, as FCNClassifier has; "
                 f"{type(referee).__name__} has no {method}."
             )
+
+
+def validate_classifier(classifier):
+    """Raise if what is to tell classes apart, unless it is None, is no classifier."""
+    if classifier is not None and not is_classifier(classifier):
+        raise TypeError(
+            f"classifier must be a classifier, and {type(classifier).__name__} is none: what it "
+            "predicts are no classes."
+        )
+
+
+def dense(features):
+    """Features of a transformer, which may be sparse or a table, as an array."""
+    return features.toarray() if issparse(features) else np.asarray(features)
 
 
 def series_sampled(generator, n_samples, random_state, y=None):
