@@ -323,6 +323,22 @@ def test_a_day_at_a_weekend_makes_all_of_them_days():
     assert times_after(week, 1) == np.datetime64("2024-01-06")
 
 
+@pytest.mark.parametrize("kind", ["timestamp[us]", "timestamp[us, tz=Europe/Oslo]", "date32[day]"])
+def test_dates_of_arrow_in_tables_of_pandas_are_dates(kind):
+    pytest.importorskip("pyarrow")
+    days = pd.bdate_range("2024-03-01", periods=60, tz="Europe/Oslo" if "tz" in kind else None)
+    values = pd.Series(np.arange(60.0), days.date if "date" in kind else days)
+    values.index = values.index.astype(f"{kind}[pyarrow]")
+    recording = as_recording(values.drop(values.index[[5, 9]]), "me")
+    np.testing.assert_array_equal(
+        recording.times, np.asarray(days.tz_convert(None) if days.tz else days)
+    )
+    column = values.rename("a").rename_axis("when").reset_index()
+    np.testing.assert_array_equal(as_recording(column, "me").times, recording.times)
+    after = continued_like(values, recording, np.zeros((1, 2)))
+    assert [str(day.date()) for day in after.index] == ["2024-05-24", "2024-05-27"]
+
+
 def test_tables_of_arrow_are_refused_by_their_name():
     arrow = pytest.importorskip("pyarrow")
     table = arrow.Table.from_pandas(pd.DataFrame({"a": wave(300, 1)[0]}))

@@ -209,6 +209,7 @@ def _index_like(index, times):
         return index if index is not None and len(index) else None
     if index is None or len(index) == len(times):
         return index
+    index = _without_arrow(index)
     if hasattr(index, "to_timestamp"):  # of periods
         return type(index)(times, freq=index.freq, name=index.name)
     zone = getattr(index, "tz", None)
@@ -274,6 +275,7 @@ def _dates(values):
     """
     if values is None:
         return None
+    values = _without_arrow(values)
     words = str(getattr(values, "dtype", "")).lower()
     zone = _zone_of(getattr(values, "dtype", None))
     if words.startswith("period"):
@@ -283,6 +285,15 @@ def _dates(values):
         values = getattr(values, "dt", values).tz_localize(None)
     dates = np.asarray(values)
     return Dates(dates, zone) if dates.dtype.kind == "M" else None
+
+
+def _without_arrow(values):
+    """A column or an index of pandas with dates of its own type, where they were of Arrow's."""
+    dtype = getattr(values, "dtype", None)
+    if not hasattr(dtype, "pyarrow_dtype") or dtype.kind != "M":
+        return values
+    zone = getattr(dtype.pyarrow_dtype, "tz", None)
+    return values.astype("datetime64[us]" if zone is None else f"datetime64[us, {zone}]")
 
 
 def _zone_of(dtype):
