@@ -599,8 +599,10 @@ were shown half of real and generated series, 500 of each at most, and tell the 
 cannot tell, 1 always can. FID is of the same series. CAS is of as many generated as training
 series, but 1,000 at least, as published; "CAS, few" of those that C2ST is shown, with their
 classes. "drawn" is the share of seeds whose decoder was used: where it finds itself worse than the
-mean of the tokens, it says so, and the default is the mean. Rows without a CAS are from before it
-was taken as published; of "naive" there is no row yet.
+mean of the tokens, it says so, and the default is the mean. "naive", timevqvae and what is beside
+them on CBF, Plane, PowerCons, SyntheticControl and TwoLeadECG was measured on an Intel Xeon with
+AMX, the rest on an AMD EPYC: FID of few training series differs between both, as the next table
+tells.
 """
     rows = rows_of("told_apart")
     lines = []
