@@ -113,22 +113,18 @@ class Exactness:
         X : float64 ndarray of shape (n, c, t)
         """
         step, offset = np.full((2, *X.shape[:2]), np.nan)
-        for channel in self._channels_with_steps():
+        for channel in np.flatnonzero(~np.isnan(self.steps).all(axis=0)):
             shared = shared_step(self.steps[:, channel], self.offsets[:, channel])
             step[:, channel], offset[:, channel] = shared
-            if np.isnan(shared[0]):
-                mostly_known = np.flatnonzero(known[:, channel].mean(axis=1) >= 0.5)
-                for row in mostly_known:
-                    own = step_of(X[row, channel, known[row, channel]])
-                    step[row, channel], offset[row, channel] = own
+            mostly_known = np.flatnonzero(known[:, channel].mean(axis=1) >= 0.5)
+            for row in mostly_known if np.isnan(shared[0]) else ():
+                own = step_of(X[row, channel, known[row, channel]])
+                step[row, channel], offset[row, channel] = own
         drawn = rounded(X, step[..., None], offset[..., None])
         drawn = np.where(getattr(self, "whole", False), np.rint(drawn), drawn)
         if self.level is not None:
             drawn = np.where(self.scale == 0, self.level, drawn)
         return np.where(known, X, drawn)
-
-    def _channels_with_steps(self):
-        return np.flatnonzero(~np.isnan(self.steps).all(axis=0)) if len(self.steps) else []
 
     def _series_with_steps(self, classes, heights):
         """The index of a training series of each class, or of any."""
