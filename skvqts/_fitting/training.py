@@ -22,6 +22,7 @@ from .validation import resolve_device, resolve_precision
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 MOST_POINTS = 100_000_000  # time points that max_epochs="auto" sees at most, by default
 _DIVERGED = 1e4  # times the loss of the first batch
+_SHORT = 16  # time points of series that are trained on in float32
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def training_plan(
             least_useful_held_out,
         )
     device = resolve_device(estimator.device)
+    # Of kernels wider than the series bfloat16 has wrong gradients on processors with AMX.
+    is_short = estimator.n_timepoints_in_ < _SHORT
     plan = TrainingPlan(
         n_epochs=least_epochs,
         batch_size=int(estimator.batch_size),
@@ -143,7 +146,7 @@ def training_plan(
         tol=estimator.tol,
         least_batch=least_batch,
         n_held_out=n_held_out,
-        precision=resolve_precision(estimator.precision, device),
+        precision="float32" if is_short else resolve_precision(estimator.precision, device),
         device=device,
         n_threads=allowed_threads(estimator.n_threads),
     )

@@ -927,10 +927,13 @@ def validate_tokens(estimator, ids, ranges):
     """Token ids as an int64 ``(n, N)`` array, each in its range: ``ranges`` is ``(N, 2)``."""
     name = type(estimator).__name__
     n_tokens = len(ranges)
-    # Objects, as tables hold, become float64.
     ids = check_array(
-        as_array_like(ids, name), dtype="numeric", estimator=estimator, input_name="token ids"
+        as_array_like(ids, name), dtype=None, estimator=estimator, input_name="token ids"
     )
+    if ids.dtype == object and all(isinstance(value, Real) for value in ids.flat):
+        ids = ids.astype(np.float64)  # tables hold objects
+    if ids.dtype.kind not in "biuf":
+        raise ValueError(f"token ids must be whole numbers, got {content_of(ids)}.")
     if ids.shape[1] != n_tokens:
         raise ValueError(
             f"X has {ids.shape[1]} tokens per series, but {name} is expecting {n_tokens}."

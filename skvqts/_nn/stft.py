@@ -6,6 +6,7 @@ Latents leave the encoder and enter the decoder as tokens ``(B, N, D)``, with
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -31,12 +32,33 @@ def n_halvings(n_timepoints, downsampled_width):
 _HALVING = {"kernel_size": (3, 4), "stride": (1, 2), "padding": (1, 1)}
 
 
+def _in_float32(convolve, x, is_narrow):
+    """What a halving convolution makes of `x`, in float32 where one side of it is one column wide.
+
+    Of one column bfloat16 is wrong on processors with AMX: torch 2.13 leaves it uninitialised.
+    """
+    if not is_narrow:
+        return convolve(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return convolve(x.float())
+
+
+class _Halve(nn.Conv2d):
+    """``(B, C, H, W) -> (B, D, H, W // 2)``, as a convolution."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__(in_channels, out_channels, padding_mode="replicate", **_HALVING)
+
+    def forward(self, x):
+        return _in_float32(super().forward, x, is_narrow=x.shape[3] < 4)
+
+
 class _Down(Readable, nn.Sequential):
     """``(B, C, H, W) -> (B, D, H, W // 2)``."""
 
     def __init__(self, in_channels, out_channels):
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, padding_mode="replicate", **_HALVING),
+            _Halve(in_channels, out_channels),
             BatchNorm2d(out_channels),
             nn.LeakyReLU(),
         )
@@ -52,6 +74,9 @@ class _Up(nn.ConvTranspose2d):
         super().__init__(
             in_channels, out_channels, kernel_size=(3, 4), stride=(1, 2), padding=(1, 1)
         )
+
+    def forward(self, x):
+        return _in_float32(super().forward, x, is_narrow=x.shape[3] == 1)
 
 
 class _Residual(Readable, nn.Module):
@@ -117,7 +142,8 @@ class STFTEncoder(nn.Module):
     def forward(self, x, activations=None):
         if self.of_gaps is None:
             return self.encode_spectrum(spectrum(x, self.padding), activations)
-        of_gaps = self.of_gaps(spectrum(gap_depth(x), self.padding))
+        u = spectrum(gap_depth(x), self.padding)
+        of_gaps = _in_float32(self.of_gaps, u, is_narrow=u.shape[3] < 4)
         return self.encode_spectrum(spectrum(bridged(x), self.padding), activations, of_gaps)
 
     def encode_spectrum(self, u, activations=None, of_gaps=None):

@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
@@ -216,7 +216,7 @@ def validate_referee(referee, *methods):
 
 def validate_classifier(classifier):
     """Raise if what is to tell classes apart, unless it is None, is no classifier."""
-    if classifier is not None and not is_classifier(classifier):
+    if classifier is not None and not is_classifier(clone(classifier)):
         raise TypeError(
             f"classifier must be a classifier, and {type(classifier).__name__} is none: what it "
             "predicts are no classes."
