@@ -277,16 +277,7 @@ def generation_report(
     # drawn first, so that the default referee depends on the seed only, not on what is scored
     referee_seed = random_seed(rng)
 
-    if referee is not None:
-        validate_referee(referee, "transform", "predict_proba")
-    if tokenizer is not None and not (
-        hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode")
-    ):
-        raise TypeError(
-            "The tokenizer must have encode and decode, as VQTokenizer has; got a "
-            f"{type(tokenizer).__name__}."
-        )
-    validate_classifier(classifier)
+    _validate_judges(referee, tokenizer, classifier)
     refuse_other_columns(X_train, X_test, ("X_train", "X_test"))
     refuse_columns_not_of_fit(generator, X_train, "X_train")
     train = _validate_set(X_train, y_train, "train")
@@ -418,6 +409,19 @@ def _sample(generator, n_samples, n_compared, seed, X_train):
         if y is not None:
             X, y = validate_labelled(X, y, "gen")
     return _Labelled(validate_panel(X, "generated series", MIN_SERIES), y)
+
+
+def _validate_judges(referee, tokenizer, classifier):
+    """Refuse what lacks the methods that the report needs; None stands for the usual ones."""
+    if referee is not None:
+        validate_referee(referee, "transform", "predict_proba")
+    has_tokens = hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode")
+    if tokenizer is not None and not has_tokens:
+        raise TypeError(
+            "The tokenizer must have encode and decode, as VQTokenizer has; got a "
+            f"{type(tokenizer).__name__}."
+        )
+    validate_classifier(classifier)
 
 
 def _validate_generated(generator, generated, train):
