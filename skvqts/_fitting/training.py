@@ -136,7 +136,7 @@ def training_plan(
         )
     device = resolve_device(estimator.device)
     # Of kernels wider than the series bfloat16 has wrong gradients on processors with AMX.
-    is_short = estimator.n_timepoints_in_ < _SHORT
+    is_short = row_length is None and estimator.n_timepoints_in_ < _SHORT
     plan = TrainingPlan(
         n_epochs=least_epochs,
         batch_size=int(estimator.batch_size),
