@@ -103,6 +103,12 @@ def judge(name, folder, referees, X, labelled, y):
     }
 
 
+def commit_of(tree):
+    """The commit that a checkout is at, in short."""
+    command = ["git", "-C", tree, "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main():
     if sys.argv[1:2] == ["worker"]:
         version, name, folder, seed, out = sys.argv[2:]
@@ -114,12 +120,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=default_folder())
     options = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "-C", options.other, "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    commit = commit_of(options.other)
     here = Path(__file__).resolve().parents[1]
     trees = {commit: options.other.resolve(), TWO_STAGES: here, "default": here}
     cells = Cells(RESULTS / "chain.jsonl")

@@ -41,7 +41,7 @@ def generate(name, folder, seed, out):
 
 
 def rows_shown(X_test):
-    """Which test series are shown, as in `benchmarks.told_apart`."""
+    """Which test series are shown, as in `benchmarks.told_apart`, which old versions lack."""
     return np.random.default_rng(0).permutation(len(X_test))[:500]
 
 
@@ -82,6 +82,7 @@ def main():
         name, folder, seed, out = sys.argv[2:]
         generate(name, folder or None, int(seed), out)
         return
+    from benchmarks.chain import commit_of
     from benchmarks.told_apart import SETS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -91,8 +92,7 @@ def main():
     parser.add_argument("--folder", type=Path, default=default_folder())
     parser.add_argument("--scratch", type=Path, help="a folder to keep what is generated in")
     options = parser.parse_args()
-    command = ["git", "-C", options.other, "rev-parse", "--short=7", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    commit = commit_of(options.other)
     versions = {
         commit: (options.other.resolve(), "X"),
         "default": (HERE, "X"),

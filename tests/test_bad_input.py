@@ -145,16 +145,19 @@ REFUSED_LATER = {
     "far from the training series": (lambda X: 1e38 * X, "1e.15 standard deviations away"),
 }
 
-# What those that take missing values do not refuse.
-GAPS = (
+MISSING = (
     "data frame with a missing value",
-    "masked array",
     "NaN",
     "NaN in a panel",
     "object array with None",
     "object array with pandas' NA",
     "list with pandas' NA",
     "data frame of objects with pandas' NA",
+)
+# What those that take missing values do not refuse.
+GAPS = (
+    *MISSING,
+    "masked array",
     "lists of unequal length",
     "panels of unequal length",
     "object array of unequal length",

@@ -13,18 +13,8 @@ from skvqts import VQTokenizer
 from .conftest import two_shapes
 from .estimators import GENERATORS, fitted_generator
 from .refusals import assert_refused
-from .test_bad_input import REFUSED, REFUSED_LATER, VALUE, with_value
+from .test_bad_input import MISSING, REFUSED, REFUSED_LATER, VALUE, with_value
 
-# Valid input of `impute`.
-MISSING = (
-    "data frame with a missing value",
-    "NaN",
-    "NaN in a panel",
-    "object array with None",
-    "object array with pandas' NA",
-    "list with pandas' NA",
-    "data frame of objects with pandas' NA",
-)
 READING = ("score_samples", "score", "class_log_likelihoods", "anomaly_score", "impute")
 PRIOR_PARAMETERS = {
     "tokenizer": ["small", SVC(), VQTokenizer],
