@@ -148,7 +148,15 @@ def panel():
     return np.cumsum(rng.normal(size=(12, 3, 20)), axis=2)
 
 
+@pytest.hookimpl(tryfirst=True)  # before slow tests are left out
 def pytest_collection_modifyitems(items):
+    from .estimators import QUICK_VARIANTS, VARIANTS  # which needs this module
+
+    for item in items:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        names = {value for value in values if isinstance(value, str)}
+        if names & VARIANTS and item.path.name not in QUICK_VARIANTS:
+            item.add_marker(pytest.mark.slow)
     if not torch.cuda.is_available():
         skip = pytest.mark.skip(reason="no CUDA device here")
         for item in items:

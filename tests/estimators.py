@@ -115,8 +115,8 @@ def masked_prior(nested=None, **parameters):
 
 
 def autoregressive_prior(nested=None, **parameters):
-    """A small AutoregressivePriorGenerator with the tokenizer of `masked_prior`."""
-    parts = {"tokenizer": tokenizer(**_EIGHT_TOKENS | (nested or {})), "decoder": flow_decoder()}
+    """A small AutoregressivePriorGenerator with the tokenizer of `masked_prior`, and no decoder."""
+    parts = {"tokenizer": tokenizer(**_EIGHT_TOKENS | (nested or {})), "decoder": None}
     return AutoregressivePriorGenerator(**parts | _SMALL_PRIOR | parameters)
 
 
@@ -149,6 +149,21 @@ GENERATORS = {
     ),
     "AutoregressivePriorGenerator": autoregressive_prior,
 }
+
+# Estimators of a class that comes without any setting, too, which is the quick form of these in
+# tests of all estimators; `pytest_collection_modifyitems` marks them as slow there.
+VARIANTS = frozenset(
+    [
+        "VQTokenizer tokens",
+        "VQTokenizer stft",
+        "VQTokenizer two bands",
+        "VQTokenizer with gaps",
+        "SSLFeatureExtractor with gaps",
+        "MaskedPriorGenerator two bands",
+        "MaskedPriorGenerator stft",
+    ]
+)
+QUICK_VARIANTS = ("test_generator.py",)  # files where they are not marked
 
 # Transformers without a training loop, of which one has nothing random either.
 UNTRAINED = ("RandomConvolutionExtractor", "STFTTransformer", "WindowCodes")

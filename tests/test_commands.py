@@ -362,7 +362,9 @@ def test_times_of_several_offsets_are_in_utc(files, capsys):
     assert table["time"][0] == "2024-03-24 23:00:00+00:00"
 
 
-@pytest.mark.parametrize(("n", "n_codes"), [(400, 128), (70, 32)])
+@pytest.mark.parametrize(
+    ("n", "n_codes"), [(70, 32), pytest.param(400, 128, marks=pytest.mark.slow)]
+)
 def test_a_flag_does_not_change_the_number_of_codes_of_a_recording(n, n_codes, tmp_path):
     waves(n).to_csv(tmp_path / "waves.csv")
     out = str(tmp_path / "model.skvqts")

@@ -33,8 +33,21 @@ def fitted():
     return make(max_epochs=20).fit(two_shapes(24)[0])
 
 
-@pytest.mark.parametrize("frontend", FRONT_ENDS)
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    ("objective", "frontend"),
+    [
+        pytest.param(
+            objective,
+            frontend,
+            # Each objective with one encoder and each encoder with one objective is the quick form.
+            marks=[]
+            if objective == "barlow_twins" or frontend == FRONT_ENDS[0]
+            else pytest.mark.slow,
+        )
+        for objective in OBJECTIVES
+        for frontend in FRONT_ENDS
+    ],
+)
 def test_every_objective_trains_every_encoder(objective, frontend, series):
     extractor = make(objective, frontend=frontend).fit(series)
     assert set(extractor.loss_curve_) == {"loss", "ssl"}
@@ -62,7 +75,7 @@ def test_the_loss_falls(objective, series):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("n", [2, 3, pytest.param(5, marks=pytest.mark.slow)])
 def test_batches_of_two_series_train(objective, n):
     """Three series are one batch, because no objective works with a batch of one series."""
     extractor = make(objective, batch_size=2, early_stopping=True).fit(two_shapes(n)[0])

@@ -396,9 +396,18 @@ def test_no_file_with_a_flipped_bit_opens():
     assert robustness.flipped_bits(200, np.random.default_rng(2))["wrong"] == 0
 
 
-@pytest.mark.parametrize("n", [8, pytest.param(100, marks=pytest.mark.slow)])
-def test_no_file_that_was_cut_off_opens(n):
-    assert robustness.truncations(n, np.random.default_rng(3))["wrong"] == 0
+@pytest.mark.slow  # every byte of a small file is its quick form
+def test_no_file_that_was_cut_off_opens():
+    assert robustness.truncations(100, np.random.default_rng(3))["wrong"] == 0
+
+
+def test_a_small_file_that_was_cut_off_anywhere_does_not_open(path):
+    container.write_file(path, {"content": "nothing"}, {"a": np.arange(3)})
+    content = path.read_bytes()
+    for end in range(len(content)):
+        path.write_bytes(content[:end])
+        with pytest.raises(ModelFileError):
+            container.read_file(path)
 
 
 def test_every_bit_of_a_small_file_counts(path):
@@ -468,6 +477,7 @@ def test_hostile_files_are_refused_for_what_they_are_and_run_nothing(tmp_path):
     assert not marker.exists()
 
 
+@pytest.mark.slow  # that each is refused is its quick form
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_hostile_files_take_little_memory_and_time():
     measured = robustness.hostile(1, None)

@@ -309,7 +309,9 @@ def test_samples_of_a_generator_depend_on_seed_and_row_only():
     np.testing.assert_array_equal(again, drawn)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, pytest.param(torch.float16, marks=pytest.mark.slow)]
+)
 def test_settings_of_the_user_do_not_change_what_is_judged(dtype):
     new = flow_decoder(early_stopping=True, max_epochs=2)
     expected = clone(new).fit(X, Y)
@@ -327,7 +329,7 @@ def test_settings_of_the_user_do_not_change_what_is_judged(dtype):
     np.testing.assert_array_equal(found.sample(tokens, random_state=0), drawn)
 
 
-@pytest.mark.parametrize("form", ["pandas", "polars"])
+@pytest.mark.parametrize("form", ["pandas", pytest.param("polars", marks=pytest.mark.slow)])
 def test_tables_as_the_usual_output_do_not_change_what_is_judged(form):
     new = flow_decoder(early_stopping=True, max_epochs=2)
     expected = clone(new).fit(X, Y)

@@ -188,7 +188,12 @@ def test_the_default_tokenizer_inherits_device_threads_and_verbosity(
 
 @pytest.mark.parametrize(
     ("n", "dropout", "share"),
-    [(31, "auto", 0.1), (32, "auto", 0.05), (400, "auto", 0.05), (9, 0.4, 0.4)],
+    [
+        (31, "auto", 0.1),
+        (32, "auto", 0.05),
+        pytest.param(400, "auto", 0.05, marks=pytest.mark.slow),
+        (9, 0.4, 0.4),
+    ],
 )
 @both_priors
 def test_automatic_dropout_is_larger_for_few_series(make, n, dropout, share):

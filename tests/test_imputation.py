@@ -450,7 +450,7 @@ def test_every_time_point_has_an_anomaly_score(name):
     np.testing.assert_allclose(scores, np.repeat(scores[:, :1], 32, axis=1))
 
 
-@pytest.mark.parametrize("columns", [1, 4, 8])
+@pytest.mark.parametrize("columns", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 8))])
 @pytest.mark.filterwarnings("ignore:The training set has only")
 def test_anomaly_scores_are_finite_for_any_length(columns):
     for length in (1, 5, 17, 39, 40):

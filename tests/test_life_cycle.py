@@ -163,7 +163,16 @@ def run(name, n_examples):
     run_state_machine_as_test(machine, settings=few)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize(
+    "name",
+    # The tokenizer and the other classifier are the quick form of the two.
+    [
+        pytest.param(name, marks=pytest.mark.slow)
+        if name in ("SSLFeatureExtractor", "FineTunedClassifier")
+        else name
+        for name in MAKERS
+    ],
+)
 def test_a_life_in_any_order_equals_a_fresh_estimator(name):
     run(name, 8)
 

@@ -68,13 +68,15 @@ def test_repeated_fits_do_not_leak_memory(name):
     code = """
 X, y = two_shapes(24)
 transformer = make(max_epochs=1)
-for i in range(140):
+after_fit = []
+for _ in range(90):
     transformer.fit(X, y).transform(X)
-    if i == 39:
-        before = anonymous_mb()
-print(anonymous_mb() - before)
+    after_fit.append(anonymous_mb())
+# The allocator keeps 8 MB that are free after one fit in a few hundred, and returns them after the
+# next one. Memory that leaks is there after every fit.
+print(min(after_fit[-10:]) - min(after_fit[20:30]))
 """
-    assert measured(code, name) < 5
+    assert measured(code, name) < 3  # MB, of 60 fits
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ print(peak.mb - 16 * n * n_tokens / 2**20)
         ("VQTokenizer", "width=16, latent_dim=16"),
         pytest.param("SSLFeatureExtractor", "width=16, latent_dim=16", marks=pytest.mark.slow),
         pytest.param("SeriesVAE", "width=16, latent_dim=16", marks=pytest.mark.slow),
-        ("RandomConvolutionExtractor", "n_kernels=1000"),
+        pytest.param("RandomConvolutionExtractor", "n_kernels=1000", marks=pytest.mark.slow),
         pytest.param("STFTTransformer", "n_fft=64", marks=pytest.mark.slow),
         pytest.param("WindowCodes", "codebook_size=16", marks=pytest.mark.slow),
     ],

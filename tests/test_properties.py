@@ -20,16 +20,9 @@ from .conftest import two_shapes
 from .estimators import COUNT_PARAMETER, TRANSFORMERS, fitted
 
 NAMES = list(TRANSFORMERS)
-# The other tokenizers, the other extractor, the other autoencoder and the other transformer without
-# a network are the quick form of these.
-SLOWEST = (
-    "SSLFeatureExtractor with gaps",
-    "VQTokenizer stft",
-    "VQTokenizer tokens",
-    "VQTokenizer with gaps",
-    "SeriesAutoencoder",
-    "STFTTransformer",
-)
+# The tokenizer, the other autoencoder and the other transformers without a network are the quick
+# form of these.
+SLOWEST = ("SSLFeatureExtractor", "SeriesAutoencoder", "STFTTransformer")
 each_transformer = pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow) if name in SLOWEST else name for name in NAMES],

@@ -284,7 +284,9 @@ def test_given_extractor_is_not_fitted_and_order_of_rows_does_not_matter(generat
 
 
 @pytest.mark.filterwarnings("error:X does not have valid feature names")
-@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "container", [pd.DataFrame, pytest.param(pl.DataFrame, marks=pytest.mark.slow)]
+)
 def test_estimators_fitted_to_frames_are_used_without_a_warning(container, generator):
     names = [f"t{i}" for i in range(24)]
     frame = container(dict(zip(names, TRAIN[0].T, strict=True)))

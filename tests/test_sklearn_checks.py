@@ -6,7 +6,13 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvqts import FineTunedClassifier, Quantizer, SeriesAutoencoder, VQTokenizer
+from skvqts import (
+    FineTunedClassifier,
+    Quantizer,
+    SeriesAutoencoder,
+    SSLFeatureExtractor,
+    VQTokenizer,
+)
 
 from .estimators import (
     autoencoder,
@@ -71,6 +77,7 @@ CLASSIFIERS = [
     fcn(learning_rate=0.02, **CLASSIFIER),
 ]
 GENERATORS = [
+    masked_prior(n_layers=0, decoder=None, **PRIOR),
     masked_prior(n_layers=0, **PRIOR),
     autoregressive_prior(n_layers=1, **PRIOR),
 ]
@@ -88,8 +95,8 @@ LATER = [
     *(e for e in TRANSFORMERS if getattr(e, "n_bands", 1) == 2),
     *(e for e in TRANSFORMERS if getattr(e, "quantizer", None) is not None),
     *(e for e in TRANSFORMERS if isinstance(e, SeriesAutoencoder)),
-    CLASSIFIERS[1],
-    GENERATORS[1],
+    *CLASSIFIERS[:2],
+    *GENERATORS[1:],
     *OVER_SAMPLERS,
 ]
 SOONER = [e for e in ESTIMATORS if not any(e is later for later in LATER)]
@@ -137,7 +144,13 @@ def test_scikit_learn_check_of_others(estimator, check):
 @pytest.mark.parametrize(
     "estimator",
     [
-        pytest.param(e, marks=[] if any(e is s for s in SOONER) else pytest.mark.slow)
+        # An extractor answers for tables as a tokenizer does.
+        pytest.param(
+            e,
+            marks=[]
+            if any(e is s for s in SOONER) and not isinstance(e, SSLFeatureExtractor)
+            else pytest.mark.slow,
+        )
         for e in TRANSFORMERS
     ],
     ids=str,
@@ -146,6 +159,7 @@ def test_further_check_of_transformers(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)
 
 
+@pytest.mark.slow  # a generator as a transformer is its quick form
 @pytest.mark.parametrize("check", MORE_CHECKS[3:])
 def test_further_check_of_fcn_classifier_as_a_transformer(check):
     getattr(estimator_checks, check)("FCNClassifier", CLASSIFIERS[-1])

@@ -151,9 +151,10 @@ def limit_joblib(monkeypatch):
 
 
 LIMITS = [limit_torch, limit_openmp, limit_joblib]
+LATER = [limit_torch, *(pytest.param(limit, marks=pytest.mark.slow) for limit in LIMITS[1:])]
 
 
-@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("limit", LATER)  # threads of the environment are their quick form, too
 @each_estimator
 def test_no_estimator_fits_or_reads_with_more_threads_than_allowed(
     name, limit, allow_threads, monkeypatch
@@ -187,7 +188,9 @@ def test_reading_is_limited_by_what_is_allowed_then(name, allow_threads, monkeyp
     assert counts == {3}
 
 
-@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"])
+@pytest.mark.parametrize(
+    "variable", ["OMP_NUM_THREADS", pytest.param("LOKY_MAX_CPU_COUNT", marks=pytest.mark.slow)]
+)
 def test_variables_of_the_environment_limit_a_process(variable):
     code = """
 import os

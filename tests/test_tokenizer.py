@@ -306,7 +306,9 @@ def test_a_batch_may_be_larger_than_what_torch_counts():
     assert np.array_equal(of_all, make(batch_size=24).fit(X).transform(X))
 
 
-@pytest.mark.parametrize(("n", "n_epochs"), [(20, 600), (9000, 8)])
+@pytest.mark.parametrize(
+    ("n", "n_epochs"), [(20, 600), pytest.param(9000, 8, marks=pytest.mark.slow)]
+)
 def test_automatic_number_of_epochs(n, n_epochs):
     """As many as make 600 steps, and 8 at least."""
     tiny = make(max_epochs="auto", width=1, latent_dim=1, n_blocks=0)
