@@ -81,9 +81,7 @@ GENERATORS = [
     masked_prior(n_layers=0, **PRIOR),
     autoregressive_prior(n_layers=1, **PRIOR),
 ]
-OVER_SAMPLERS = [
-    over_sampler(generator=masked_prior(n_layers=0, **PRIOR | {"decoder": None}), random_state=None)
-]
+OVER_SAMPLERS = [over_sampler(generator=GENERATORS[0], random_state=None)]
 ESTIMATORS = TRANSFORMERS + CLASSIFIERS + GENERATORS + OVER_SAMPLERS
 # Of each kind the others are the quick form of these.
 _LATER_OUTPUTS = set(OUTPUTS) - {"features", "tokens"}
@@ -145,12 +143,9 @@ def test_scikit_learn_check_of_others(estimator, check):
     "estimator",
     [
         # An extractor answers for tables as a tokenizer does.
-        pytest.param(
-            e,
-            marks=[]
-            if any(e is s for s in SOONER) and not isinstance(e, SSLFeatureExtractor)
-            else pytest.mark.slow,
-        )
+        pytest.param(e, marks=pytest.mark.slow)
+        if isinstance(e, SSLFeatureExtractor) or not any(e is sooner for sooner in SOONER)
+        else e
         for e in TRANSFORMERS
     ],
     ids=str,

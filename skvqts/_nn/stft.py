@@ -71,9 +71,7 @@ class _Up(nn.ConvTranspose2d):
     """``(B, C, H, W) -> (B, D, H, 2 W)``."""
 
     def __init__(self, in_channels, out_channels):
-        super().__init__(
-            in_channels, out_channels, kernel_size=(3, 4), stride=(1, 2), padding=(1, 1)
-        )
+        super().__init__(in_channels, out_channels, **_HALVING)
 
     def forward(self, x):
         return _in_float32(super().forward, x, is_narrow=x.shape[3] == 1)
